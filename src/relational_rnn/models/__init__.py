@@ -1,0 +1,1 @@
+"""Whole models: an embedding or encoder, a recurrent core, a head."""

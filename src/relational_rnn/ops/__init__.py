@@ -1,0 +1,1 @@
+"""Tensor functions: no modules, no configuration, no files."""

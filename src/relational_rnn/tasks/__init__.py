@@ -1,0 +1,1 @@
+"""Data sets and generators: what the models are trained on."""
