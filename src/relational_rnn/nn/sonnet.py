@@ -1,0 +1,88 @@
+"""Sonnet's variable names and ours.
+
+Sonnet numbers the parts of a core in the order it makes them: ``linear`` projects the input,
+``linear_1`` to ``linear_K`` are the blocks' qkv projections, the next two make the gates;
+``layer_norm_{3k}`` and the two after it belong to block k; number 0 is written without a number.
+A linear layer's ``w`` is ``[in, out]``: transposed to ours.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 0 else f"{name}_{number}"
+
+
+def _pairs(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str, int | None]]:
+    """Sonnet's name (without its scope), our name, and the place in our stack of blocks/layers."""
+    blocks = shapes["qkv_weight"][0]
+
+    def linear(theirs: str, ours: str, place: int | None) -> Iterator[tuple[str, str, int | None]]:
+        yield f"{theirs}/w", f"{ours}_weight", place
+        yield f"{theirs}/b", f"{ours}_bias", place
+
+    yield from linear("linear", "projection", None)
+    for block in range(blocks):
+        yield from linear(f"linear_{1 + block}", "qkv", block)
+        for offset, ours in enumerate(("qkv_norm", "attention_norm", "mlp_norm")):
+            theirs = _numbered("layer_norm", 3 * block + offset)
+            yield f"{theirs}/gamma", f"{ours}_weight", block
+            yield f"{theirs}/beta", f"{ours}_bias", block
+    for layer in range(shapes["mlp_weight"][0]):
+        yield from linear(f"mlp/linear_{layer}", "mlp", layer)
+    if "gate_input_weight" in shapes:
+        yield from linear(f"linear_{blocks + 1}", "gate_input", None)
+        yield from linear(f"linear_{blocks + 2}", "gate_memory", None)
+
+
+def from_variables(
+    variables: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Tensor]:
+    """Our state dict from Sonnet's variables.
+
+    Args:
+        variables: name to array; the names share one scope, such as ``relational_memory/``.
+        shapes: of our state dict.
+
+    Raises:
+        ValueError: for a missing, unknown or misshapen variable, naming it.
+    """
+    anchor = "linear_1/w"
+    scopes = [name.removesuffix(anchor) for name in variables if name.endswith("/" + anchor)]
+    scopes = [scope for scope in scopes if not scope.endswith("mlp/")]
+    scope = scopes[0] if scopes else ""
+    left = dict(variables)
+    dtype = torch.from_numpy(np.zeros(0, np.result_type(*variables.values()))).dtype
+    state = {name: torch.empty(shape, dtype=dtype) for name, shape in shapes.items()}
+    for theirs, ours, place in _pairs(shapes):
+        name = scope + theirs
+        if name not in left:
+            raise ValueError(f"variable {name!r} is missing; given are {sorted(variables)}")
+        value = torch.from_numpy(np.array(left.pop(name)))
+        value = value.mT if theirs.endswith("/w") else value
+        target = state[ours] if place is None else state[ours][place]
+        if value.shape != target.shape:
+            raise ValueError(
+                f"variable {name!r} has shape {list(variables[name].shape)}; with these arguments "
+                f"it must be {list(target.mT.shape if theirs.endswith('/w') else target.shape)}"
+            )
+        target.copy_(value)
+    if left:
+        raise ValueError(f"variables {sorted(left)} do not belong to a core of these arguments")
+    return state
+
+
+def to_variables(
+    state: Mapping[str, Tensor], scope: str = "relational_memory/"
+) -> dict[str, np.ndarray]:
+    """Sonnet's variables from our state dict; arrays are copies."""
+    variables = {}
+    for theirs, ours, place in _pairs({name: tuple(value.shape) for name, value in state.items()}):
+        value = state[ours] if place is None else state[ours][place]
+        value = value.mT if theirs.endswith("/w") else value
+        variables[scope + theirs] = value.detach().cpu().numpy().copy()
+    return variables

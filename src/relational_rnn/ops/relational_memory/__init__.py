@@ -1,0 +1,6 @@
+"""The recurrent function at the heart of the package; README.md here has the mathematics."""
+
+from .dispatch import BACKENDS, relational_memory
+from .parameters import GateStyle, Options, Parameters
+
+__all__ = ["BACKENDS", "GateStyle", "Options", "Parameters", "relational_memory"]

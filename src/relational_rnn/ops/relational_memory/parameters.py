@@ -1,0 +1,47 @@
+"""What a relational memory consists of: its tensors and its constants."""
+
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+EPSILON = 1e-5
+"""Added to the variance inside every layer norm (Sonnet's value)."""
+
+GateStyle = Literal["unit", "memory"]
+
+
+class Options(NamedTuple):
+    """The constants of the core.
+
+    Letters used in all shapes: T time, B batch, n input rows, N memory slots, H heads,
+    K key size, V head (= value) size, M = H * V memory size, F = H * (2 K + V),
+    G gate width (M for ``"unit"``, 1 for ``"memory"``), L layers of the attention MLP.
+    """
+
+    num_heads: int
+    head_size: int
+    key_size: int
+    gate_style: GateStyle | None
+    forget_bias: float
+    input_bias: float
+
+
+class Parameters(NamedTuple):
+    """The learnt tensors, in the order of their use; those of blocks and of layers are stacked."""
+
+    projection_weight: Tensor  # [M, I], of the input
+    projection_bias: Tensor  # [M]
+    qkv_weight: Tensor  # [blocks, F, M]
+    qkv_bias: Tensor  # [blocks, F]
+    qkv_norm_weight: Tensor  # [blocks, F]
+    qkv_norm_bias: Tensor  # [blocks, F]
+    attention_norm_weight: Tensor  # [blocks, M]
+    attention_norm_bias: Tensor  # [blocks, M]
+    mlp_weight: Tensor  # [L, M, M], shared by the blocks
+    mlp_bias: Tensor  # [L, M]
+    mlp_norm_weight: Tensor  # [blocks, M]
+    mlp_norm_bias: Tensor  # [blocks, M]
+    gate_input_weight: Tensor | None  # [2 G, n M]; the input gate's rows first
+    gate_input_bias: Tensor | None  # [2 G]
+    gate_memory_weight: Tensor | None  # [2 G, M]
+    gate_memory_bias: Tensor | None  # [2 G]

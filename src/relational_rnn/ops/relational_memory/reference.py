@@ -1,0 +1,119 @@
+"""The ground truth: one step of the relational memory, and a loop over time.
+
+Written for reading. It follows DeepMind's Sonnet v1 at commit 989e397
+(``sonnet/python/modules/relational_memory.py``) operation by operation and carries the input
+rows through everything, as the original does. README.md beside this file has the equations.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .parameters import EPSILON, Options, Parameters
+
+
+class Step(NamedTuple):
+    """What one step computes."""
+
+    memory: Tensor  # [B, N, M], after the step
+    attention: Tensor  # [blocks, B, H, N + n, N + n], rows are queries, memory before input
+    input_gate: Tensor | None  # [B, N, G], after the sigmoid
+    forget_gate: Tensor | None  # [B, N, G]
+
+
+def attend(rows: Tensor, block: int, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
+    """Multi-head attention of all rows over all rows (paper, equation 1).
+
+    Args:
+        rows: ``[B, R, M]``.
+        block: which block's weights to use.
+        p: the parameters.
+        o: the options.
+
+    Returns:
+        The attended values ``[B, R, M]`` and the attention weights ``[B, H, R, R]``.
+    """
+    qkv = F.linear(rows, p.qkv_weight[block], p.qkv_bias[block])  # [B, R, F]
+    qkv = F.layer_norm(
+        qkv, qkv.shape[-1:], p.qkv_norm_weight[block], p.qkv_norm_bias[block], EPSILON
+    )
+    qkv = qkv.view(*rows.shape[:2], o.num_heads, -1).transpose(1, 2)  # [B, H, R, 2 K + V]
+    query, key, value = torch.split(qkv, (o.key_size, o.key_size, o.head_size), dim=-1)
+    scores = (query * o.key_size**-0.5) @ key.transpose(-1, -2)  # [B, H, R, R]
+    weights = scores.softmax(-1)
+    return (weights @ value).transpose(1, 2).flatten(2), weights
+
+
+def mlp(rows: Tensor, p: Parameters) -> Tensor:
+    """The row-wise MLP: a ReLU between layers, none after the last. ``[B, R, M]`` to the same."""
+    layers = len(p.mlp_weight)
+    for layer in range(layers):
+        rows = F.linear(rows, p.mlp_weight[layer], p.mlp_bias[layer])
+        if layer < layers - 1:
+            rows = rows.relu()
+    return rows
+
+
+def step(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> Step:
+    """One step of the memory.
+
+    Args:
+        inputs: ``[B, n, I]``.
+        memory: ``[B, N, M]``, left as it is.
+        p: the parameters.
+        o: the options.
+
+    Returns:
+        The next memory with the attention weights and the gates that led to it.
+    """
+    slots, size = memory.shape[1:]
+    projected = F.linear(inputs, p.projection_weight, p.projection_bias)  # [B, n, M]
+    rows = torch.cat((memory, projected.to(memory.dtype)), dim=1)  # [B, N + n, M]
+    attention = []
+    for block in range(len(p.qkv_weight)):
+        attended, weights = attend(rows, block, p, o)
+        attention.append(weights)
+        rows = F.layer_norm(
+            rows + attended,
+            (size,),
+            p.attention_norm_weight[block],
+            p.attention_norm_bias[block],
+            EPSILON,
+        )
+        rows = F.layer_norm(
+            mlp(rows, p) + rows, (size,), p.mlp_norm_weight[block], p.mlp_norm_bias[block], EPSILON
+        )
+    candidate = rows[:, :slots]  # the input rows have done their work
+    if o.gate_style is None:
+        return Step(candidate.to(memory.dtype), torch.stack(attention), None, None)
+
+    assert p.gate_input_weight is not None
+    assert p.gate_memory_weight is not None
+    gates = F.linear(memory.tanh(), p.gate_memory_weight, p.gate_memory_bias)  # [B, N, 2 G]
+    from_input = F.linear(projected.flatten(1), p.gate_input_weight, p.gate_input_bias)
+    input_gate, forget_gate = (gates + from_input[:, None]).chunk(2, dim=-1)
+    input_gate = (input_gate + o.input_bias).sigmoid()
+    forget_gate = (forget_gate + o.forget_bias).sigmoid()
+    memory = input_gate * candidate.tanh() + forget_gate * memory
+    return Step(memory, torch.stack(attention), input_gate, forget_gate)
+
+
+def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
+    """All steps, one after the other.
+
+    Args:
+        inputs: ``[T, B, n, I]``.
+        memory: ``[B, N, M]``.
+        p: the parameters.
+        o: the options.
+
+    Returns:
+        The memory after each step ``[T, B, N, M]`` and after the last ``[B, N, M]``.
+    """
+    memories = []
+    for row in inputs.unbind(0):
+        memory = step(row, memory, p, o).memory
+        memories.append(memory)
+    return torch.stack(memories), memory
