@@ -1,0 +1,56 @@
+# Every target sets itself up: a virtual environment in .venv, made with any Python >= 3.11.
+# On a laptop without a GPU, take the small CPU build of PyTorch:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
+PYTHON ?= $(shell for p in $(CANDIDATES); do \
+	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$p" && break; done)
+INSTALL := $(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
+.PHONY: help setup demo test test-slow test-gpu lint bench
+
+help:
+	@echo "make demo       train a small RMC and a small LSTM, compare them (about two minutes)"
+	@echo "make test       the test suite          make test-slow   what takes longer"
+	@echo "make lint       ruff and mypy           make test-gpu    what needs a CUDA device"
+	@echo "make bench      time the cores          make setup       only make the environment"
+
+setup: $(VENV)/.developer
+
+demo: $(VENV)/.user
+	$(VENV)/bin/rrnn demo
+
+test: $(VENV)/.developer
+	$(RUN) pytest
+
+test-slow: $(VENV)/.developer
+	$(RUN) pytest -m "slow and not gpu" --timeout 1800
+
+test-gpu: $(VENV)/.developer
+	$(RUN) pytest -m gpu
+
+lint: $(VENV)/.developer
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+bench: $(VENV)/.user
+	$(VENV)/bin/rrnn bench
+
+# The stamps keep set-up from being repeated until what it reads has changed.
+$(VENV)/.user: pyproject.toml constraints.txt | $(VENV)/.created
+	@echo "Installing into $(VENV): a few minutes, once"
+	$(INSTALL) .
+	@touch $@
+
+$(VENV)/.developer: pyproject.toml constraints.txt | $(VENV)/.created
+	@echo "Installing into $(VENV): a few minutes, once"
+	$(INSTALL) ".[dev,tensorboard,tune,data]"
+	@touch $(VENV)/.user $@
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(RUN) pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
+	@touch $@
