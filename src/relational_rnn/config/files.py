@@ -1,0 +1,105 @@
+"""Configurations by name, from YAML files, and with single fields overridden."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from ..errors import UserError
+from ..files import write_text
+from .fields import describe, nearest, one_of
+from .language_modeling import LanguageModelingConfig
+
+TASKS: dict[str, type[LanguageModelingConfig]] = {"language-modeling": LanguageModelingConfig}
+"""The configuration class of each task."""
+
+
+def shipped() -> dict[str, Path]:
+    """Names of the configurations in the package, with their files."""
+    folder = Path(str(files("relational_rnn.configs")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load(
+    name_or_path: str | Path, overrides: Mapping[str, Any] | None = None
+) -> LanguageModelingConfig:
+    """Read a configuration: a shipped name, the path of a YAML file, or a task (its defaults).
+
+    Args:
+        name_or_path: which one.
+        overrides: fields to replace; values may be text, as on the command line.
+
+    Raises:
+        UserError: no such configuration, an unknown field, or a value that a field does not take.
+    """
+    name, values = _read(str(name_or_path))
+    task = values.get("task", "language-modeling")
+    if task not in TASKS:
+        raise UserError(f"{name}: task: {task!r} is unknown; it takes {one_of(TASKS)}")
+    config_class = TASKS[task]
+    values = {"name": name, **values, **_checked_names(config_class, overrides or {}, "--")}
+    parsed = {key: _parse(config_class, key, value) for key, value in values.items()}
+    return config_class(**parsed)
+
+
+def save(config: LanguageModelingConfig, path: Path) -> None:
+    """Write all fields of a configuration as YAML, whole or not at all."""
+    values = asdict(config)
+    values["betas"] = list(config.betas)
+    ordered = {"task": values.pop("task"), "name": values.pop("name"), **values}
+    write_text(path, yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True))
+
+
+def _read(name: str) -> tuple[str, dict[str, Any]]:
+    """The name of a configuration and the fields that it sets."""
+    if name in TASKS:
+        return name, {"task": name}
+    path = shipped().get(name, Path(name))
+    if not path.is_file():
+        if path.suffix in (".yaml", ".yml") or os.sep in name:
+            raise UserError(f"{name}: no such configuration file")
+        valid = [*shipped(), *TASKS]
+        hint = nearest(name, valid) or f"; it takes a YAML file or {one_of(valid)}"
+        raise UserError(f"{name}: no such configuration{hint}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not a YAML file in UTF-8: {reason}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: not a configuration; it takes lines of `field: value`")
+    config_class = TASKS.get(str(values.get("task")), LanguageModelingConfig)
+    return path.stem, _checked_names(config_class, values, f"{path}: ")
+
+
+def _checked_names(config_class: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    valid = [field.name for field in fields(config_class)]
+    for key in values:
+        if key not in valid:
+            raise UserError(f"{where}{key}: unknown field{nearest(str(key), valid)}")
+    return dict(values)
+
+
+def _parse(config_class: type, key: str, value: Any) -> Any:
+    """The value as its field's type."""
+    if value == ["null"]:
+        value = None
+    try:
+        return _parser(config_class).parse_object({key: value}, defaults=False)[key]
+    except Exception as error:
+        hint = get_type_hints(config_class)[key]
+        raise UserError(f"{key}: {value!r} is not valid; it takes {describe(hint)}") from error
+
+
+@cache
+def _parser(config_class: type) -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False, add_help=False)
+    for name, hint in get_type_hints(config_class).items():
+        parser.add_argument(f"--{name}", type=hint)
+    return parser
