@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from . import autograd, reference
 from .parameters import Options, Parameters
-from .reference import unroll as reference
 
-BACKENDS = {"reference": reference}
+BACKENDS = {"reference": reference.unroll, "fused": autograd.unroll}
 
 
 def relational_memory(
@@ -23,4 +23,4 @@ def relational_memory(
     Returns:
         The memory after each step ``[T, B, N, M]`` and after the last ``[B, N, M]``.
     """
-    return BACKENDS["reference" if backend == "auto" else backend](inputs, memory, p, o)
+    return BACKENDS["fused" if backend == "auto" else backend](inputs, memory, p, o)

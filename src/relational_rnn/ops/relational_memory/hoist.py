@@ -1,0 +1,63 @@
+"""What the inputs alone decide, computed for all steps at once under ordinary autograd."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .forward import Hoisted
+from .parameters import EPSILON, Options, Parameters
+
+
+def hoist(
+    inputs: Tensor, p: Parameters, o: Options, *, product: torch.dtype, state: torch.dtype
+) -> Hoisted:
+    """The input's share of every step.
+
+    With one block the input rows are only attended to: their keys and values are all that is
+    needed (and their queries for the norm over all three), and the input projection is folded into
+    the next weights where that takes fewer multiplications. With several blocks the rows
+    themselves go on, and are projected.
+
+    Args:
+        inputs: ``[T, B, n, I]``.
+        p: the parameters.
+        o: the options.
+        product: dtype of the matrix products.
+        state: dtype of everything else.
+    """
+    steps, batch, count, size = inputs.shape
+    blocks, width, memory = p.qkv_weight.shape
+    if p.gate_input_weight is not None:
+        width += len(p.gate_input_weight)
+    rows = steps * batch * count
+    fold = blocks == 1 and rows * memory * (size + width) > size * width * (rows + memory)
+    if not fold:
+        inputs = linear(inputs, p.projection_weight, p.projection_bias, product)
+
+    def after_projection(weight: Tensor, bias: Tensor, side_by_side: int) -> Tensor:
+        """A linear layer of projected rows, so many of them side by side."""
+        if fold:
+            each = weight.view(len(weight), side_by_side, memory)
+            bias = bias + each.sum(1) @ p.projection_bias
+            weight = (each @ p.projection_weight).flatten(1)
+        joined = inputs.reshape(steps, batch, count // side_by_side, weight.shape[1])
+        return linear(joined, weight, bias, product).to(state)
+
+    gates = None
+    if p.gate_input_weight is not None:
+        assert p.gate_input_bias is not None
+        assert p.gate_memory_bias is not None
+        constants = p.gate_input_bias.new_tensor([o.input_bias, o.forget_bias])
+        bias = p.gate_input_bias + p.gate_memory_bias
+        bias = bias + constants.repeat_interleave(len(bias) // 2)
+        gates = after_projection(p.gate_input_weight, bias, count).squeeze(2)
+    if blocks > 1:
+        return Hoisted(inputs.to(state), None, gates)
+    qkv = after_projection(p.qkv_weight[0], p.qkv_bias[0], 1)
+    weight, bias = p.qkv_norm_weight[0].to(state), p.qkv_norm_bias[0].to(state)
+    return Hoisted(None, F.layer_norm(qkv, weight.shape, weight, bias, EPSILON), gates)
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
+    """A linear layer whose product has the given dtype."""
+    return F.linear(inputs.to(dtype), weight.to(dtype), bias.to(dtype))
