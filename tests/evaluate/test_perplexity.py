@@ -1,0 +1,81 @@
+import math
+
+import pytest
+import torch
+
+from relational_rnn.evaluate.perplexity import evaluate, token_losses
+
+START = 2
+
+
+def one_by_one(model, tokens):
+    """The definition: a token at a time, in one stream."""
+    training = model.training
+    model.eval()
+    state = model.initial_state(1)
+    losses = []
+    with torch.no_grad():
+        for before, word in zip([START, *tokens[:-1]], tokens, strict=True):
+            hidden, state = model.features(torch.tensor([[before]]), state)
+            losses.append(-model.head.log_probabilities(hidden)[0, 0, word].item())
+    model.train(training)
+    return torch.tensor(losses)
+
+
+@pytest.mark.parametrize("bptt", [1, 7, 100, 1000])
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 16, 500])
+def test_any_batch_and_window_give_the_loss_of_one_stream(model, tokens, batch_size, bptt):
+    losses = token_losses(model, tokens, start=START, batch_size=batch_size, bptt=bptt)
+    torch.testing.assert_close(losses, one_by_one(model, tokens), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 10, 16])
+def test_texts_that_do_not_divide_into_pieces(model, tokens, length):
+    losses = token_losses(model, tokens[:length], start=START, batch_size=8, bptt=3)
+    torch.testing.assert_close(losses, one_by_one(model, tokens[:length]), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 16])
+def test_perplexity_is_the_same_to_a_hundred_thousandth(model, tokens, batch_size):
+    score = evaluate(model, tokens, start=START, batch_size=batch_size, bptt=7)
+    expected = math.exp(one_by_one(model, tokens).double().mean())
+    assert score.perplexity == pytest.approx(expected, rel=1e-5)
+    assert score.tokens == len(tokens)
+    assert score.loss == pytest.approx(math.log(score.perplexity))
+
+
+def test_low_precision_is_the_same_to_a_thousandth(model, tokens):
+    scores = [
+        evaluate(model, tokens, start=START, batch_size=size, bptt=50, precision="bf16-mixed")
+        for size in (1, 8)
+    ]
+    assert scores[0].perplexity == pytest.approx(scores[1].perplexity, rel=1e-3)
+
+
+def test_seams_cost_little_when_the_memory_forgets(forgetful):
+    tokens = torch.randint(11, (8000,), generator=torch.Generator().manual_seed(1))
+    evaluate(forgetful, tokens, start=START, batch_size=8, bptt=20)
+    assert 1000 < forgetful.calls < 1500
+
+
+def test_the_model_is_left_as_it_was(model, tokens):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    evaluate(model, tokens, start=START, batch_size=4, bptt=30)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"tokens": []}, "tokens is empty", id="empty"),
+        pytest.param({"batch_size": 0}, "batch_size is 0", id="batch"),
+        pytest.param({"bptt": 0}, "bptt is 0", id="bptt"),
+        pytest.param({"precision": "16"}, "precision is '16'", id="precision"),
+    ],
+)
+def test_wrong_arguments_are_named(forgetful, tokens, change, message):
+    arguments = {"tokens": tokens, "start": START} | change
+    with pytest.raises(ValueError, match=message):
+        evaluate(forgetful, **arguments)
