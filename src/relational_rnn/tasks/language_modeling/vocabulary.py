@@ -1,0 +1,124 @@
+"""Which word has which id."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import UserError
+from ...files import write_text
+from .words import EOS, UNKNOWN
+
+
+class Vocabulary:
+    """The words of a training text; a word's id is its place in :attr:`words`.
+
+    Args:
+        words: every word once, by falling frequency (what adaptive softmax expects).
+
+    Raises:
+        ValueError: a word occurs twice, or ``<eos>`` is missing.
+    """
+
+    def __init__(self, words: Iterable[str]):
+        self.words = list(words)
+        self.index = {word: id for id, word in enumerate(self.words)}
+        if len(self.index) < len(self.words):
+            raise ValueError("words must be distinct")
+        if EOS not in self.index:
+            raise ValueError(f"words must hold {EOS}, which ends every line")
+
+    @classmethod
+    def of(cls, text: Iterable[list[str]]) -> "Vocabulary":
+        """Count the words of a text; of two equally frequent words the earlier comes first."""
+        counts: Counter[str] = Counter()
+        for words in text:
+            counts.update(words)
+        return cls(word for word, _ in counts.most_common())
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def eos(self) -> int:
+        """Id of ``<eos>``."""
+        return self.index[EOS]
+
+    @property
+    def unknown(self) -> int | None:
+        """Id of ``<unk>``, if the training text holds it."""
+        return self.index.get(UNKNOWN)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the words in their order: equal digests mean that ids mean the same."""
+        return hashlib.sha256("\n".join(self.words).encode()).hexdigest()
+
+    def encode(self, words: Sequence[str], *, where: str) -> NDArray[np.int64]:
+        """Map words to ids ``[len(words)]``, a word out of the vocabulary to ``<unk>``.
+
+        Args:
+            words: the words, as :func:`.words.words` yields them.
+            where: what the words are, for the message: a file, "the prompt".
+
+        Raises:
+            UserError: as :meth:`check`.
+        """
+        unknown = -1 if self.unknown is None else self.unknown
+        found = map(self.index.get, words, repeat(unknown))
+        ids = np.fromiter(found, dtype=np.int64, count=len(words))
+        if -1 in ids:
+            self.check([words], where=where)
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """Map ids to words."""
+        return [self.words[id] for id in ids]
+
+    def check(self, text: Iterable[Sequence[str]], *, where: str) -> None:
+        """Make sure that every word of a text has an id.
+
+        Raises:
+            UserError: the vocabulary has no ``<unk>`` and some words are not in it; the message
+                names the first of them and how many there are.
+        """
+        if self.unknown is not None:
+            return
+        missing = Counter(word for words in text for word in words if word not in self.index)
+        if missing:
+            first = ", ".join(repr(word) for word in list(missing)[:5])
+            more = ", …" if len(missing) > 5 else ""
+            raise UserError(
+                f"{where}: {missing.total():,} tokens ({len(missing):,} distinct words) are not in "
+                f"the vocabulary, which has no {UNKNOWN}: {first}{more}; use words of the training "
+                f"text, or write {UNKNOWN} for its rare words and train again"
+            )
+
+    def save(self, path: Path) -> None:
+        """Write the words as a JSON list, one a line."""
+        write_text(path, json.dumps(self.words, ensure_ascii=False, indent=0) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Vocabulary":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            UserError: no such file, or it is not a vocabulary.
+        """
+        try:
+            words = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+                raise ValueError("not a list of words")
+            return cls(words)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise UserError(
+                f"{path}: is not a vocabulary ({error}); it should be a JSON list of distinct words"
+            ) from error

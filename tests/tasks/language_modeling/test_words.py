@@ -1,0 +1,35 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relational_rnn.tasks.language_modeling.words import words
+
+
+def flat(pieces):
+    return [word for part in words(pieces) for word in part]
+
+
+def test_every_line_ends_with_eos_blank_ones_too():
+    assert flat([" = Title = \n \n\na b"]) == [
+        *("=", "Title", "=", "<eos>"),
+        "<eos>",
+        "<eos>",
+        *("a", "b", "<eos>"),
+    ]
+
+
+def test_no_text_no_words():
+    assert flat([]) == []
+    assert flat([""]) == []
+
+
+def test_one_long_line_is_held_in_pieces():
+    parts = list(words("word " * 100 for _ in range(50)))
+    assert max(map(len, parts)) <= 100
+    assert sum(map(len, parts)) == 50 * 100 + 1
+
+
+@given(st.lists(st.text(st.sampled_from("ab \n\t\u3000\x85é"), max_size=8)))
+def test_pieces_may_be_cut_anywhere(pieces):
+    text = "".join(pieces)
+    lines = text.removesuffix("\n").split("\n") if text else []
+    assert flat(pieces) == [word for line in lines for word in [*line.split(), "<eos>"]]
