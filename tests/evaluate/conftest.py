@@ -62,6 +62,32 @@ class Unforgetting(Forgetful):
         return self.dropout(torch.stack(output)), (memory,)
 
 
+class Unigram(nn.Module):
+    """Two words, whose probabilities depend on nothing: one parameter, the bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = Head(1, 2)
+        del self.head.weight
+        self.head.register_buffer("weight", torch.zeros(2, 1))
+
+    def says(self, *probabilities):
+        self.head.bias.data[:] = torch.tensor(probabilities).log()
+
+    def initial_state(self, batch_size):
+        return (torch.zeros(batch_size, 1),)
+
+    def features(self, tokens, state):
+        return torch.zeros(*tokens.shape, 1), state
+
+    loss = Forgetful.loss
+
+
+@pytest.fixture
+def unigram():
+    return Unigram()
+
+
 @pytest.fixture(params=[Forgetful, Unforgetting], ids=["forgetful", "unforgetting"])
 def model(request):
     torch.manual_seed(3)

@@ -53,7 +53,7 @@ def test_low_precision_is_the_same_to_a_thousandth(model, tokens):
 
 
 def test_seams_cost_little_when_the_memory_forgets(forgetful):
-    tokens = torch.randint(11, (8000,), generator=torch.Generator().manual_seed(1))
+    tokens = torch.randint(11, (8000,), generator=torch.Generator().manual_seed(1)).numpy()
     evaluate(forgetful, tokens, start=START, batch_size=8, bptt=20)
     assert 1000 < forgetful.calls < 1500
 

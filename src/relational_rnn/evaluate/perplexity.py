@@ -1,12 +1,12 @@
 """Perplexity: exp(total negative log-likelihood / number of tokens), every token counted once."""
 
 import math
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, Unpack
 
 from torch import Tensor
 
 from ..models.language_model import LanguageModel
-from .stream import Tokens, over_text
+from .stream import Reading, Tokens, over_text
 
 
 class Score(NamedTuple):
@@ -28,15 +28,7 @@ class Score(NamedTuple):
         return cls(loss, math.exp(loss) if loss < 700 else math.inf, losses.numel())
 
 
-def token_losses(
-    model: LanguageModel,
-    tokens: Tokens,
-    *,
-    start: int,
-    batch_size: int = 32,
-    bptt: int = 100,
-    precision: str = "32",
-) -> Tensor:
+def token_losses(model: LanguageModel, tokens: Tokens, **reading: Unpack[Reading]) -> Tensor:
     """Negative log-likelihood of every token given all the tokens before it.
 
     The memory is carried from the first token to the last; ``batch_size`` and ``bptt`` decide how
@@ -45,10 +37,9 @@ def token_losses(
     Args:
         model: runs on the device of its parameters.
         tokens: ids of the text, N of them.
-        start: id that stands before the first token, ``<eos>``.
-        batch_size: pieces of the text to read side by side.
-        bptt: tokens of a piece to read in one call.
-        precision: "32" or "bf16-mixed".
+        **reading: ``start``, the id that stands before the first token, ``<eos>``; ``batch_size``,
+            pieces of the text to read side by side (32); ``bptt``, tokens of a piece to read in
+            one call (100); ``precision``, "32" or "bf16-mixed".
 
     Returns:
         ``[N]`` float32 in nats, on the CPU.
@@ -60,32 +51,13 @@ def token_losses(
     def loss(hidden: Tensor, targets: Tensor) -> Tensor:
         return model.head.loss(hidden, targets, reduction="none").float()  # [T, B]
 
-    return over_text(
-        model,
-        tokens,
-        loss,
-        start=start,
-        batch_size=batch_size,
-        bptt=bptt,
-        precision=precision,
-    )
+    return over_text(model, tokens, loss, **reading)
 
 
-def evaluate(
-    model: LanguageModel,
-    tokens: Tokens,
-    *,
-    start: int,
-    batch_size: int = 32,
-    bptt: int = 100,
-    precision: str = "32",
-) -> Score:
+def evaluate(model: LanguageModel, tokens: Tokens, **reading: Unpack[Reading]) -> Score:
     """Perplexity of a text; arguments and errors are those of `token_losses`.
 
     The same to a relative 1e-5 for any ``batch_size`` and ``bptt`` in float32, to 1e-3 in
     bf16-mixed, where rounding depends on how many rows are multiplied at once.
     """
-    losses = token_losses(
-        model, tokens, start=start, batch_size=batch_size, bptt=bptt, precision=precision
-    )
-    return Score.of(losses)
+    return Score.of(token_losses(model, tokens, **reading))

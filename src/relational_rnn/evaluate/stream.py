@@ -16,6 +16,7 @@ E features.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Required, TypedDict
 
 import numpy as np
 import torch
@@ -25,7 +26,17 @@ from torch import Tensor
 from ..models.cores import State
 from ..models.language_model import LanguageModel
 
-Tokens = Sequence[int] | NDArray[np.integer] | Tensor
+Tokens = Sequence[int] | NDArray[np.integer]
+
+
+class Reading(TypedDict, total=False):
+    """How a text is read; the arguments of `over_text` that every method passes on."""
+
+    start: Required[int]
+    batch_size: int
+    bptt: int
+    precision: str
+
 
 SAME = {"32": 1e-5, "bf16-mixed": 1e-2}
 """Largest difference of two memories that counts as none, by precision; relative to the memory's
@@ -40,8 +51,8 @@ def over_text(
     per_token: Callable[[Tensor, Tensor], Tensor],
     *,
     start: int,
-    batch_size: int,
-    bptt: int,
+    batch_size: int = 32,
+    bptt: int = 100,
     precision: str = "32",
 ) -> Tensor:
     """Predict every token of a text from all the tokens before it, and collect something of each.
@@ -80,6 +91,11 @@ def over_text(
         model.train(training)
 
 
+def as_ids(tokens: Tokens) -> Tensor:
+    """The tokens as int64, in their shape; copied, for they may lie in a file."""
+    return torch.from_numpy(np.array(tokens, dtype=np.int64))
+
+
 class _Reading:
     """The pieces of one text, and what is known of each so far."""
 
@@ -94,7 +110,7 @@ class _Reading:
         precision: str,
     ) -> None:
         device = next(model.parameters()).device
-        targets = torch.as_tensor(np.asarray(tokens, dtype=np.int64))
+        targets = as_ids(tokens)
         self.length = -(-len(targets) // batch_size)
         self.pieces = -(-len(targets) // self.length)
         missing = self.pieces * self.length - len(targets)  # the end of the last piece, not kept
