@@ -1,6 +1,7 @@
 """Train a model, or go on with a run (--resume RUN)."""
 
 import inspect
+import sys
 from argparse import SUPPRESS
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -8,12 +9,24 @@ from typing import Any, get_type_hints
 from docstring_parser import parse_from_object
 from jsonargparse import ArgumentParser, Namespace
 
-from ..config import TASKS, load
+from ..config import TASKS, LanguageModelingConfig, load
 from ..config.fields import describe
 from ..errors import UserError
+from ..runs import Run, find_run, new_run
 from . import print_json
 
 NOT_OPTIONS = ("task", "name")
+RESUMABLE = (
+    "epochs",
+    "max_steps",
+    "data",
+    "checkpoint_every",
+    "log_every",
+    "device",
+    "devices",
+    "num_nodes",
+)
+"""Fields that may change when a run goes on."""
 
 
 def add(parser: ArgumentParser) -> None:
@@ -54,16 +67,50 @@ def run(arguments: Namespace) -> int:
     """Train and print what came of it."""
     own = ("config", "run", "resume", "json")
     overrides = {key: value for key, value in vars(arguments).items() if key not in own}
-    if arguments.resume is not None and arguments.config is not None:
+    if arguments.resume is not None:
+        for name in ("config", "run"):
+            if getattr(arguments, name) is not None:
+                raise UserError(
+                    f"{getattr(arguments, name)}: a run is resumed in its own folder with its own "
+                    "configuration; leave this out"
+                )
+        run = find_run(arguments.resume)
+        config = _resumed_config(run, overrides)
+    elif arguments.config is None:
+        raise UserError("which configuration, task or --resume RUN? see rrnn train --help")
+    else:
+        config = load(arguments.config, overrides)
+        run = new_run(arguments.run, config)
+    unused = config.without_effect()
+    for name in overrides.keys() & unused.keys():
+        print(f"note: {name} has no effect: {unused[name]}", file=sys.stderr)
+    return _fit(config, run, resume=arguments.resume is not None, as_json=arguments.json)
+
+
+def _resumed_config(run: Run, overrides: dict[str, Any]) -> LanguageModelingConfig:
+    for name in overrides.keys() - set(RESUMABLE):
         raise UserError(
-            f"{arguments.config}: a run is resumed with its own configuration; leave it out"
+            f"{name}: cannot be changed in a run that goes on; what can be: {', '.join(RESUMABLE)}"
         )
-    if arguments.resume is None and arguments.config is None:
-        raise UserError("which configuration? see rrnn train --help")
-    config = load(arguments.config, overrides)
-    print(config)
-    print_json({})
-    return 0
+    return load(run.config_path, {"name": run.config.name, **overrides})
+
+
+def _fit(config: LanguageModelingConfig, run: Run, *, resume: bool, as_json: bool) -> int:
+    from ..train import fit
+
+    result = fit(config, run=run, resume=resume)
+    if result.stopped_by:
+        print(f"stopped and saved; {run.how_to_resume}")
+    if result.summary is not None:
+        scores = " · ".join(
+            f"{split} perplexity {result.summary[split]['perplexity']:,.2f}"
+            for split in ("valid", "test")
+        )
+        print(f"{run.folder}: {result.summary['parameters']:,} parameters · {scores}")
+        if as_json:
+            keys = ("run", "parameters", "steps", "valid", "test")
+            print_json({key: result.summary[key] for key in keys})
+    return 128 + result.stopped_by if result.stopped_by else 0
 
 
 def _field_documentation(config_class: type) -> dict[str, str]:

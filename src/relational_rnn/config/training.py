@@ -16,11 +16,11 @@ class TrainingConfig:
     seed: int = 1
     """Seed of the initial weights, of dropout and of everything else drawn at random."""
 
-    epochs: int = 10
-    """Passes over the training data."""
+    epochs: int | None = None
+    """Passes over the training data; null: 10, or as many as max_steps takes."""
 
     max_steps: int | None = None
-    """Number of optimizer steps to train for; null: as many as the epochs have."""
+    """Number of optimizer steps to train for at most; null: as many as the epochs have."""
 
     batch_size: int = 32
     """Streams (or examples) in a batch, over all processes together."""
@@ -76,7 +76,8 @@ class TrainingConfig:
     """ema: decay of the average in one step."""
 
     nonmono: int = 5
-    """nt-asgd: the average starts when none of this many last validations was the best."""
+    """nt-asgd: the average starts at a validation worse than the best of those before the last
+    ``nonmono`` ones."""
 
     validate_every: int | None = None
     """Steps from one validation to the next; null: an epoch."""

@@ -1,0 +1,119 @@
+"""Recurrent cores behind one call: any number of layers of rmc, lstm or lstm-loop.
+
+Letters: T time, B batch, I input size, O output size.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ..config import CoreConfig
+from ..nn.dropout import VariationalDropout, WeightDrop
+from ..nn.loop_lstm import LoopLSTM
+from ..nn.relational_memory import RelationalMemory
+
+State = tuple[Tensor, ...]
+"""What a stack carries on: every tensor is ``[B, ...]``, whatever the core."""
+
+
+class Stack(nn.Module):
+    """Recurrent layers, each fed with the output of the one before.
+
+    Args:
+        config: kind of core, its sizes, and how the layers are joined.
+        input_size: width I of the input.
+
+    Attributes:
+        output_size: width O of the output.
+    """
+
+    def __init__(self, config: CoreConfig, input_size: int) -> None:
+        super().__init__()
+        self.kind = config.model
+        self.residual = config.residual
+        self.skip = config.skip
+        self.dropout = VariationalDropout(config.layer_dropout)
+        layers: list[nn.Module] = []
+        size = input_size
+        for number in range(config.num_layers):
+            width = size + input_size if config.skip and number else size
+            core, size = _layer(config, width, hidden_size=config.hidden_size or input_size)
+            layers.append(core)
+        self.layers = nn.ModuleList(layers)
+        self.layer_size = size
+        self.output_size = size * config.num_layers if config.skip else size
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state to start from: one memory a layer (rmc), or h then c a layer (lstm)."""
+        state: list[Tensor] = []
+        for layer in self.layers:
+            core = layer.module if isinstance(layer, WeightDrop) else layer
+            if isinstance(core, RelationalMemory):
+                state.append(core.initial_state(batch_size))
+            else:
+                like = next(core.parameters())
+                state += [like.new_zeros(batch_size, self.layer_size) for _ in "hc"]
+        return tuple(state)
+
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Run a window.
+
+        Args:
+            inputs: ``[T, B, I]``.
+            state: as :meth:`initial_state` gives it, or a window before returned it.
+
+        Returns:
+            The output ``[T, B, O]`` and the state to go on with. No gradient is cut.
+        """
+        outputs: list[Tensor] = []
+        next_state: list[Tensor] = []
+        each = len(state) // len(self.layers)
+        hidden = inputs
+        for number, layer in enumerate(self.layers):
+            below = self.dropout(hidden) if number else hidden
+            fed = torch.cat((below, inputs), dim=-1) if self.skip and number else below
+            part = state[number * each : (number + 1) * each]
+            output, part = self._run(layer, fed, part)
+            hidden = output + below if self.residual and number else output
+            outputs.append(hidden)
+            next_state += part
+        return torch.cat(outputs, dim=-1) if self.skip else hidden, tuple(next_state)
+
+    def _run(self, layer: nn.Module, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        if self.kind == "rmc":
+            output, memory = layer(inputs, state[0])
+            return output, (memory,)
+        hidden, cell = state  # nn.LSTM wants [layers, B, H]
+        output, (hidden, cell) = layer(inputs, (hidden.unsqueeze(0), cell.unsqueeze(0)))
+        return output, (hidden.squeeze(0), cell.squeeze(0))
+
+
+def _layer(config: CoreConfig, input_size: int, *, hidden_size: int) -> tuple[nn.Module, int]:
+    """One layer and the width of its output."""
+    core: RelationalMemory | nn.LSTM | LoopLSTM
+    if config.model == "rmc":
+        core = RelationalMemory(
+            input_size,
+            mem_slots=config.mem_slots,
+            head_size=config.head_size,
+            num_heads=config.num_heads,
+            key_size=config.key_size,
+            num_blocks=config.num_blocks,
+            attention_mlp_layers=config.attention_mlp_layers,
+            gate_style=config.gate_style,
+            forget_bias=config.forget_bias,
+            input_bias=config.input_bias,
+            backend=config.backend,
+        )
+        recurrent = [name for name in core.recurrent_weights if getattr(core, name) is not None]
+        output_size = core.output_size
+    else:
+        core = (nn.LSTM if config.model == "lstm" else LoopLSTM)(input_size, hidden_size)
+        with torch.no_grad():
+            input_gate, forget_gate, _, _ = core.bias_ih_l0.chunk(4)
+            input_gate += config.input_bias
+            forget_gate += config.forget_bias
+        recurrent = ["weight_hh_l0"]
+        output_size = hidden_size
+    if config.weight_drop:
+        return WeightDrop(core, recurrent, config.weight_drop), output_size
+    return core, output_size

@@ -1,0 +1,113 @@
+"""The word language model: embedding -> core -> projection -> output head.
+
+Letters: T time, B batch, E embedding size, V vocabulary size.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from ..config import LanguageModelingConfig
+from ..nn.dropout import EmbeddingDropout, VariationalDropout
+from ..nn.heads import AdaptiveSoftmaxHead, SoftmaxHead, default_cutoffs
+from .cores import Stack, State
+
+EMBEDDING_RANGE = 0.1  # uniform, as in Zaremba et al. 2014 and the word models after it
+
+
+class LanguageModel(nn.Module):
+    """Word language model around a recurrent core.
+
+    Args:
+        config: its core, widths, head and dropout.
+        vocabulary_size: number V of words.
+
+    Raises:
+        ValueError: cutoffs beyond the vocabulary.
+    """
+
+    def __init__(self, config: LanguageModelingConfig, vocabulary_size: int) -> None:
+        super().__init__()
+        width = config.embedding_size
+        dropout = VariationalDropout if config.variational else nn.Dropout
+        self.embedding = nn.Embedding(vocabulary_size, width)
+        nn.init.uniform_(self.embedding.weight, -EMBEDDING_RANGE, EMBEDDING_RANGE)
+        self.word_dropout = EmbeddingDropout(config.word_dropout)
+        self.embedding_dropout = dropout(config.embedding_dropout)
+        self.core = Stack(config, width)
+        same = self.core.output_size == width
+        self.projection = nn.Identity() if same else nn.Linear(self.core.output_size, width)
+        self.output_dropout = dropout(config.output_dropout)
+        self.head: SoftmaxHead | AdaptiveSoftmaxHead
+        if config.head == "adaptive":
+            cutoffs = config.cutoffs or default_cutoffs(vocabulary_size)
+            self.head = AdaptiveSoftmaxHead(width, vocabulary_size, cutoffs)
+        else:
+            self.head = SoftmaxHead(
+                width,
+                vocabulary_size,
+                tied_weight=self.embedding.weight if config.tied else None,
+                mixtures=config.mixtures,
+                label_smoothing=config.label_smoothing,
+            )
+        self.activation_regularization = config.activation_regularization
+        self.temporal_activation_regularization = config.temporal_activation_regularization
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state to start from, every tensor ``[B, ...]``."""
+        return self.core.initial_state(batch_size)
+
+    def features(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """What the head is fed with.
+
+        Args:
+            tokens: ``[T, B]`` int64.
+            state: from :meth:`initial_state` or the window before.
+
+        Returns:
+            Hidden ``[T, B, E]`` and the state to go on with.
+        """
+        output, state = self._output(tokens, state)
+        return self.output_dropout(output), state
+
+    def loss(
+        self,
+        tokens: Tensor,
+        targets: Tensor,
+        state: State,
+        reduction: Literal["mean", "sum", "none"] = "mean",
+    ) -> tuple[Tensor, State]:
+        """Negative log-likelihood of ``targets`` ``[T, B]`` in nats, and the state to go on with.
+
+        Args:
+            tokens: ``[T, B]`` int64.
+            targets: ``[T, B]`` int64, the words that follow.
+            state: from :meth:`initial_state` or the window before.
+            reduction: over the words; with "none" the loss is ``[T, B]``.
+        """
+        hidden, state = self.features(tokens, state)
+        return self.head.loss(hidden, targets, reduction=reduction), state
+
+    def regularized_loss(
+        self, tokens: Tensor, targets: Tensor, state: State
+    ) -> tuple[Tensor, Tensor, State]:
+        """As :meth:`loss` (mean), and beside it what is to be minimised.
+
+        That is the loss plus the activation regularisation and the temporal one (Merity et al.
+        2017, "Revisiting activation regularization"), on the output after and before dropout.
+        """
+        output, state = self._output(tokens, state)
+        hidden = self.output_dropout(output)
+        loss = self.head.loss(hidden, targets, reduction="mean")
+        objective = loss
+        if self.activation_regularization:
+            objective = objective + self.activation_regularization * hidden.square().mean()
+        if self.temporal_activation_regularization and len(output) > 1:
+            change = (output[1:] - output[:-1]).square().mean()
+            objective = objective + self.temporal_activation_regularization * change
+        return loss, objective, state
+
+    def _output(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        embedded = self.embedding_dropout(self.word_dropout(self.embedding, tokens))  # [T, B, E]
+        output, state = self.core(embedded, state)
+        return self.projection(output), state

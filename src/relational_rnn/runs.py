@@ -1,0 +1,183 @@
+"""The run folder: what a training run leaves behind, and how a run is found by name."""
+
+import json
+import os
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .config import LanguageModelingConfig, load, save
+from .config.fields import nearest
+from .errors import UserError
+from .files import write_bytes, write_text
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from .models.language_model import LanguageModel
+    from .tasks.language_modeling import Vocabulary
+
+RUNS = Path("runs")
+"""Where runs are kept, below the working folder."""
+
+
+class Run:
+    """The files of one run.
+
+    Attributes:
+        folder: where they are.
+        name: the folder's name.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.name = self.folder.resolve().name
+        self.config_path = self.folder / "config.yaml"
+        self.metrics_path = self.folder / "metrics.csv"
+        self.weights_path = self.folder / "model.safetensors"
+        self.vocabulary_path = self.folder / "vocabulary.json"
+        self.summary_path = self.folder / "summary.json"
+        self.last_path = self.folder / "checkpoints" / "last.ckpt"
+        self.best_path = self.folder / "checkpoints" / "best.ckpt"
+
+    @cached_property
+    def config(self) -> LanguageModelingConfig:
+        """All fields, resolved."""
+        return load(self.config_path)
+
+    @cached_property
+    def vocabulary(self) -> "Vocabulary":
+        """The words that the model knows."""
+        from .tasks.language_modeling import Vocabulary
+
+        return Vocabulary.load(self.vocabulary_path)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the run came to; raises :class:`UserError` before its end."""
+        if not self.summary_path.is_file():
+            raise UserError(f"{self.folder}: the run has no summary yet; {self.how_to_resume}")
+        summary: dict[str, Any] = json.loads(self.summary_path.read_text(encoding="utf-8"))
+        return summary
+
+    @property
+    def how_to_resume(self) -> str:
+        """One clause that says how to go on with this run."""
+        own = self.folder == RUNS / self.name
+        return f"go on with: rrnn train --resume {self.name if own else self.folder}"
+
+    def save_config(self, config: LanguageModelingConfig) -> None:
+        """Write the configuration, creating the folder."""
+        self.last_path.parent.mkdir(parents=True, exist_ok=True)
+        save(config, self.config_path)
+        self.__dict__["config"] = config
+
+    def save_summary(self, summary: dict[str, Any]) -> None:
+        """Write the summary."""
+        write_text(self.summary_path, json.dumps(summary, indent=2) + "\n")
+
+    def load_model(self, device: "torch.device | str" = "cpu") -> "LanguageModel":
+        """The trained model on ``device``, set to evaluate.
+
+        Raises:
+            UserError: no weights yet, or weights that do not fit.
+        """
+        from .models.language_model import LanguageModel
+
+        if not self.weights_path.is_file():
+            raise UserError(f"{self.weights_path}: no trained model yet; {self.how_to_resume}")
+        model = LanguageModel(self.config, len(self.vocabulary))
+        load_weights(model, self.weights_path)
+        return model.to(device).eval()
+
+
+def find_run(name: str | Path) -> Run:
+    """A run by its folder, by its name below ``runs/``, or a model shipped with the package.
+
+    Raises:
+        UserError: nothing of that name.
+    """
+    pretrained = Path(str(files("relational_rnn"))) / "pretrained"
+    for folder in (Path(name), RUNS / name, pretrained / name):
+        if (folder / "config.yaml").is_file():
+            return Run(folder)
+    if (folder := run_folder(str(name))).is_dir():
+        raise UserError(f"{folder}: not a run folder; it has no config.yaml")
+    known = [path.parent.name for root in (RUNS, pretrained) for path in root.glob("*/config.yaml")]
+    hint = nearest(str(name), known) or "; it takes a run folder or the name of one below runs/"
+    raise UserError(f"{name}: no such run{hint}")
+
+
+def new_run(name: str | None, config: LanguageModelingConfig) -> Run:
+    """An empty folder for a new run; without a name, one that is still free.
+
+    Raises:
+        UserError: the folder exists and is not empty.
+    """
+    if name is not None:
+        run = Run(run_folder(name))
+        if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):
+            raise UserError(
+                f"{run.folder}: exists already; choose another --run, or {run.how_to_resume}"
+            )
+        _make(run.folder, exist_ok=True)
+        return run
+    stem = config.name if config.model in config.name else f"{config.name}-{config.model}"
+    number = 1
+    while True:
+        folder = RUNS / f"{stem}-{number}"
+        try:
+            _make(folder, exist_ok=False)
+        except FileExistsError:
+            number += 1
+        else:
+            return Run(folder)
+
+
+def run_folder(name: str) -> Path:
+    """The folder of a run: a bare name is below ``runs/``, anything else a path as it is."""
+    return Path(name) if os.sep in name or name in (".", "..") else RUNS / name
+
+
+def save_weights(model: "nn.Module", path: Path) -> None:
+    """Write every parameter once (tied ones under their first name) as safetensors."""
+    from safetensors.torch import save as to_bytes
+
+    tensors = {name: value.detach().contiguous() for name, value in model.named_parameters()}
+    write_bytes(path, to_bytes(tensors))
+
+
+def load_weights(model: "nn.Module", path: Path) -> None:
+    """Read what :func:`save_weights` wrote into ``model``, converting to its dtype.
+
+    Raises:
+        UserError: the file is broken, or belongs to another model.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: broken, or not a safetensors file: {error}") from error
+    parameters = dict(model.named_parameters())
+    if different := parameters.keys() ^ tensors.keys():
+        raise UserError(f"{path}: of another model: {min(different)} is on one side alone")
+    with torch.no_grad():
+        for name, value in parameters.items():
+            if value.shape != tensors[name].shape:
+                found, wanted = list(tensors[name].shape), list(value.shape)
+                raise UserError(f"{path}: of another model: {name} is {found}, not {wanted}")
+            value.copy_(tensors[name])
+
+
+def _make(folder: Path, *, exist_ok: bool) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made: {error.strerror}") from error

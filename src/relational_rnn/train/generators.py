@@ -1,0 +1,38 @@
+"""The random generators' states of every process."""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def save(device: torch.device, gather: Callable[[Tensor], list[Tensor]]) -> list[dict[str, Tensor]]:
+    """The states of the CPU's generator and the device's, a dictionary for each process.
+
+    Args:
+        device: of this process.
+        gather: from a tensor on the device to those of all processes.
+    """
+    states = {"cpu": torch.get_rng_state()}
+    if device.type != "cpu":
+        states["device"] = getattr(torch, device.type).get_rng_state()
+    by_name = {name: gather(state.to(device)) for name, state in states.items()}
+    return [
+        {name: ranks[rank].cpu() for name, ranks in by_name.items()}
+        for rank in range(len(by_name["cpu"]))
+    ]
+
+
+def restore(saved: list[dict[str, Tensor]], rank: int, device: torch.device) -> None:
+    """Set the generators of process ``rank``; without a saved state, seed them anew."""
+    if rank < len(saved):
+        torch.set_rng_state(saved[rank]["cpu"])
+        if device.type != "cpu" and "device" in saved[rank]:
+            getattr(torch, device.type).set_rng_state(saved[rank]["device"])
+        return
+    warnings.warn(
+        "resumed with more processes than before: training goes on, but not to the same bits",
+        stacklevel=2,
+    )
+    torch.manual_seed(int(saved[0]["cpu"].sum()) + rank)

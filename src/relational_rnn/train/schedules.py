@@ -1,0 +1,37 @@
+"""The learning rate over the steps, as a factor of the highest one."""
+
+import math
+
+from ..config import TrainingConfig
+
+ONE_CYCLE_RISE = 0.3  # share of the steps in which one cycle rises, as in fastai
+ONE_CYCLE_START = 1 / 25  # its first learning rate, as a fraction of the highest
+
+
+def factor(config: TrainingConfig, step: int, total_steps: int) -> float:
+    """Factor for the step after ``step`` steps of ``total_steps`` in all.
+
+    The plateau schedule depends on validation: its factor is 1 here after the warm-up.
+
+    Args:
+        config: ``schedule``, ``warmup_steps`` and ``final_fraction``.
+        step: steps made so far.
+        total_steps: steps of the whole training.
+    """
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    # The last step is step total_steps - 1: there the curve has come to its end.
+    span = max(1, total_steps - 1 - config.warmup_steps)
+    progress = min(1.0, (step - config.warmup_steps) / span)
+    if config.schedule == "cosine":
+        return _half_cosine(1.0, config.final_fraction, progress)
+    if config.schedule == "one-cycle":
+        if progress < ONE_CYCLE_RISE:
+            return _half_cosine(ONE_CYCLE_START, 1.0, progress / ONE_CYCLE_RISE)
+        fall = (progress - ONE_CYCLE_RISE) / (1 - ONE_CYCLE_RISE)
+        return _half_cosine(1.0, config.final_fraction, fall)
+    return 1.0
+
+
+def _half_cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
