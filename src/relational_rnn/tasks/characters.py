@@ -1,0 +1,48 @@
+"""Characters as ids: the vocabulary of the tasks that read and write strings."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .arguments import InvalidArgumentError
+
+PAD = 0  # id of padding, in inputs and in targets; a loss ignores targets of this id
+
+
+class Characters:
+    """A vocabulary of single characters; id 0 (``PAD``) is padding, ``symbols[i]`` has id i + 1."""
+
+    def __init__(self, symbols: str) -> None:
+        self.symbols = symbols
+        self.index = {symbol: number for number, symbol in enumerate(symbols, start=1)}
+
+    def __len__(self) -> int:
+        return len(self.symbols) + 1
+
+    def encode(self, texts: Sequence[str], steps: int) -> tuple[Tensor, Tensor]:
+        """Return ``(ids [steps, B] int64, lengths [B] int64)``, padded after the end.
+
+        Raises:
+            InvalidArgumentError: a text is longer than ``steps`` or has an unknown character.
+        """
+        ids = torch.full((len(texts), steps), PAD)  # [B, steps]
+        for row, text in enumerate(texts):
+            if len(text) > steps:
+                raise InvalidArgumentError(
+                    f"text of {len(text)} characters is longer than the {steps} steps that the "
+                    f"model reads: {text[:40]!r}{'...' if len(text) > 40 else ''}"
+                )
+            for position, symbol in enumerate(text):
+                if symbol not in self.index:
+                    raise InvalidArgumentError(
+                        f"character {position + 1} of {text!r} is {symbol!r}, which is not in "
+                        f"the vocabulary: {self.symbols}"
+                    )
+                ids[row, position] = self.index[symbol]
+        return ids.T.contiguous(), torch.tensor([len(text) for text in texts], dtype=torch.int64)
+
+    def decode(self, ids: Tensor) -> list[str]:
+        """Return the B strings of ``ids [T, B]``, without padding."""
+        table = ["", *self.symbols]
+        return ["".join(table[i] for i in column) for column in ids.T.tolist()]

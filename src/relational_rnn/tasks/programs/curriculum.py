@@ -1,0 +1,95 @@
+"""How hard the programs of a batch are, and when they get harder (Zaremba and Sutskever 2014)."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arguments import at_least, one_of
+
+CURRICULA = ("maximum", "naive", "mix", "combined")
+
+
+class Curriculum:
+    """Literal length and nesting of every sample of a batch.
+
+    - ``maximum``: the maximum, always (the paper's test).
+    - ``naive``: the level reached so far, which starts at length 1, nesting 1.
+    - ``mix``: both uniform from 1 to the maximum (the paper's training).
+    - ``combined``: both uniform from 1 to the level reached so far.
+
+    ``update(loss)`` raises the level of ``naive`` and ``combined`` by the rule of Sonnet's
+    example: first the length to its maximum, then the nesting, one at a time, whenever at least
+    ``min_tries`` losses were seen on a level and their mean change, divided by their mean, is
+    below ``threshold``. A falling loss always is, so the rule holds a level only while the loss
+    rises. ``mix`` there draws one length and nesting for a whole batch; here, as in the paper,
+    every sample has its own.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        max_length: int,
+        max_nesting: int,
+        *,
+        threshold: float = 0.05,
+        min_tries: int = 10,
+    ) -> None:
+        self.kind = one_of("curriculum", kind, CURRICULA)
+        self.max_length = at_least("length", max_length, 1)
+        self.max_nesting = at_least("nesting", max_nesting, 1)
+        self.threshold = threshold
+        self.min_tries = at_least("min_tries", min_tries, 1)
+        self._grows = kind in ("naive", "combined")
+        self.length = 1 if self._grows else self.max_length
+        self.nesting = 1 if self._grows else self.max_nesting
+        self._clear()
+
+    def _clear(self) -> None:
+        self._tries = 0
+        self._losses: list[float] = []
+
+    def levels(
+        self, batch_size: int, generator: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the literal length [B] and the nesting [B] of every sample."""
+        if self.kind in ("maximum", "naive"):
+            return np.full(batch_size, self.length), np.full(batch_size, self.nesting)
+        lengths = generator.integers(1, self.length, batch_size, endpoint=True)
+        return lengths, generator.integers(1, self.nesting, batch_size, endpoint=True)
+
+    def update(self, loss: float) -> bool:
+        """Take note of a loss on the present level; return whether the level was raised."""
+        if not self._grows:
+            return False
+        window = max(min(self.min_tries, 10), 5)
+        self._losses = [*self._losses, float(loss)][-window:]
+        self._tries += 1
+        if self._tries < self.min_tries:
+            return False
+        change = float(np.mean(np.diff(self._losses))) if len(self._losses) > 1 else 0.0
+        mean = float(np.mean(self._losses))
+        if mean > 0 and change >= self.threshold * mean:
+            return False
+        self._clear()
+        if self.length < self.max_length:
+            self.length += 1
+        elif self.nesting < self.max_nesting:
+            self.nesting += 1
+        else:
+            return False
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the level and what was seen on it; plain types."""
+        return {
+            "length": self.length,
+            "nesting": self.nesting,
+            "tries": self._tries,
+            "losses": list(self._losses),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where ``state`` was taken."""
+        self.length, self.nesting = state["length"], state["nesting"]
+        self._tries, self._losses = state["tries"], list(state["losses"])

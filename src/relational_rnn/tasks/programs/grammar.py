@@ -1,0 +1,163 @@
+"""The language of the programs, read and evaluated in one pass without recursion.
+
+::
+
+    program = operand
+            | operand "+" operand | operand "-" operand | operand "*" operand
+            | operand "if" operand ("<" | ">") operand "else" operand
+            | "x=" operand "for[" count "]x+=" operand
+    operand = number | "(" program ")"
+    number  = digit {digit}          count = "1" ... "9"
+
+``A if B < C else D`` is A where the comparison holds, else D; the loop is A + count * B.
+"""
+
+from collections.abc import Generator
+from decimal import Decimal
+from typing import NoReturn, TypeAlias
+
+from ..arguments import InvalidArgumentError, at_least
+
+_DIGITS = frozenset("0123456789")
+_EXCERPT = 24  # characters shown on either side of a mistake
+
+
+class GrammarError(InvalidArgumentError):
+    """A program outside the grammar; the message names the place and what was expected there."""
+
+
+def evaluate(program: str, length: int) -> str:
+    """Return the answer of a program, e.g. ``evaluate("(65125+15306)+77013", 5) == "157444"``.
+
+    Inner results are exact integers; only the final value is reduced, modulo
+    ``10 ** (length + 1)`` with the sign of the modulus, so an answer has at most ``length + 1``
+    digits and never a minus sign. Brackets may stand around any operand, at any depth.
+
+    Args:
+        program: a program without spaces; its outermost brackets may be left out.
+        length: decimal digits of the longest literal that the task knows.
+
+    Raises:
+        GrammarError: the program is outside the grammar.
+        InvalidArgumentError: ``length`` is below 1.
+    """
+    modulus: int = 10 ** (at_least("length", length, 1) + 1)
+    reader = _Reader(program)
+    value = _run(_program(reader))
+    if not reader.at_end:
+        hint = "" if reader.at(")") else " (an operation inside another takes brackets)"
+        reader.fail("the end of the program" + hint)
+    # By way of Decimal, since Python refuses str() and int() beyond 4300 digits.
+    return str(Decimal(value % modulus))
+
+
+# A part of a program: yields the parts inside it, is sent their values, returns its own.
+_Part: TypeAlias = "Generator[_Part, int, int]"
+
+
+def _run(part: _Part) -> int:
+    """Run parts within parts on a list instead of the call stack, so that depth has no limit."""
+    waiting = [part]
+    value: int | None = None
+    while waiting:
+        try:
+            inner = next(waiting[-1]) if value is None else waiting[-1].send(value)
+        except StopIteration as done:
+            waiting.pop()
+            value = done.value
+        else:
+            waiting.append(inner)
+            value = None
+    assert value is not None
+    return value
+
+
+def _program(reader: "_Reader") -> _Part:
+    if reader.take("x="):
+        start = yield _operand(reader)
+        reader.expect("for[")
+        count = reader.count()
+        reader.expect("]x+=")
+        step = yield _operand(reader)
+        return start + count * step
+    first = yield _operand(reader)
+    if reader.take("+"):
+        return first + (yield _operand(reader))
+    if reader.take("-"):
+        return first - (yield _operand(reader))
+    if reader.take("*"):
+        return first * (yield _operand(reader))
+    if reader.take("if"):
+        left = yield _operand(reader)
+        less = reader.take("<")
+        if not less and not reader.take(">"):
+            reader.fail('"<" or ">"')
+        right = yield _operand(reader)
+        reader.expect("else")
+        otherwise = yield _operand(reader)
+        return first if (left < right if less else left > right) else otherwise
+    if not reader.at_end and not reader.at(")"):
+        reader.fail('"+", "-", "*", "if", ")" or the end')
+    return first
+
+
+def _operand(reader: "_Reader") -> _Part:
+    if reader.take("("):
+        value = yield _program(reader)
+        reader.expect(")")
+        return value
+    return reader.number()
+
+
+class _Reader:
+    """A place in a text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+
+    @property
+    def at_end(self) -> bool:
+        return self.position == len(self.text)
+
+    def at(self, token: str) -> bool:
+        return self.text.startswith(token, self.position)
+
+    def take(self, token: str) -> bool:
+        found = self.at(token)
+        if found:
+            self.position += len(token)
+        return found
+
+    def expect(self, token: str) -> None:
+        if not self.take(token):
+            self.fail(f'"{token}"')
+
+    def count(self) -> int:
+        digit = self.text[self.position : self.position + 1]
+        if digit not in _DIGITS or digit == "0":
+            self.fail("a count from 1 to 9")
+        self.position += 1
+        return int(digit)
+
+    def number(self) -> int:
+        start = self.position
+        while self.text[self.position : self.position + 1] in _DIGITS:
+            self.position += 1
+        if self.position == start:
+            self.fail('"x=", a number or "("' if self._opens_a_program else 'a number or "("')
+        return int(Decimal(self.text[start : self.position]))
+
+    @property
+    def _opens_a_program(self) -> bool:
+        return self.position == 0 or self.text[self.position - 1] == "("
+
+    def fail(self, expected: str) -> NoReturn:
+        at, text = self.position, self.text
+        before = ("..." if at > _EXCERPT else "") + text[max(0, at - _EXCERPT) : at]
+        after = text[at : at + _EXCERPT] + ("..." if len(text) > at + _EXCERPT else "")
+        found = f"{text[at]!r}" if at < len(text) else "the end"
+        raise GrammarError(
+            f"program outside the grammar at character {at + 1}, in {before + after!r}: "
+            f"found {found}, expected {expected}"
+        )

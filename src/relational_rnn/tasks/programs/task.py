@@ -1,0 +1,81 @@
+"""Program evaluation as a task: batches of programs and answers."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..arguments import at_least, one_of
+from ..sampling import Batch
+from .arrays import VOCABULARY, sample_programs
+from .curriculum import Curriculum
+from .generator import CATEGORIES, longest_program
+
+
+class Programs:
+    """Short programs to be read character by character and answered (Santoro et al. 2018, 4.1).
+
+    Args:
+        category: ``"addition"``, ``"control"``, ``"full"``, ``"algebra"`` or ``"alg_ctrl"``.
+        length: digits of a literal, at most.
+        nesting: operations in a program, at most.
+        curriculum: ``"maximum"`` (all at the maximum: the test), ``"naive"``, ``"mix"`` (as the
+            paper trains) or ``"combined"``; see :class:`Curriculum`.
+
+    Attributes:
+        vocabulary: the characters, of inputs and of targets.
+        input_steps: T, characters of the longest program.
+        target_steps: T_out, characters of the longest answer, ``length + 1``.
+        curriculum: its ``update(loss)`` raises the level.
+
+    Raises:
+        InvalidArgumentError: an unknown name, or a length or nesting below 1.
+    """
+
+    def __init__(
+        self, category: str = "full", *, length: int = 5, nesting: int = 2, curriculum: str = "mix"
+    ) -> None:
+        self.category = one_of("category", category, CATEGORIES)
+        self.length = at_least("length", length, 1)
+        self.nesting = at_least("nesting", nesting, 1)
+        self.curriculum = Curriculum(curriculum, length, nesting)
+        self.vocabulary = VOCABULARY
+        self.input_steps = longest_program(length, nesting, CATEGORIES[category])
+        self.target_steps = length + 1
+
+    def batch(
+        self,
+        batch_size: int,
+        generator: np.random.Generator,
+        device: torch.device | str = "cpu",
+    ) -> Batch:
+        """Return ids ``inputs [T, B]``, ``targets [T_out, B]`` and the ``input_lengths [B]``."""
+        batch_size = at_least("batch_size", batch_size, 1)
+        lengths, nestings = self.curriculum.levels(batch_size, generator)
+        programs, program_lengths, answers = sample_programs(
+            lengths,
+            nestings,
+            CATEGORIES[self.category],
+            generator,
+            max_length=self.length,
+            max_nesting=self.nesting,
+        )
+        return Batch(
+            torch.from_numpy(np.ascontiguousarray(programs.T)).to(device),
+            torch.from_numpy(np.ascontiguousarray(answers.T)).to(device),
+            torch.from_numpy(program_lengths).to(device),
+        )
+
+    def sample(
+        self, batch_size: int, seed: np.random.SeedSequence, device: torch.device | str = "cpu"
+    ) -> Batch:
+        """Return the batch of a seed (and of the level that the curriculum has)."""
+        return self.batch(batch_size, np.random.default_rng(seed), device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the curriculum."""
+        return self.curriculum.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where ``state`` was taken."""
+        self.curriculum.load_state_dict(state)
