@@ -1,0 +1,123 @@
+"""Memorization: read a string of digits, then write it as it was, backwards, or twice (paper 4.1).
+
+The original applies the operation once more for every pair of brackets around the digits, but its
+own loader refuses such strings; the batches here have none (its "nesting 1"), ``evaluate`` takes
+them.
+"""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+from .arguments import InvalidArgumentError, at_least, one_of
+from .characters import PAD, Characters
+from .programs.grammar import GrammarError
+from .sampling import Batch
+
+CATEGORIES = ("copy", "reverse", "double")
+CURRICULA = ("maximum", "mix")
+VOCABULARY = Characters("0123456789")  # digit d has id 1 + d
+
+_LONGEST_ANSWER = 1_000_000
+
+
+def evaluate(text: str, category: str) -> str:
+    """Return the answer of a string of digits, e.g. ``evaluate("0123", "reverse") == "3210"``.
+
+    Raises:
+        GrammarError: something other than digits, with as many brackets closed as opened.
+        InvalidArgumentError: an unknown category, or an answer beyond a million characters.
+    """
+    one_of("category", category, CATEGORIES)
+    digits = text.strip("()")
+    opened = len(text) - len(text.lstrip("("))
+    if text != "(" * opened + digits + ")" * opened or not (digits.isascii() and digits.isdigit()):
+        shown = text if len(text) <= 40 else text[:40] + "..."
+        raise GrammarError(f"{shown!r} is not a string of digits, alone or in pairs of brackets")
+    times = opened + 1
+    if category == "copy":
+        return digits
+    if category == "reverse":
+        return digits[::-1] if times % 2 else digits
+    if times > 20 or len(digits) << times > _LONGEST_ANSWER:
+        raise InvalidArgumentError(f"the answer would be longer than {_LONGEST_ANSWER} characters")
+    return digits * (1 << times)
+
+
+def generate(length: int, category: str, rng: random.Random) -> tuple[str, str]:
+    """Return a random string of exactly ``length`` digits, the first not 0, and its answer.
+
+    ``random.Random(seed)`` reproduces what the original makes from ``seed``.
+    """
+    length = at_least("length", length, 1)
+    rng.choice((category,))  # the original draws from a list of one operation
+    text = str(rng.randint(10 ** (length - 1), 10**length - 1))
+    return text, evaluate(text, category)
+
+
+class Memorization:
+    """Batches of strings of digits and what to write after them.
+
+    Args:
+        category: ``"copy"``, ``"reverse"`` or ``"double"``.
+        length: digits of a string, at most.
+        curriculum: ``"maximum"`` (every string: the test) or ``"mix"`` (uniform from 1).
+
+    Attributes:
+        vocabulary: the ten digits, of inputs and of targets.
+        input_steps: T, equal to ``length``.
+        target_steps: T_out, equal to ``length``, or twice that for ``"double"``.
+
+    Raises:
+        InvalidArgumentError: an unknown name or a length below 1.
+    """
+
+    def __init__(
+        self, category: str = "copy", *, length: int = 10, curriculum: str = "mix"
+    ) -> None:
+        self.category = one_of("category", category, CATEGORIES)
+        self.length = at_least("length", length, 1)
+        self.curriculum = one_of("curriculum", curriculum, CURRICULA)
+        self.vocabulary = VOCABULARY
+        self.input_steps = length
+        self.target_steps = 2 * length if category == "double" else length
+
+    def batch(
+        self,
+        batch_size: int,
+        generator: np.random.Generator,
+        device: torch.device | str = "cpu",
+    ) -> Batch:
+        """Return ids ``inputs [T, B]``, ``targets [T_out, B]`` and the ``input_lengths [B]``."""
+        B, T = at_least("batch_size", batch_size, 1), self.length
+        lengths = np.full(B, T)
+        if self.curriculum == "mix":
+            lengths = generator.integers(1, T, B, endpoint=True)
+        ids = generator.integers(0, 10, (T, B)) + 1
+        ids[0] = generator.integers(1, 10, B) + 1
+        inputs = np.where(np.arange(T)[:, None] < lengths, ids, PAD)  # [T, B]
+        step = np.arange(self.target_steps)[:, None]  # [T_out, 1]
+        backwards = np.maximum(lengths - 1 - step, 0)  # [T_out, B]
+        source = backwards if self.category == "reverse" else step % lengths
+        written = 2 * lengths if self.category == "double" else lengths
+        targets = np.where(step < written, np.take_along_axis(inputs, source, axis=0), PAD)
+        return Batch(
+            torch.from_numpy(inputs).to(device),
+            torch.from_numpy(targets).to(device),
+            torch.from_numpy(lengths).to(device),
+        )
+
+    def sample(
+        self, batch_size: int, seed: np.random.SeedSequence, device: torch.device | str = "cpu"
+    ) -> Batch:
+        """Return the batch of a seed."""
+        return self.batch(batch_size, np.random.default_rng(seed), device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: no level changes during training."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the empty state."""
