@@ -1,0 +1,74 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relational_rnn.tasks.programs import Curriculum
+
+TRACE = Path(__file__).parents[1] / "goldens" / "lte" / "curriculum_trace.json"
+
+
+def _levels(curriculum: Curriculum) -> set[tuple[int, int]]:
+    lengths, nestings = curriculum.levels(400, np.random.default_rng(0))
+    return set(zip(lengths.tolist(), nestings.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("kind", ["naive", "combined"])
+def test_golden_trace(kind: str) -> None:
+    golden = json.loads(TRACE.read_text(encoding="utf-8"))
+    curriculum = Curriculum(
+        kind,
+        golden["max_length"],
+        golden["max_nesting"],
+        threshold=golden["loss_threshold"],
+        min_tries=golden["min_tries"],
+    )
+    for loss, raised, length, nesting in golden["trace"]:
+        assert curriculum.update(loss) == raised
+        assert (curriculum.length, curriculum.nesting) == (length, nesting)
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        ("maximum", {(3, 2)}, {(3, 2)}),
+        ("mix", {(a, b) for a in (1, 2, 3) for b in (1, 2)}, None),
+        ("naive", {(1, 1)}, {(2, 1)}),
+        ("combined", {(1, 1)}, {(1, 1), (2, 1)}),
+    ],
+)
+def test_levels(kind: str, before: set[tuple[int, int]], after: set[tuple[int, int]]) -> None:
+    curriculum = Curriculum(kind, 3, 2, min_tries=2)
+    assert _levels(curriculum) == before
+    raised = [curriculum.update(loss) for loss in (1.0, 0.9)]
+    assert raised == [False, kind in ("naive", "combined")]
+    assert _levels(curriculum) == (before if after is None else after)
+
+
+def test_a_rising_loss_holds_the_level() -> None:
+    curriculum = Curriculum("naive", 3, 2, min_tries=3)
+    assert not any(curriculum.update(loss) for loss in (1.0, 1.2, 1.4, 1.6, 1.8, 2.0))
+    assert (curriculum.length, curriculum.nesting) == (1, 1)
+
+
+def test_a_loss_of_zero_raises_the_level() -> None:
+    curriculum = Curriculum("naive", 3, 2, min_tries=1)
+    assert curriculum.update(0.0)
+
+
+def test_state_can_be_carried_on() -> None:
+    losses = [float(x) for x in np.random.default_rng(0).uniform(0.5, 1.5, 60)]
+    straight = Curriculum("combined", 4, 3, min_tries=4)
+    expected = [straight.update(loss) for loss in losses]
+    assert any(expected)
+
+    for cut in (1, 7, 30):
+        first = Curriculum("combined", 4, 3, min_tries=4)
+        seen = [first.update(loss) for loss in losses[:cut]]
+        state = json.loads(json.dumps(first.state_dict()))
+        first.update(0.1)  # a state taken is not changed afterwards
+        second = Curriculum("combined", 4, 3, min_tries=4)
+        second.load_state_dict(state)
+        assert seen + [second.update(loss) for loss in losses[cut:]] == expected
+        assert second.state_dict() == straight.state_dict()
