@@ -194,7 +194,7 @@ def _segments(
             torch.autocast(device.type, torch.bfloat16, enabled=low),
         ):
             losses, state = model.loss(inputs[window], targets[window], state, "none")
-        losses.mean().backward()
+        torch.autograd.backward(losses.mean())
         state = tuple(tensor.detach() for tensor in state)
         after(losses.detach().float(), first)
     return len(firsts)

@@ -37,7 +37,9 @@ def tempered_losses(
         found = [
             _tempered(model.head.log_probabilities(rows).float(), words, temperatures)
             for rows, words in zip(
-                hidden.flatten(0, 1).split(ROWS), targets.flatten().split(ROWS), strict=True
+                torch.split(hidden.flatten(0, 1), ROWS),
+                torch.split(targets.flatten(), ROWS),
+                strict=True,
             )
         ]
         return torch.cat(found).view(*targets.shape, len(temperatures))  # [T, B, K]

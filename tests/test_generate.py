@@ -1,0 +1,118 @@
+from collections import Counter
+from itertools import islice
+
+import pytest
+import torch
+from torch import nn
+
+from relational_rnn.errors import UserError
+from relational_rnn.generate import as_text, generate
+from relational_rnn.tasks.language_modeling import Vocabulary
+
+WORDS = ["the", "<eos>", "cat", "sat", "<unk>"]
+
+
+class Counting(nn.Module):
+    """Its memory is how many words it has read; logits are set by hand."""
+
+    def __init__(self, logits=(0.0, 0.0, 0.0, 0.0, 0.0)):
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(logits))
+        self.read = []
+        self.head = self
+
+    def initial_state(self, batch_size):
+        return (torch.zeros(batch_size, 1),)
+
+    def features(self, tokens, state):
+        self.read += tokens.flatten().tolist()
+        return torch.zeros(*tokens.shape, 1), (state[0] + len(tokens),)
+
+    def log_probabilities(self, hidden):
+        return self.logits.log_softmax(-1).expand(*hidden.shape[:-1], -1)
+
+
+@pytest.fixture
+def vocabulary():
+    return Vocabulary(WORDS)
+
+
+def draw(model, vocabulary, **arguments):
+    return list(generate(model, vocabulary, **arguments))
+
+
+def test_it_reads_the_prompt_then_its_own_words(vocabulary):
+    model = Counting()
+    words = draw(model, vocabulary, words=4, prompt="the  cat dog", seed=1)
+    index = vocabulary.index
+    # <eos>, the prompt with its unknown word, then what was drawn, but for the last word.
+    expected = [index[word] for word in ("<eos>", "the", "cat", "<unk>", *words[:-1])]
+    assert model.read == expected
+
+
+def test_words_come_as_they_are_drawn(vocabulary):
+    model = Counting()
+    list(islice(generate(model, vocabulary, words=1_000_000, seed=1), 3))
+    assert len(model.read) == 3
+
+
+def test_the_seed_decides(vocabulary):
+    first, again, other, free = (
+        draw(Counting(), vocabulary, words=50, seed=seed) for seed in (1, 1, 2, None)
+    )
+    assert first == again
+    assert first != other
+    assert len(free) == 50
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param({}, [0.4, 0.3, 0.2, 0.1, 0.0], id="plain"),
+        pytest.param({"temperature": 0.5}, [16 / 30, 9 / 30, 4 / 30, 1 / 30, 0], id="temperature"),
+        pytest.param({"top_k": 2}, [4 / 7, 3 / 7, 0, 0, 0], id="top-k"),
+        pytest.param({"top_k": 99}, [0.4, 0.3, 0.2, 0.1, 0.0], id="top-k of all"),
+        pytest.param({"top_p": 0.69}, [4 / 7, 3 / 7, 0, 0, 0], id="top-p"),
+        pytest.param({"top_p": 0.75}, [4 / 9, 3 / 9, 2 / 9, 0, 0], id="top-p reaches into a word"),
+        pytest.param({"top_p": 1e-9}, [1, 0, 0, 0, 0], id="top-p of one word at least"),
+        pytest.param({"top_p": 1.0}, [0.4, 0.3, 0.2, 0.1, 0.0], id="top-p of all"),
+        pytest.param({"top_k": 3, "top_p": 0.5}, [4 / 7, 3 / 7, 0, 0, 0], id="top-k, then top-p"),
+    ],
+)
+def test_distribution(vocabulary, arguments, expected):
+    model = Counting([*torch.tensor([0.4, 0.3, 0.2, 0.1]).log().tolist(), -1e9])
+    number = 1500
+    counts = Counter(draw(model, vocabulary, words=number, seed=7, **arguments))
+    for word, share in zip(WORDS, expected, strict=True):
+        error = 4 * (share * (1 - share) / number) ** 0.5
+        assert counts[word] / number == pytest.approx(share, abs=error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param({"words": 0}, "words is 0", id="words"),
+        pytest.param({"temperature": 0.0}, "temperature is 0.0", id="temperature"),
+        pytest.param({"top_k": 0}, "top_k is 0", id="top_k"),
+        pytest.param({"top_p": 0.0}, "top_p is 0.0", id="top_p zero"),
+        pytest.param({"top_p": 1.5}, "top_p is 1.5", id="top_p above one"),
+    ],
+)
+def test_wrong_arguments_are_named_at_once(vocabulary, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        generate(Counting(), vocabulary, **arguments)
+
+
+def test_unknown_word_without_unk(vocabulary):
+    with pytest.raises(UserError, match="the prompt: 1 token"):
+        generate(Counting(), Vocabulary(["<eos>", "cat"]), prompt="cat dog")
+
+
+def test_the_caller_keeps_his_gradients(vocabulary):
+    for _ in generate(Counting(), vocabulary, words=2, seed=1):
+        assert torch.is_grad_enabled()
+
+
+def test_text():
+    words = ["The", "cat", "<eos>", "<eos>", "sat", "."]
+    assert "".join(as_text(words)) == "The cat\n\nsat ."
