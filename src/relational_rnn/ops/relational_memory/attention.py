@@ -54,7 +54,7 @@ def pair_backward(
         extra: ``[b, 1, F]`` likewise.
         weight: ``[b, H, 1]`` of the forward pass.
         o: the options.
-        d_extra: ``[b, 1, F]``, written: the gradient of `extra`.
+        d_extra: ``[b, 1, F]``, zeros on entry, written: the gradient of `extra`.
 
     Returns:
         The gradient of `rows`.
@@ -64,7 +64,7 @@ def pair_backward(
     d_values = d_values.view(value.shape)
     d_rows = torch.empty_like(rows)
     d_query, d_key, d_value = _split(d_rows, o)
-    d_extra_query, d_extra_key, d_extra_value = _split(d_extra, o)
+    _, d_extra_key, d_extra_value = _split(d_extra, o)
     d_weight = torch.linalg.vecdot(d_values, value - extra_value)
     d_score = torch.ops.aten.sigmoid_backward(d_weight, weight).mul_(o.key_size**-0.5)[..., None]
     torch.mul(key - extra_key, d_score, out=d_query)
@@ -72,7 +72,6 @@ def pair_backward(
     torch.mul(d_values, weight[..., None], out=d_value)
     torch.neg(d_key, out=d_extra_key)
     torch.sub(d_values, d_value, out=d_extra_value)
-    d_extra_query.zero_()
     return d_rows
 
 
@@ -126,8 +125,7 @@ def many_backward(
     d_value.copy_(weights[..., :count].mT @ d_values)
     if extra is not None and d_extra is not None:
         d_asked = d_asked + d_scores[..., count:] @ extra_key
-        d_extra_query, d_extra_key, d_extra_value = _split(d_extra, o)
-        d_extra_query.zero_()
+        _, d_extra_key, d_extra_value = _split(d_extra, o)
         d_extra_key.copy_(d_scores[..., count:].mT @ query)
         d_extra_value.copy_(weights[..., count:].mT @ d_values)
     d_query[:, :, :keep] = d_asked * scale

@@ -10,9 +10,8 @@ from .backward import Deferred, step_backward
 from .forward import Hoisted, StepTape, step_forward
 from .hoist import hoist
 from .parameters import Options, Parameters
+from .products import Prepared
 from .threads import run, split_batch
-
-PRODUCTS = ("qkv_weight", "qkv_bias", "mlp_weight", "mlp_bias", "gate_memory_weight")
 
 
 def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
@@ -29,7 +28,9 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
         product = torch.get_autocast_dtype(device)
     with torch.autocast(device, enabled=False):
         hoisted = hoist(inputs, p, o, product=product, state=state)
-        memories, last = Recurrence.apply(o, product, memory.to(state), *hoisted, *p)
+        memories, last = Recurrence.apply(  # type: ignore[no-untyped-call]
+            o, product, memory.to(state), *hoisted, *p
+        )
     return memories.to(memory.dtype), last.to(memory.dtype)
 
 
@@ -38,62 +39,64 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, o: Options, product: torch.dtype, memory: Tensor, *tensors: Tensor | None
+        ctx: Any, o: Options, product: torch.dtype, memory: Tensor, *tensors: Any
     ) -> tuple[Tensor, Tensor]:
         """Memories ``[T, B, N, M]`` and the last one, from memory, `Hoisted` and `Parameters`."""
-        hoisted, p = Hoisted(*tensors[:3]), Parameters(*tensors[3:])  # type: ignore[arg-type]
-        p = Parameters(
-            *(
-                None if x is None else x.to(product if name in PRODUCTS else memory.dtype)
-                for name, x in zip(p._fields, p, strict=True)
-            )
-        )
+        hoisted, p = Hoisted(*tensors[:3]), Parameters(*tensors[3:])
         keep_tape = any(ctx.needs_input_grad)
         length = next(len(x) for x in hoisted if x is not None)
         memories = memory.new_empty(length, *memory.shape)
+        parts = split_batch(len(memory), memory.device)
+        rows = memories[0].shape[:2].numel() // len(parts)
+        prepared = Prepared.of(p, product, memory.dtype, rows=rows, uses=length)
 
         def work(part: slice) -> list[StepTape]:
             tapes, now = [], memory[part]
             for out, step in zip(memories[:, part].unbind(0), hoisted.steps(part), strict=True):
-                tape = step_forward(now, step, p, o, out)
+                tape = step_forward(now, step, prepared, o, out)
                 if keep_tape:
                     tapes.append(tape)
                 now = out
             return tapes
 
-        parts = split_batch(len(memory), memory.device)
         tapes = run(work, parts)
         if keep_tape:
             saved: list[Tensor] = []
             ctx.saved_tree = pack([memory, memories, hoisted, p, tapes], saved)
             ctx.save_for_backward(*saved)
-            ctx.parts, ctx.options = parts, o
+            ctx.parts, ctx.options, ctx.product, ctx.prepared = parts, o, product, prepared
         # detached: the tape has views of `memories`, which must not become views of an output
         return memories.detach(), memories[-1].clone()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, d_memories: Tensor, d_last: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of memory, `Hoisted` and `Parameters`."""
         memory, memories, hoisted, p, tapes = unpack(ctx.saved_tree, ctx.saved_tensors)
         d_start = torch.empty_like(memory)
-        d_hoisted = Hoisted(*(None if x is None else torch.empty_like(x) for x in hoisted))
+        d_hoisted = Hoisted(*(None if x is None else torch.zeros_like(x) for x in hoisted))
+        rows = memory.shape[:2].numel() // len(ctx.parts)
+        back = Prepared.of(p, ctx.product, memory.dtype, rows=rows, uses=len(memories), back=True)
 
         def work(job: tuple[slice, list[StepTape]]) -> Deferred:
             part, tape = job
             deferred = Deferred()
             befores = [memory[part], *memories[:-1, part].unbind(0)]
-            rows = zip(
-                d_memories[:, part].unbind(0),
-                befores,
-                tape,
-                hoisted.steps(part),
-                d_hoisted.steps(part),
-                strict=True,
-            )
+            d_outs = d_memories[:, part].unbind(0)
+            steps, d_steps = hoisted.steps(part), d_hoisted.steps(part)
             d_now = d_last[part]
-            for d_out, *row in reversed(list(rows)):
-                d_now = step_backward(d_now + d_out, *row, p, ctx.options, deferred)
+            for t in reversed(range(len(tape))):
+                d_now = step_backward(
+                    d_now + d_outs[t],
+                    befores[t],
+                    tape[t],
+                    steps[t],
+                    d_steps[t],
+                    ctx.prepared,
+                    back,
+                    ctx.options,
+                    deferred,
+                )
             d_start[part] = d_now
             return deferred
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .attention import many_backward, pair_backward
 from .forward import BlockTape, Hoisted, Normalised, StepTape
-from .parameters import Options, Parameters
+from .parameters import Options
+from .products import Norm, Prepared
 
 
 class Deferred:
@@ -26,17 +27,14 @@ class Deferred:
         """Note the factors of a linear layer's weight gradient in one step."""
         self.factors[name, place].append((inputs, d_outputs))
 
-    def norm(
-        self, name: str, block: int, d_out: Tensor, norm: Normalised, weight: Tensor
-    ) -> Tensor:
+    def norm(self, name: str, block: int, d_out: Tensor, done: Normalised, norm: Norm) -> Tensor:
         """Gradient of a layer norm's input; its parameters' gradients are added up."""
+        d_rows: Tensor
         d_rows, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
-            d_out, norm.rows, weight.shape, norm.mean, norm.rstd, weight, weight, [True] * 3
+            d_out, done.rows, norm.weight.shape, done.mean, done.rstd, *norm, [True] * 3
         )
-        for key, value in (
-            ((f"{name}_weight", block), d_weight),
-            ((f"{name}_bias", block), d_bias),
-        ):
+        for kind, value in (("weight", d_weight), ("bias", d_bias)):
+            key = f"{name}_{kind}", block
             if key in self.sums:
                 self.sums[key] += value
             else:
@@ -60,7 +58,8 @@ class Deferred:
 
 def d_tanh(d_out: Tensor, out: Tensor) -> Tensor:
     """Gradient of tanh, from its output."""
-    return torch.ops.aten.tanh_backward(d_out, out)
+    d_in: Tensor = torch.ops.aten.tanh_backward(d_out, out)
+    return d_in
 
 
 def block_backward(
@@ -69,7 +68,8 @@ def block_backward(
     extra: Tensor | None,
     d_extra: Tensor | None,
     block: int,
-    p: Parameters,
+    p: Prepared,
+    back: Prepared,
     o: Options,
     deferred: Deferred,
 ) -> Tensor:
@@ -81,7 +81,8 @@ def block_backward(
         extra: as given to the forward pass.
         d_extra: written: gradient of `extra`.
         block: number of the block.
-        p: the parameters, as in the forward pass.
+        p: the prepared parameters of the forward pass.
+        back: the transposed ones.
         o: the options.
         deferred: collects the parameters' gradients.
 
@@ -90,31 +91,29 @@ def block_backward(
     """
     batch, keep, size = d_rows.shape
     d_sum = deferred.norm(
-        "mlp_norm", block, d_rows.view(-1, size), tape.mlp_norm, p.mlp_norm_weight[block]
+        "mlp_norm", block, d_rows.view(-1, size), tape.mlp_norm, p.mlp_norm[block]
     )
-    d_hidden = d_sum.to(p.mlp_weight.dtype)
+    d_hidden = d_sum.to(p.mlp[0].dtype)
     for layer in reversed(range(len(tape.layers))):
         deferred.product("mlp", layer, tape.layers[layer], d_hidden)
-        d_hidden = torch.mm(d_hidden, p.mlp_weight[layer])
+        d_hidden = back.mlp[layer](d_hidden)
         if layer:
             d_hidden = torch.ops.aten.threshold_backward(d_hidden, tape.layers[layer], 0)
     d_sum = deferred.norm(
-        "attention_norm",
-        block,
-        d_sum + d_hidden,
-        tape.attention_norm,
-        p.attention_norm_weight[block],
+        "attention_norm", block, d_sum + d_hidden, tape.attention_norm, p.attention_norm[block]
     )
     d_x = d_sum.view(batch, keep, size)
     if extra is not None and d_extra is not None and tape.qkv.shape[1] == extra.shape[1] == 1:
         d_qkv = pair_backward(d_x, tape.qkv, extra, tape.attended.weights, o, d_extra)
     else:
         d_qkv = many_backward(d_x, tape.qkv, extra, tape.attended.weights, o, d_extra)
-    d_raw = deferred.norm(
-        "qkv_norm", block, d_qkv.flatten(0, 1), tape.qkv_norm, p.qkv_norm_weight[block]
-    ).to(p.qkv_weight.dtype)
+    d_raw = deferred.norm("qkv_norm", block, d_qkv.flatten(0, 1), tape.qkv_norm, p.qkv_norm[block])
+    d_raw = d_raw.to(p.qkv[block].dtype)
     deferred.product("qkv", block, tape.inputs, d_raw)
-    d_inputs = torch.mm(d_raw, p.qkv_weight[block]).view(batch, -1, size).to(d_x.dtype)
+    d_inputs = back.qkv[block](d_raw).view(batch, -1, size)
+    if keep == d_inputs.shape[1]:
+        return d_x + d_inputs
+    d_inputs = d_inputs.to(d_x.dtype)
     d_inputs[:, :keep] += d_x
     return d_inputs
 
@@ -125,7 +124,8 @@ def step_backward(
     tape: StepTape,
     hoisted: Hoisted,
     d_hoisted: Hoisted,
-    p: Parameters,
+    p: Prepared,
+    back: Prepared,
     o: Options,
     deferred: Deferred,
 ) -> Tensor:
@@ -137,7 +137,8 @@ def step_backward(
         tape: of the forward pass.
         hoisted: of this step.
         d_hoisted: of this step, written.
-        p: the parameters, as in the forward pass.
+        p: the prepared parameters of the forward pass.
+        back: the transposed ones.
         o: the options.
         deferred: collects the parameters' gradients.
 
@@ -147,7 +148,7 @@ def step_backward(
     slots = memory.shape[1]
     d_x = d_memory
     if tape.gates is not None and tape.candidate is not None and tape.squashed is not None:
-        assert p.gate_memory_weight is not None
+        assert back.gate_memory is not None
         assert d_hoisted.gates is not None
         input_gate, forget_gate = tape.gates.chunk(2, dim=-1)
         d_gates = torch.empty_like(tape.gates)
@@ -158,18 +159,18 @@ def step_backward(
         else:
             d_input_gate[..., 0] = torch.linalg.vecdot(d_memory, tape.candidate)
             d_forget_gate[..., 0] = torch.linalg.vecdot(d_memory, memory)
-        d_logits = torch.ops.aten.sigmoid_backward(d_gates, tape.gates)
-        torch.sum(d_logits, 1, out=d_hoisted.gates)
-        factor = d_logits.flatten(0, 1).to(p.gate_memory_weight.dtype)
-        deferred.product("gate_memory", 0, tape.squashed, factor)
-        d_squashed = d_tanh(torch.mm(factor, p.gate_memory_weight), tape.squashed)
+        d_gates = torch.ops.aten.sigmoid_backward(d_gates, tape.gates)
+        d_hoisted.gates.copy_(d_gates.squeeze(1) if slots == 1 else d_gates.sum(1))
+        d_logits = d_gates.flatten(0, 1).to(back.gate_memory.dtype)
+        deferred.product("gate_memory", 0, tape.squashed, d_logits)
+        d_squashed = d_tanh(back.gate_memory(d_logits), tape.squashed)
         d_x = d_tanh(d_memory * input_gate, tape.candidate)
         d_memory = d_memory.mul_(forget_gate).add_(d_squashed.view(memory.shape))
     else:
         d_memory = torch.zeros_like(d_memory)
     for block in reversed(range(len(tape.blocks))):
         d_x = block_backward(
-            d_x, tape.blocks[block], hoisted.qkv, d_hoisted.qkv, block, p, o, deferred
+            d_x, tape.blocks[block], hoisted.qkv, d_hoisted.qkv, block, p, back, o, deferred
         )
     if d_hoisted.rows is not None:
         d_hoisted.rows.copy_(d_x[:, slots:])

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .attention import Attended, many_forward, pair_forward
-from .parameters import EPSILON, Options, Parameters
+from .parameters import EPSILON, Options
+from .products import Norm, Prepared
 
 
 class Hoisted(NamedTuple):
@@ -63,14 +64,14 @@ def tanh(x: Tensor) -> Tensor:
     return x.tanh() if x.dtype == torch.float64 else (2 * x).sigmoid_().mul_(2).sub_(1)
 
 
-def normalise(rows: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Normalised]:
+def normalise(rows: Tensor, norm: Norm) -> tuple[Tensor, Normalised]:
     """Layer norm over the last axis, with its statistics."""
-    out, mean, rstd = torch.native_layer_norm(rows, weight.shape, weight, bias, EPSILON)
+    out, mean, rstd = torch.native_layer_norm(rows, norm.weight.shape, *norm, EPSILON)
     return out, Normalised(rows, mean, rstd)
 
 
 def block_forward(
-    x: Tensor, extra: Tensor | None, keep: int, block: int, p: Parameters, o: Options
+    x: Tensor, extra: Tensor | None, keep: int, block: int, p: Prepared, o: Options
 ) -> tuple[Tensor, BlockTape]:
     """One round of attention and MLP.
 
@@ -79,52 +80,47 @@ def block_forward(
         extra: ``[b, n, F]`` normalised qkv of rows that are only attended to, or None.
         keep: rows to return.
         block: number of the block.
-        p: weights and biases of products in the product dtype, the norms' in the memory's.
+        p: the prepared parameters.
         o: the options.
     """
     batch, _, size = x.shape
-    inputs = x.flatten(0, 1).to(p.qkv_weight.dtype)
-    raw = torch.addmm(p.qkv_bias[block], inputs, p.qkv_weight[block].t()).to(x.dtype)
-    qkv, qkv_norm = normalise(raw, p.qkv_norm_weight[block], p.qkv_norm_bias[block])
+    linear = p.qkv[block]
+    inputs = x.flatten(0, 1).to(linear.dtype)
+    qkv, qkv_norm = normalise(linear(inputs).to(x.dtype), p.qkv_norm[block])
     qkv = qkv.view(batch, -1, qkv.shape[-1])
     if extra is not None and qkv.shape[1] == extra.shape[1] == 1:
         attended = pair_forward(qkv, extra, o)
     else:
         attended = many_forward(qkv, extra, keep, o)
-    rows, attention_norm = normalise(
-        (x[:, :keep] + attended.values).view(-1, size),
-        p.attention_norm_weight[block],
-        p.attention_norm_bias[block],
-    )
-    hidden = rows.to(p.mlp_weight.dtype)
-    layers = []
-    for layer, (weight, bias) in enumerate(zip(p.mlp_weight, p.mlp_bias, strict=True)):
-        hidden = hidden.relu_() if layer else hidden
-        layers.append(hidden)
-        hidden = torch.addmm(bias, hidden, weight.t())
-    rows, mlp_norm = normalise(rows + hidden, p.mlp_norm_weight[block], p.mlp_norm_bias[block])
+    rows = (x[:, :keep] + attended.values).view(-1, size)
+    rows, attention_norm = normalise(rows, p.attention_norm[block])
+    layers = [rows.to(linear.dtype)]
+    for linear in p.mlp[:-1]:
+        layers.append(linear(layers[-1], relu=True))
+    rows = rows + p.mlp[-1](layers[-1])
+    rows, mlp_norm = normalise(rows, p.mlp_norm[block])
     tape = BlockTape(inputs, qkv_norm, qkv, attended, attention_norm, layers, mlp_norm)
     return rows.view(batch, keep, size), tape
 
 
 def step_forward(
-    memory: Tensor, hoisted: Hoisted, p: Parameters, o: Options, out: Tensor
+    memory: Tensor, hoisted: Hoisted, p: Prepared, o: Options, out: Tensor
 ) -> StepTape:
     """One step: `memory` ``[b, N, M]`` to `out`, with `hoisted` of this step (no time axis)."""
     slots = memory.shape[1]
     x = memory if hoisted.rows is None else torch.cat((memory, hoisted.rows), dim=1)
     blocks = []
-    last = len(p.qkv_weight) - 1
+    last = len(p.qkv) - 1
     for block in range(last + 1):
         keep = slots if block == last else x.shape[1]
         x, tape = block_forward(x, hoisted.qkv, keep, block, p, o)
         blocks.append(tape)
-    if hoisted.gates is None or p.gate_memory_weight is None:
+    if hoisted.gates is None or p.gate_memory is None:
         out.copy_(x)
         return StepTape(blocks, None, None, None)
-    squashed = tanh(memory.flatten(0, 1)).to(p.gate_memory_weight.dtype)
-    logits = torch.mm(squashed, p.gate_memory_weight.t())
-    gates = (hoisted.gates[:, None] + logits.view(len(x), slots, -1)).sigmoid_()
+    squashed = tanh(memory.flatten(0, 1)).to(p.gate_memory.dtype)
+    gates = p.gate_memory(squashed).view(len(x), slots, -1)
+    gates = (hoisted.gates[:, None] + gates).sigmoid_()
     input_gate, forget_gate = gates.chunk(2, dim=-1)
     candidate = tanh(x)
     torch.mul(forget_gate, memory, out=out).addcmul_(input_gate, candidate)

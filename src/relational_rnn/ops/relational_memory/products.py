@@ -1,0 +1,110 @@
+"""Matrix products with one weight and many inputs: the weight is cast and laid out once."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .parameters import Parameters
+
+USES_TO_PACK = 16  # packing costs about as much as it saves in eight products
+
+
+def can_pack(weight: Tensor) -> bool:
+    """Whether oneDNN's packed layout is to be had for this weight in this build of PyTorch.
+
+    The two operators are PyTorch's own and not promised to stay, hence the guard.
+    """
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype in (torch.float32, torch.bfloat16)
+        and bool(torch.backends.mkldnn.enabled)
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+class Product:
+    """``x -> x W^T + b``, without autograd.
+
+    Args:
+        weight: ``[out, in]``, already in the dtype of the product.
+        bias: ``[out]`` likewise, or None.
+        rows: rows of a typical x.
+        uses: how many products are going to be made.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, rows: int, uses: int) -> None:
+        self.dtype = weight.dtype
+        self.bias = bias
+        self.packed = uses >= USES_TO_PACK and can_pack(weight)
+        if self.packed:
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
+        else:
+            self.weight = weight.t()
+
+    def __call__(self, x: Tensor, *, relu: bool = False) -> Tensor:
+        """The product of x ``[rows, in]``, with a ReLU on request."""
+        if self.packed:
+            after = "relu" if relu else "none"
+            out: Tensor = torch.ops.mkldnn._linear_pointwise(
+                x, self.weight, self.bias, after, [], ""
+            )
+            return out
+        if self.bias is None:
+            out = torch.mm(x, self.weight)
+        else:
+            out = torch.addmm(self.bias, x, self.weight)
+        return out.relu_() if relu else out
+
+
+class Norm(NamedTuple):
+    """Gain and bias of a layer norm."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+class Prepared(NamedTuple):
+    """The parameters of the loop, ready for use; lists over blocks or layers."""
+
+    qkv: list[Product]
+    qkv_norm: list[Norm]
+    attention_norm: list[Norm]
+    mlp: list[Product]
+    mlp_norm: list[Norm]
+    gate_memory: Product | None
+
+    @classmethod
+    def of(
+        cls,
+        p: Parameters,
+        product: torch.dtype,
+        state: torch.dtype,
+        *,
+        rows: int,
+        uses: int,
+        back: bool = False,
+    ) -> "Prepared":
+        """Prepare for the loop forward, or `back` through the transposed weights."""
+
+        def linear(weight: Tensor, bias: Tensor | None) -> Product:
+            weight = weight.to(product)
+            if back:
+                return Product(weight.t(), None, rows=rows, uses=uses)
+            return Product(weight, None if bias is None else bias.to(product), rows=rows, uses=uses)
+
+        def linears(weights: Tensor, biases: Tensor) -> list[Product]:
+            return [linear(w, b) for w, b in zip(weights, biases, strict=True)]
+
+        def norms(weights: Tensor, biases: Tensor) -> list[Norm]:
+            return [Norm(w.to(state), b.to(state)) for w, b in zip(weights, biases, strict=True)]
+
+        return cls(
+            linears(p.qkv_weight, p.qkv_bias),
+            norms(p.qkv_norm_weight, p.qkv_norm_bias),
+            norms(p.attention_norm_weight, p.attention_norm_bias),
+            linears(p.mlp_weight, p.mlp_bias),
+            norms(p.mlp_norm_weight, p.mlp_norm_bias),
+            None if p.gate_memory_weight is None else linear(p.gate_memory_weight, None),
+        )
