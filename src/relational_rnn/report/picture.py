@@ -1,0 +1,125 @@
+"""Learning curves as a picture."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, ScalarFormatter
+
+from .record import Record
+
+# Okabe and Ito's colours, told apart by the colour-blind too; when they run out, the line changes.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", ":", "-.")
+MARKED = 40  # validation curves of fewer points have them marked
+NARROW = 5  # perplexities that differ by a smaller factor stand on a linear axis
+UNITS = ((1.0, "seconds"), (60.0, "minutes"), (3600.0, "hours"))
+STYLE: Any = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "text.parse_math": False,  # a name may hold dollars
+    "svg.fonttype": "none",
+    "svg.hashsalt": "relational-rnn",
+}
+
+
+def draw(records: Sequence[Record]) -> Figure:
+    """Training loss, then validation over tokens and over time, a line for each run.
+
+    Args:
+        records: runs of one task.
+    """
+    measure = records[0].measure
+    amount = "tokens" if any("tokens" in record.metrics for record in records) else "step"
+    size, unit = _time_unit(records)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(14, 5), layout="constrained")
+        train, over_amount, over_time = figure.subplots(1, 3)
+        _curves(train, records, amount, "train_loss")
+        _curves(over_amount, records, amount, f"valid_{measure}", marker="o")
+        _curves(over_time, records, "seconds", f"valid_{measure}", x_unit=size, marker="o")
+        train.set(title="Training loss", ylabel="nats")
+        over_amount.set(title=f"Validation {measure}", ylabel=measure)
+        over_time.set(title=f"Validation {measure} over time", ylabel=measure)
+        over_time.set_xlabel(f"{unit} of training")
+        for axes in (train, over_amount):
+            axes.set_xlabel("tokens trained on" if amount == "tokens" else "steps")
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        for axes in (over_amount, over_time):
+            if measure == "perplexity":
+                _scale(axes, [y for r in records for y in r.curve("step", "valid_perplexity")[1]])
+        handles, names = train.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def as_png(figure: Figure) -> bytes:
+    """The picture as a PNG file."""
+    return _saved(figure, format="png", dpi=150)
+
+
+def as_svg(figure: Figure) -> str:
+    """The picture as an ``<svg>`` element, the same for the same runs."""
+    text = _saved(figure, format="svg", metadata={"Date": None}).decode()
+    return text[text.index("<svg") :]
+
+
+def labels(records: Sequence[Record]) -> list[str]:
+    """A name for each run: its folder's, with what leads to it where names are alike."""
+    names = [record.name for record in records]
+    return [
+        name if names.count(name) == 1 else record.folder.as_posix()
+        for name, record in zip(names, records, strict=True)
+    ]
+
+
+def _curves(
+    axes: Axes,
+    records: Sequence[Record],
+    x: str,
+    y: str,
+    *,
+    x_unit: float = 1.0,
+    marker: str | None = None,
+) -> None:
+    for number, (record, label) in enumerate(zip(records, labels(records), strict=True)):
+        xs, ys = record.curve(x, y)
+        best = record.best
+        axes.plot(
+            [x / x_unit for x in xs],
+            ys,
+            label=label if best is None else f"{label}  (best {record.measure} {best:.4g})",
+            color=COLOURS[number % len(COLOURS)],
+            linestyle=LINES[number // len(COLOURS) % len(LINES)],
+            linewidth=1.8,
+            marker=marker if len(xs) <= MARKED else None,
+            markersize=4,
+        )
+    axes.set_xlim(left=0)
+
+
+def _time_unit(records: Sequence[Record]) -> tuple[float, str]:
+    longest = max(max(record.curve("seconds", "step")[0], default=0.0) for record in records)
+    return next((unit for unit in reversed(UNITS) if longest >= 2 * unit[0]), UNITS[0])
+
+
+def _scale(axes: Axes, perplexities: Sequence[float]) -> None:
+    if perplexities and max(perplexities) > NARROW * min(perplexities):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _saved(figure: Figure, **options: Any) -> bytes:
+    content = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(content, **options)
+    return content.getvalue()
