@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from relational_rnn.errors import UserError
-from relational_rnn.tasks.language_modeling import open_corpus, token_files
+from relational_rnn.tasks.language_modeling import Vocabulary, open_corpus, token_files
 from relational_rnn.tasks.language_modeling.words import SPLITS
 
 WAIT_AND_OPEN = """
@@ -110,6 +110,13 @@ def test_a_damaged_file_is_prepared_anew(folder, cache, name, damage):
     assert (path / name).read_bytes() == content
     for split in SPLITS:
         assert corpus.tokens[split].tolist() == good.tokens[split].tolist()
+
+
+def test_another_vocabulary_among_the_files_is_noticed(folder, cache):
+    words = open_corpus(str(folder), cache_dir=cache).vocabulary.words
+    (path,) = prepared(cache)
+    Vocabulary(reversed(words)).save(path / "vocabulary.json")
+    assert open_corpus(str(folder), cache_dir=cache).vocabulary.words == words
 
 
 def test_processes_may_prepare_at_once(folder, cache):

@@ -103,10 +103,13 @@ def test_hashes_need_not_be_remembered(folder, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("wikitext2", "did you mean 'wikitext-2'?"),
-        ("WikiText-103", "did you mean 'wikitext-103'?"),
-        ("pidoc", "did you mean 'pydoc'?"),
-        ("no/such/folder", "folder 'no/such/folder': the data sets are pydoc, wikitext-2, "),
+        ("wikitext2", "did you mean wikitext-2?"),
+        ("WikiText-103", "did you mean wikitext-103?"),
+        ("pidoc", "did you mean pydoc?"),
+        (
+            "no/such",
+            "no/such: is neither a data set (pydoc, wikitext-2, wikitext-103) nor a folder",
+        ),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name, message, cache):

@@ -29,8 +29,8 @@ def streams(tokens: Ids, batch_size: int) -> Ids:
     length = len(tokens) // batch_size
     if length < 2:
         raise UserError(
-            f"batch_size {batch_size} is too large for a text of {len(tokens)} tokens: each of "
-            f"the batch needs two at least, so at most {len(tokens) // 2}, or a longer text"
+            f"a text of {len(tokens):,} tokens is shorter than one batch: batch_size {batch_size} "
+            f"takes {2 * batch_size:,} at least; use a longer text or a smaller batch_size"
         )
     return tokens[: length * batch_size].reshape(batch_size, length).T
 
@@ -138,25 +138,3 @@ class Windows:
         if not 0 <= state["done"] < len(self):
             raise ValueError(f"done must be below {len(self)}, not {state['done']}")
         self.epoch, self.done = state["epoch"], state["done"]
-
-
-def windows(tokens: Ids, bptt: int, *, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield a text as one stream, for evaluation: every token is a target exactly once.
-
-    The first token is predicted from ``start``, every other from the one before it; with the
-    memory carried from window to window, the window's length does not change any prediction. Nor
-    is the text cut into pieces side by side, each of which would begin without its past.
-
-    Args:
-        tokens: ids ``[tokens]``.
-        bptt: tokens of a window, T; the last may be shorter.
-        start: id of ``<eos>``, which stands before the text as it stands before every line.
-
-    Yields:
-        ``inputs [T, 1]`` and ``targets [T, 1]``, int64.
-    """
-    before = torch.tensor([start])
-    for begin in range(0, len(tokens), bptt):
-        targets = torch.from_numpy(tokens[begin : begin + bptt].astype(np.int64))
-        yield torch.cat([before, targets[:-1]])[:, None], targets[:, None]
-        before = targets[-1:]

@@ -1,10 +1,10 @@
 """Where a text comes from: a name known here, or a folder of the user's."""
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from ...config.fields import nearest
 from ...errors import UserError
 from .folder import Folder
 from .pydoc import Pydoc
@@ -48,9 +48,7 @@ def find_source(name_or_folder: str, *, cache: Path) -> Source:
         return WikiText(name_or_folder)
     if Path(name_or_folder).is_dir():
         return Folder(Path(name_or_folder), stamps=cache / "stamps")
-    close = difflib.get_close_matches(name_or_folder, NAMES, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
     raise UserError(
-        f"no data set or folder {name_or_folder!r}: {hint}the data sets are {', '.join(NAMES)}; "
-        "a folder must hold train.txt, valid.txt and test.txt"
+        f"{name_or_folder}: is neither a data set ({', '.join(NAMES)}) nor a folder with "
+        f"train.txt, valid.txt and test.txt{nearest(name_or_folder, NAMES)}"
     )

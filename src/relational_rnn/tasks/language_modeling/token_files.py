@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UserError
-from ...files import write_text
+from ...files import replacing, write_text
 from .sources import Source
 from .vocabulary import Vocabulary
 from .words import SPLITS, Split, words
@@ -103,10 +103,8 @@ def _write(source: Source, folder: Path) -> None:
 
 def _write_ids(parts: Iterable[NDArray[np.int64]], path: Path, dtype: np.dtype[Any]) -> int:
     count = 0
-    with open(path, "wb") as file:
+    with replacing(path) as file:
         for ids in parts:
             file.write(ids.astype(dtype).data)
             count += len(ids)
-        file.flush()
-        os.fsync(file.fileno())
     return count
