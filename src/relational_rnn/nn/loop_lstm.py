@@ -1,0 +1,77 @@
+"""One LSTM layer as a plain loop: what `torch.nn.LSTM` computes, in Python.
+
+Letters: T time, B batch, I input size, H hidden size.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LoopLSTM(nn.Module):
+    """Equal to a one-layer `torch.nn.LSTM`, parameters and `state_dict` included.
+
+    It stands beside `torch.nn.LSTM` to tell what a recurrent core costs as a loop of small
+    operations from what the core itself costs. The same seed draws the same weights.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+
+    Raises:
+        ValueError: a size below 1.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if size < 1:
+                raise ValueError(f"{name} is {size!r}; it takes a whole number of at least 1")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        # Rows: input gate, forget gate, candidate, output gate.
+        self.weight_ih_l0 = nn.Parameter(torch.empty(4 * hidden_size, input_size))
+        self.weight_hh_l0 = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
+        self.bias_ih_l0 = nn.Parameter(torch.empty(4 * hidden_size))
+        self.bias_hh_l0 = nn.Parameter(torch.empty(4 * hidden_size))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights as `torch.nn.LSTM` does: uniform within 1/sqrt(H)."""
+        bound = self.hidden_size**-0.5
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(
+        self, inputs: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Run a sequence.
+
+        Args:
+            inputs: ``[T, B, I]``.
+            state: hidden and cell state, each ``[1, B, H]``; zeros when absent.
+
+        Returns:
+            The hidden state after each step ``[T, B, H]``, and both states after the last.
+        """
+        if state is None:
+            zeros = inputs.new_zeros(inputs.shape[1], self.hidden_size)
+            hidden, cell = zeros, zeros  # [B, H]
+        else:
+            hidden, cell = state[0][0], state[1][0]
+        outputs = []
+        for step in inputs.unbind(0):
+            hidden, cell = self._step(step, hidden, cell)
+            outputs.append(hidden)
+        return torch.stack(outputs), (hidden[None], cell[None])
+
+    def _step(self, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        gates = F.linear(inputs, self.weight_ih_l0, self.bias_ih_l0)
+        gates = gates + F.linear(hidden, self.weight_hh_l0, self.bias_hh_l0)  # [B, 4 H]
+        input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=-1)
+        cell = forget_gate.sigmoid() * cell + input_gate.sigmoid() * candidate.tanh()
+        return output_gate.sigmoid() * cell.tanh(), cell
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows."""
+        return f"{self.input_size}, {self.hidden_size}"

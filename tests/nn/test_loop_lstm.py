@@ -1,0 +1,60 @@
+"""The loop against torch.nn.LSTM."""
+
+import pytest
+import torch
+from torch import nn
+
+from relational_rnn.nn.loop_lstm import LoopLSTM
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["state", "no-state"])
+@pytest.mark.parametrize(
+    ("steps", "batch", "width", "size"),
+    [
+        pytest.param(7, 3, 5, 4, id="T7-B3-I5-H4"),
+        pytest.param(1, 1, 1, 1, id="T1-B1-I1-H1"),
+        pytest.param(2, 2, 3, 9, id="T2-B2-I3-H9"),
+    ],
+)
+def test_equals_the_lstm(steps: int, batch: int, width: int, size: int, given: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    peer = nn.LSTM(width, size).double()
+    ours = LoopLSTM(width, size).double()
+    ours.load_state_dict(peer.state_dict())
+    inputs = normal(steps, batch, width).requires_grad_()
+    state = [normal(1, batch, size).requires_grad_() for _ in "hc"] if given else None
+    cotangents = [normal(steps, batch, size), normal(1, batch, size), normal(1, batch, size)]
+
+    def outcome(module: nn.Module) -> list[torch.Tensor]:
+        output, (hidden, cell) = module(inputs, state and tuple(state))
+        wanted = [inputs, *(state or []), *module.parameters()]
+        gradients = torch.autograd.grad([output, hidden, cell], wanted, cotangents)
+        return [output, hidden, cell, *gradients]
+
+    for actual, expected in zip(outcome(ours), outcome(peer), strict=True):
+        torch.testing.assert_close(actual, expected, atol=1e-13, rtol=1e-11)
+
+
+def test_the_same_seed_draws_the_same_weights() -> None:
+    torch.manual_seed(3)
+    expected = nn.LSTM(4, 5).state_dict()
+    torch.manual_seed(3)
+    actual = LoopLSTM(4, 5).state_dict()
+    assert list(actual) == list(expected)
+    for name, value in expected.items():
+        assert torch.equal(actual[name], value)
+
+
+def test_the_cell_state_stays_float32_under_autocast() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        output, (_, cell) = LoopLSTM(4, 5)(torch.randn(3, 2, 4))
+    assert output.dtype == cell.dtype == torch.float32
+
+
+def test_bad_sizes_are_named() -> None:
+    with pytest.raises(ValueError, match="hidden_size is 0"):
+        LoopLSTM(4, 0)
