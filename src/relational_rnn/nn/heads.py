@@ -1,0 +1,210 @@
+"""Output heads: from hidden features to the probabilities of words, and their loss.
+
+Letters: E width of the features, V vocabulary size, K mixtures. No loss here ever holds the
+logits of all rows (`ops.linear_cross_entropy`).
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..ops.linear_cross_entropy import Reduction, linear_cross_entropy
+
+UNTIED_RANGE = 0.1  # uniform, the same as the embedding's
+TAIL_SHRINKS = 4  # every tail is this much narrower than the one before (Grave et al. 2017, 4.3)
+IGNORED = -100  # a target without a loss, as `torch.nn.functional.cross_entropy` has it
+
+
+def default_cutoffs(vocabulary_size: int) -> list[int]:
+    """Cutoffs for a vocabulary: a sixteenth and a quarter of it.
+
+    Each cluster then ends four times further than the one before, as its width is four times
+    smaller. WikiText-103's 267,735 words get 16,733 and 66,933; Baevski & Auli 2019 chose 20,000
+    and 60,000 by hand.
+    """
+    return sorted({max(1, vocabulary_size // 16), max(1, vocabulary_size // 4)})
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    return F.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=-1)
+
+
+class SoftmaxHead(nn.Module):
+    """Softmax over the whole vocabulary, or a mixture of several.
+
+    Args:
+        embedding_size: E.
+        vocabulary_size: V.
+        tied_weight: the embedding's weight ``[V, E]`` to share (Press & Wolf 2017, Inan et al.
+            2017), or ``None`` for a weight of its own.
+        mixtures: number K of softmaxes in the mixture (Yang et al. 2018); 1 is plain softmax.
+        label_smoothing: the share of the target spread evenly over all words, in training mode
+            only (Szegedy et al. 2016, section 7).
+
+    Raises:
+        ValueError: `tied_weight` of another shape, or an argument out of range.
+    """
+
+    def __init__(
+        self,
+        embedding_size: int,
+        vocabulary_size: int,
+        *,
+        tied_weight: nn.Parameter | None,
+        mixtures: int = 1,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        shape = (vocabulary_size, embedding_size)
+        if tied_weight is not None and tied_weight.shape != shape:
+            raise ValueError(f"tied_weight is {list(tied_weight.shape)}; it takes {list(shape)}")
+        if mixtures < 1:
+            raise ValueError(f"mixtures is {mixtures!r}; it takes a whole number of at least 1")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing is {label_smoothing!r}; it takes a number from 0 to below 1"
+            )
+        if mixtures > 1 and label_smoothing:
+            raise ValueError(f"label_smoothing={label_smoothing} does not go with {mixtures=}")
+        self.mixtures = mixtures
+        self.label_smoothing = label_smoothing
+        if tied_weight is None:
+            tied_weight = nn.Parameter(torch.empty(shape))
+            nn.init.uniform_(tied_weight, -UNTIED_RANGE, UNTIED_RANGE)
+        self.weight = tied_weight
+        self.bias = nn.Parameter(torch.zeros(vocabulary_size))
+        if mixtures > 1:
+            self.latent = nn.Linear(embedding_size, mixtures * embedding_size)
+            self.prior = nn.Linear(embedding_size, mixtures, bias=False)
+
+    def loss(self, hidden: Tensor, targets: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+        """Negative log-likelihood in nats.
+
+        Args:
+            hidden: ``[..., E]``.
+            targets: ``[...]`` int64; -100 has no loss and does not count.
+            reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
+        Returns:
+            A scalar or ``[...]``, float32 (float64 for float64 `hidden`).
+        """
+        if self.mixtures == 1:
+            return linear_cross_entropy(
+                hidden,
+                self.weight,
+                self.bias,
+                targets,
+                ignore_index=IGNORED,
+                reduction=reduction,
+                label_smoothing=self.label_smoothing if self.training else 0.0,
+            )
+        features, log_prior = self._mixture(hidden)
+        each = linear_cross_entropy(
+            features,
+            self.weight,
+            self.bias,
+            targets.unsqueeze(-1).expand(log_prior.shape),
+            ignore_index=IGNORED,
+            reduction="none",
+        )  # [..., K]
+        counted = targets != IGNORED
+        losses = -torch.logsumexp(log_prior - each, dim=-1) * counted
+        if reduction == "none":
+            return losses
+        return losses.sum() / counted.sum() if reduction == "mean" else losses.sum()
+
+    def log_probabilities(self, hidden: Tensor) -> Tensor:
+        """Log-probability of every word: ``[..., E]`` to ``[..., V]`` float32 (or float64)."""
+        if self.mixtures == 1:
+            return _log_softmax(F.linear(hidden, self.weight, self.bias))
+        features, log_prior = self._mixture(hidden)
+        total = log_prior.new_full((*hidden.shape[:-1], len(self.weight)), -torch.inf)
+        for k in range(self.mixtures):  # one after the other: V is large
+            part = _log_softmax(F.linear(features[..., k, :], self.weight, self.bias))
+            total = torch.logaddexp(total, part + log_prior[..., k : k + 1])
+        return total
+
+    def _mixture(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of each softmax ``[..., K, E]`` and its log-probability ``[..., K]``."""
+        features = self.latent(hidden).tanh().unflatten(-1, (self.mixtures, -1))
+        return features, _log_softmax(self.prior(hidden))
+
+
+class AdaptiveSoftmaxHead(nn.Module):
+    """Adaptive softmax (Grave et al. 2017) for words numbered by falling frequency.
+
+    The head has the words before the first cutoff and one entry for each tail; the tail of the
+    words between two cutoffs is narrower the further down. Parameters are named as in
+    `torch.nn.AdaptiveLogSoftmaxWithLoss`, and the numbers are the same; this one also runs under
+    autocast and holds no tail's logits.
+
+    Args:
+        embedding_size: E.
+        vocabulary_size: V.
+        cutoffs: the first word number of each tail, rising.
+
+    Raises:
+        ValueError: cutoffs that do not rise within ``1..V-1``.
+    """
+
+    def __init__(self, embedding_size: int, vocabulary_size: int, cutoffs: Sequence[int]) -> None:
+        super().__init__()
+        edges = [0, *cutoffs, vocabulary_size]
+        rising = all(low < high for low, high in pairwise(edges))
+        if not cutoffs or not rising:
+            raise ValueError(
+                f"cutoffs is {list(cutoffs)}; it takes at least one, each greater than the one "
+                f"before, all from 1 to {vocabulary_size - 1} (the vocabulary has "
+                f"{vocabulary_size} words)"
+            )
+        self.cutoffs = [*cutoffs, vocabulary_size]
+        self.head = nn.Linear(embedding_size, cutoffs[0] + len(cutoffs), bias=False)
+        self.tail = nn.ModuleList()
+        for number, (low, high) in enumerate(pairwise(self.cutoffs), 1):
+            width = max(1, embedding_size // TAIL_SHRINKS**number)
+            self.tail.append(
+                nn.Sequential(
+                    nn.Linear(embedding_size, width, bias=False),
+                    nn.Linear(width, high - low, bias=False),
+                )
+            )
+
+    def loss(self, hidden: Tensor, targets: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+        """Negative log-likelihood in nats; arguments and result as in `SoftmaxHead.loss`."""
+        flat, rows = targets.flatten(), hidden.reshape(-1, hidden.shape[-1])
+        edges = torch.tensor(self.cutoffs, device=flat.device)
+        cluster = torch.bucketize(flat, edges, right=True)  # [R], 0 is the head
+        shortlist = self.cutoffs[0]
+        entry = torch.where(cluster == 0, flat, shortlist + cluster - 1)
+        inner: Reduction = "none" if reduction == "none" else "sum"
+        total = linear_cross_entropy(
+            rows, self.head.weight, None, entry, ignore_index=IGNORED, reduction=inner
+        )
+        tails = cast(Iterable[tuple[nn.Linear, nn.Linear]], self.tail)
+        for number, (projection, words) in enumerate(tails):
+            # A tail that no target is in takes part too: its gradient is zero, not absent.
+            here = (cluster == number + 1).nonzero()[:, 0]
+            inside = linear_cross_entropy(
+                projection(rows[here]),
+                words.weight,
+                None,
+                flat[here] - self.cutoffs[number],
+                reduction=inner,
+            )
+            total = total + inside if inner == "sum" else total.index_add(0, here, inside)
+        total = total.view_as(targets) if inner == "none" else total
+        return total / (flat != IGNORED).sum() if reduction == "mean" else total
+
+    def log_probabilities(self, hidden: Tensor) -> Tensor:
+        """Log-probability of every word: ``[..., E]`` to ``[..., V]`` float32 (or float64)."""
+        head = _log_softmax(self.head(hidden))
+        shortlist = self.cutoffs[0]
+        parts = [head[..., :shortlist]]
+        for number, tail in enumerate(self.tail):
+            entry = head[..., shortlist + number, None]
+            parts.append(entry + _log_softmax(tail(hidden)))
+        return torch.cat(parts, dim=-1)
