@@ -23,6 +23,7 @@ NAMES = {
 # Each room may import from the rows above its own, never from its own row or below.
 ROWS = [
     {"errors", "ops"},
+    {"files"},
     {"config", "nn"},
     {"models", "tasks"},
     {"runs"},
