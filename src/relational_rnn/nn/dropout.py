@@ -99,15 +99,8 @@ class WeightDrop(nn.Module):
         """Call the module."""
         if not self.training or self.p == 0:
             return self.module(*args, **kwargs)
-        weights = {name: self.module.get_parameter(name) for name in self.names}
-        dropped = {name: F.dropout(weight, self.p) for name, weight in weights.items()}
-        result = torch.func.functional_call(self.module, dropped, args, kwargs)
-        # nn.LSTM keeps a list of its own of the weights it last ran with; assigning resets it.
-        # Left as it was, the module could not be copied, and would hold on to the graph.
-        for name, weight in weights.items():
-            owner, _, attribute = name.rpartition(".")
-            setattr(self.module.get_submodule(owner), attribute, weight)
-        return result
+        dropped = {name: F.dropout(self.module.get_parameter(name), self.p) for name in self.names}
+        return torch.func.functional_call(self.module, dropped, args, kwargs)
 
     def extra_repr(self) -> str:
         """What ``print`` shows."""
