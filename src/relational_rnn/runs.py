@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .models.language_model import LanguageModel
     from .tasks.language_modeling import Vocabulary
 
+FOLDER_VARIABLE = "RRNN_RUN_FOLDER"
 RUNS = Path("runs")
 """Where runs are kept, below the working folder."""
 
@@ -110,12 +111,33 @@ def find_run(name: str | Path) -> Run:
     raise UserError(f"{name}: no such run{hint}")
 
 
+def process_rank() -> int:
+    """Number of this process among those that train together, as its launcher says."""
+    for variable in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"):
+        if variable in os.environ:
+            return int(os.environ[variable])
+    return 0
+
+
 def new_run(name: str | None, config: LanguageModelingConfig) -> Run:
     """An empty folder for a new run; without a name, one that is still free.
+
+    The first process chooses it; the others, started by it, are told through the environment.
 
     Raises:
         UserError: the folder exists and is not empty.
     """
+    if process_rank() > 0:
+        name = name or os.environ.get(FOLDER_VARIABLE)
+        if name is None:
+            raise UserError("--run is needed where several processes are started from outside")
+        return Run(run_folder(name))
+    run = _claim(name, config)
+    os.environ[FOLDER_VARIABLE] = str(run.folder.resolve())
+    return run
+
+
+def _claim(name: str | None, config: LanguageModelingConfig) -> Run:
     if name is not None:
         run = Run(run_folder(name))
         if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):

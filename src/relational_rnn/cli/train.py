@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from ..config import TASKS, LanguageModelingConfig, load
 from ..config.fields import describe
 from ..errors import UserError
-from ..runs import Run, find_run, new_run
+from ..runs import Run, find_run, new_run, process_rank
 from . import print_json
 
 NOT_OPTIONS = ("task", "name")
@@ -98,7 +98,12 @@ def _resumed_config(run: Run, overrides: dict[str, Any]) -> LanguageModelingConf
 def _fit(config: LanguageModelingConfig, run: Run, *, resume: bool, as_json: bool) -> int:
     from ..train import fit
 
-    result = fit(config, run=run, resume=resume)
+    try:
+        result = fit(config, run=run, resume=resume)
+    except UserError:
+        if process_rank() > 0:
+            return 0  # the first process tells it
+        raise
     if result.stopped_by:
         print(f"stopped and saved; {run.how_to_resume}")
     if result.summary is not None:

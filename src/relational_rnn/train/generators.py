@@ -19,7 +19,8 @@ def save(device: torch.device, gather: Callable[[Tensor], list[Tensor]]) -> list
         states["device"] = getattr(torch, device.type).get_rng_state()
     by_name = {name: gather(state.to(device)) for name, state in states.items()}
     return [
-        {name: ranks[rank].cpu() for name, ranks in by_name.items()}
+        # Copies: torch crashes on a state that is a piece of another tensor.
+        {name: ranks[rank].cpu().clone() for name, ranks in by_name.items()}
         for rank in range(len(by_name["cpu"]))
     ]
 
