@@ -9,6 +9,7 @@ from lightning.fabric.plugins import CheckpointIO
 from ..config import LanguageModelingConfig
 from ..errors import UserError
 from ..files import replacing
+from ..tasks.language_modeling import Corpus
 
 MODEL_FIELDS = (
     "model",
@@ -82,22 +83,24 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def origin(config: LanguageModelingConfig, vocabulary_digest: str) -> dict[str, Any]:
-    """What a checkpoint says about where it belongs."""
+def origin(config: LanguageModelingConfig, corpus: Corpus) -> dict[str, Any]:
+    """What a checkpoint says about where it belongs: its text, and the shape of its model."""
     fields: dict[str, Any] = {name: getattr(config, name) for name in MODEL_FIELDS}
-    return {"vocabulary": vocabulary_digest, **fields}
+    text = {"vocabulary": corpus.vocabulary.digest, "training tokens": corpus.counts["train"]}
+    return text | fields
 
 
 def check(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Refuse a checkpoint of another origin.
 
     Raises:
-        UserError: it is of another vocabulary or another model.
+        UserError: it is of another vocabulary, another text or another model.
     """
     if found.get("vocabulary") != wanted["vocabulary"]:
         raise UserError(f"{path}: of another vocabulary than this run's vocabulary.json")
     for name, value in wanted.items():
         if found.get(name) != value:
+            kind = "text" if name == "training tokens" else "model"
             raise UserError(
-                f"{path}: of another model: its {name} is {found.get(name)}, this run's is {value}"
+                f"{path}: of another {kind}: its {name} is {found.get(name)}, this run's is {value}"
             )

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 
 from ..config import LanguageModelingConfig
 from ..errors import UserError
 from ..evaluate.perplexity import evaluate
 from ..models.language_model import LanguageModel
-from ..runs import Run, save_weights
+from ..runs import Run, process_rank, save_weights
 from ..tasks.language_modeling import Corpus, open_corpus
 from ..tasks.language_modeling.batching import Windows, streams
 from . import checkpoints, summary
@@ -59,11 +58,13 @@ def fit(config: LanguageModelingConfig, *, run: Run, resume: bool) -> Result:
         model = LanguageModel(config, len(corpus.vocabulary))
     except ValueError as error:
         raise UserError(str(error)) from error
-    origin = checkpoints.origin(config, corpus.vocabulary.digest)
+    origin = checkpoints.origin(config, corpus)
+    if resume and run.vocabulary_path.exists():
+        _check_vocabulary(run, corpus)
     resume = resume and run.last_path.exists()
     if resume:
         checkpoints.check(run.last_path, checkpoints.read(run.last_path)["origin"], origin)
-    if is_first_process():
+    if process_rank() == 0:
         run.save_config(config)
         corpus.vocabulary.save(run.vocabulary_path)
     module = LanguageModeling(config, model, corpus.tokens["train"], corpus.tokens["valid"], origin)
@@ -87,10 +88,12 @@ def fit(config: LanguageModelingConfig, *, run: Run, resume: bool) -> Result:
     return Result(results, loop.stopped_by)
 
 
-def is_first_process() -> bool:
-    """Whether this is the process that writes and prints."""
-    rank: int = getattr(rank_zero_only, "rank", 0)
-    return rank == 0
+def _check_vocabulary(run: Run, corpus: Corpus) -> None:
+    if run.vocabulary.digest != corpus.vocabulary.digest:
+        raise UserError(
+            f"{corpus.name}: has another vocabulary ({len(corpus.vocabulary):,} words) than "
+            f"{run.vocabulary_path} ({len(run.vocabulary):,}); give the text of the run as --data"
+        )
 
 
 def _total_steps(config: LanguageModelingConfig, corpus: Corpus) -> int:
