@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import LanguageModelingConfig, load, save
+from .config import GeneratedConfig, LanguageModelingConfig, TaskConfig, WritingConfig, load, save
 from .config.fields import nearest
 from .errors import UserError
 from .files import write_bytes, write_text
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from .models import TaskModel
     from .models.language_model import LanguageModel
     from .tasks.language_modeling import Vocabulary
 
@@ -44,7 +45,7 @@ class Run:
         self.best_path = self.folder / "checkpoints" / "best.ckpt"
 
     @cached_property
-    def config(self) -> LanguageModelingConfig:
+    def config(self) -> TaskConfig:
         """All fields, resolved."""
         return load(self.config_path)
 
@@ -69,7 +70,7 @@ class Run:
         own = self.folder == RUNS / self.name
         return f"go on with: rrnn train --resume {self.name if own else self.folder}"
 
-    def save_config(self, config: LanguageModelingConfig) -> None:
+    def save_config(self, config: TaskConfig) -> None:
         """Write the configuration, creating the folder."""
         self.last_path.parent.mkdir(parents=True, exist_ok=True)
         save(config, self.config_path)
@@ -80,18 +81,45 @@ class Run:
         write_text(self.summary_path, json.dumps(summary, indent=2) + "\n")
 
     def load_model(self, device: "torch.device | str" = "cpu") -> "LanguageModel":
-        """The trained model on ``device``, set to evaluate.
+        """The trained language model on ``device``, set to evaluate.
 
         Raises:
-            UserError: no weights yet, or weights that do not fit.
+            UserError: the run is of another task, has no weights yet, or they do not fit.
         """
         from .models.language_model import LanguageModel
 
+        config = self.config
+        if not isinstance(config, LanguageModelingConfig):
+            raise UserError(f"{self.folder}: its task is {config.task}, not language-modeling")
+        model = LanguageModel(config, len(self.vocabulary))
+        self._load_weights(model)
+        return model.to(device).eval()
+
+    def load_task_model(self, device: "torch.device | str" = "cpu") -> "TaskModel":
+        """The trained model of a generated task; otherwise as :meth:`load_model`."""
+        if not isinstance(self.config, GeneratedConfig):
+            raise UserError(f"{self.folder}: its task is {self.config.task}, not a generated one")
+        model = new_task_model(self.config)
+        self._load_weights(model)
+        return model.to(device).eval()
+
+    def _load_weights(self, model: "nn.Module") -> None:
         if not self.weights_path.is_file():
             raise UserError(f"{self.weights_path}: no trained model yet; {self.how_to_resume}")
-        model = LanguageModel(self.config, len(self.vocabulary))
         load_weights(model, self.weights_path)
-        return model.to(device).eval()
+
+
+def new_task_model(config: GeneratedConfig) -> "TaskModel":
+    """An untrained model for a generated task."""
+    from .models import EncoderDecoder, SequenceClassifier
+    from .tasks.generated import build_task
+    from .tasks.nth_farthest import NthFarthest
+
+    task = build_task(config, training=False)
+    if isinstance(task, NthFarthest):
+        return SequenceClassifier(config, input_size=task.input_size, classes=task.objects)
+    assert isinstance(config, WritingConfig)
+    return EncoderDecoder(config, characters=len(task.vocabulary))
 
 
 def find_run(name: str | Path) -> Run:
@@ -119,7 +147,7 @@ def process_rank() -> int:
     return 0
 
 
-def new_run(name: str | None, config: LanguageModelingConfig) -> Run:
+def new_run(name: str | None, config: TaskConfig) -> Run:
     """An empty folder for a new run; without a name, one that is still free.
 
     The first process chooses it; the others, started by it, are told through the environment.
@@ -137,7 +165,7 @@ def new_run(name: str | None, config: LanguageModelingConfig) -> Run:
     return run
 
 
-def _claim(name: str | None, config: LanguageModelingConfig) -> Run:
+def _claim(name: str | None, config: TaskConfig) -> Run:
     if name is not None:
         run = Run(run_folder(name))
         if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from docstring_parser import parse_from_object
 from jsonargparse import ArgumentParser, Namespace
 
-from ..config import TASKS, LanguageModelingConfig, load
+from ..config import TASKS, TaskConfig, load
 from ..config.fields import describe
 from ..errors import UserError
 from ..runs import Run, find_run, new_run, process_rank
@@ -87,7 +87,7 @@ def run(arguments: Namespace) -> int:
     return _fit(config, run, resume=arguments.resume is not None, as_json=arguments.json)
 
 
-def _resumed_config(run: Run, overrides: dict[str, Any]) -> LanguageModelingConfig:
+def _resumed_config(run: Run, overrides: dict[str, Any]) -> TaskConfig:
     for name in overrides.keys() - set(RESUMABLE):
         raise UserError(
             f"{name}: cannot be changed in a run that goes on; what can be: {', '.join(RESUMABLE)}"
@@ -95,7 +95,7 @@ def _resumed_config(run: Run, overrides: dict[str, Any]) -> LanguageModelingConf
     return load(run.config_path, {"name": run.config.name, **overrides})
 
 
-def _fit(config: LanguageModelingConfig, run: Run, *, resume: bool, as_json: bool) -> int:
+def _fit(config: TaskConfig, run: Run, *, resume: bool, as_json: bool) -> int:
     from ..train import fit
 
     try:
@@ -108,14 +108,19 @@ def _fit(config: LanguageModelingConfig, run: Run, *, resume: bool, as_json: boo
         print(f"stopped and saved; {run.how_to_resume}")
     if result.summary is not None:
         scores = " · ".join(
-            f"{split} perplexity {result.summary[split]['perplexity']:,.2f}"
-            for split in ("valid", "test")
+            f"{split} {_quality(result.summary[split])}" for split in ("valid", "test")
         )
         print(f"{run.folder}: {result.summary['parameters']:,} parameters · {scores}")
         if as_json:
             keys = ("run", "parameters", "steps", "valid", "test")
             print_json({key: result.summary[key] for key in keys})
     return 128 + result.stopped_by if result.stopped_by else 0
+
+
+def _quality(score: dict[str, float]) -> str:
+    if "perplexity" in score:
+        return f"perplexity {score['perplexity']:,.2f}"
+    return f"accuracy {score['accuracy']:.2%}"
 
 
 def _field_documentation(config_class: type) -> dict[str, str]:

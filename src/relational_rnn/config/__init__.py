@@ -2,14 +2,28 @@
 
 from .core import CoreConfig
 from .files import TASKS, load, save, shipped
+from .generated import (
+    GeneratedConfig,
+    MemorizationConfig,
+    NthFarthestConfig,
+    ProgramsConfig,
+    WritingConfig,
+)
 from .language_modeling import LanguageModelingConfig
+from .task import TaskConfig
 from .training import TrainingConfig
 
 __all__ = [
     "TASKS",
     "CoreConfig",
+    "GeneratedConfig",
     "LanguageModelingConfig",
+    "MemorizationConfig",
+    "NthFarthestConfig",
+    "ProgramsConfig",
+    "TaskConfig",
     "TrainingConfig",
+    "WritingConfig",
     "load",
     "save",
     "shipped",

@@ -14,9 +14,16 @@ from jsonargparse import ArgumentParser
 from ..errors import UserError
 from ..files import write_text
 from .fields import describe, nearest, one_of
+from .generated import MemorizationConfig, NthFarthestConfig, ProgramsConfig
 from .language_modeling import LanguageModelingConfig
+from .task import TaskConfig
 
-TASKS: dict[str, type[LanguageModelingConfig]] = {"language-modeling": LanguageModelingConfig}
+TASKS: dict[str, type[TaskConfig]] = {
+    "language-modeling": LanguageModelingConfig,
+    "nth-farthest": NthFarthestConfig,
+    "programs": ProgramsConfig,
+    "memorization": MemorizationConfig,
+}
 """The configuration class of each task."""
 
 
@@ -26,9 +33,7 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def load(
-    name_or_path: str | Path, overrides: Mapping[str, Any] | None = None
-) -> LanguageModelingConfig:
+def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> TaskConfig:
     """Read a configuration: a shipped name, the path of a YAML file, or a task (its defaults).
 
     Args:
@@ -48,7 +53,7 @@ def load(
     return config_class(**parsed)
 
 
-def save(config: LanguageModelingConfig, path: Path) -> None:
+def save(config: TaskConfig, path: Path) -> None:
     """Write all fields of a configuration as YAML, whole or not at all."""
     values = asdict(config)
     values["betas"] = list(config.betas)

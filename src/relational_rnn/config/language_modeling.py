@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import UserError
-from .core import CoreConfig
 from .fields import check, check_at_least, check_probability
-from .training import TrainingConfig
+from .task import TaskConfig
 
 
 @dataclass(kw_only=True)
-class LanguageModelingConfig(TrainingConfig, CoreConfig):
+class LanguageModelingConfig(TaskConfig):
     """Word language model."""
 
     task: Literal["language-modeling"] = "language-modeling"
@@ -68,8 +67,7 @@ class LanguageModelingConfig(TrainingConfig, CoreConfig):
     """Probability to start a stream's window from the initial memory (Melis et al. 2018)."""
 
     def __post_init__(self) -> None:
-        CoreConfig.__post_init__(self)
-        TrainingConfig.__post_init__(self)
+        super().__post_init__()
         check_at_least(self, 1, "bptt", "embedding_size", "mixtures")
         check_probability(
             self,
@@ -92,7 +90,7 @@ class LanguageModelingConfig(TrainingConfig, CoreConfig):
 
     def without_effect(self) -> dict[str, str]:
         """Fields that change nothing in this configuration, each with the reason."""
-        reasons = CoreConfig.without_effect(self) | TrainingConfig.without_effect(self)
+        reasons = super().without_effect()
         if self.head == "adaptive":
             reasons["tied"] = "head is adaptive"
         return reasons

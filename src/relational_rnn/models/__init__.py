@@ -1,1 +1,9 @@
 """Whole models: an embedding or encoder, a recurrent core, a head."""
+
+from .encoder_decoder import EncoderDecoder
+from .sequence_classifier import SequenceClassifier
+
+__all__ = ["EncoderDecoder", "SequenceClassifier", "TaskModel"]
+
+TaskModel = SequenceClassifier | EncoderDecoder
+"""A model of a generated task: ``model(inputs, lengths, targets) -> logits [..., B, C]``."""

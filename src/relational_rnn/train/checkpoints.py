@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from ..config import LanguageModelingConfig
+from ..config import GeneratedConfig, LanguageModelingConfig
 from ..errors import UserError
 from ..files import replacing
 from ..tasks.language_modeling import Corpus
 
-MODEL_FIELDS = (
+CORE_FIELDS = (
     "model",
     "num_layers",
     "residual",
@@ -24,13 +24,10 @@ MODEL_FIELDS = (
     "attention_mlp_layers",
     "gate_style",
     "hidden_size",
-    "embedding_size",
-    "tied",
-    "head",
-    "cutoffs",
-    "mixtures",
 )
-"""Fields that decide which parameters a model has."""
+MODEL_FIELDS = (*CORE_FIELDS, "embedding_size", "tied", "head", "cutoffs", "mixtures")
+TASK_FIELDS = ("task", "objects", "features", "order", "category", "length", "nesting")
+"""Fields that decide which parameters a model has; what a generated task asks."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -90,17 +87,24 @@ def origin(config: LanguageModelingConfig, corpus: Corpus) -> dict[str, Any]:
     return text | fields
 
 
+def generated_origin(config: GeneratedConfig) -> dict[str, Any]:
+    """As :func:`origin`, for a generated task: what it asks, and the shape of its model."""
+    names = (*CORE_FIELDS, "readout_layers", "readout_size", *TASK_FIELDS)
+    return {name: getattr(config, name) for name in names if hasattr(config, name)}
+
+
 def check(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Refuse a checkpoint of another origin.
 
     Raises:
         UserError: it is of another vocabulary, another text or another model.
     """
-    if found.get("vocabulary") != wanted["vocabulary"]:
+    if found.get("vocabulary") != wanted.get("vocabulary"):
         raise UserError(f"{path}: of another vocabulary than this run's vocabulary.json")
     for name, value in wanted.items():
         if found.get(name) != value:
             kind = "text" if name == "training tokens" else "model"
+            kind = "task" if name in TASK_FIELDS else kind
             raise UserError(
                 f"{path}: of another {kind}: its {name} is {found.get(name)}, this run's is {value}"
             )

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..config import TrainingConfig
 from . import schedules
+from .generated import Examples
 from .stream import Batch
 
 
@@ -16,7 +17,7 @@ class Course:
     Attributes:
         step: optimizer steps made.
         epoch: epochs completed.
-        tokens: words trained on.
+        tokens: words (or examples) trained on.
         seconds: time spent, over all sessions.
         loss_sum: sum of the losses of the steps since the last row of metrics.
         loss_steps: number of these steps.
@@ -46,11 +47,11 @@ class Course:
         """Validations since the best one."""
         return len(self.losses) - 1 - self.losses.index(self.best_loss) if self.losses else 0
 
-    def advance(self, step: int, batch: Batch, batch_size: int) -> None:
+    def advance(self, step: int, batch: Batch | Examples, batch_size: int) -> None:
         """Take in a step: its number, its window, and the streams of the global batch."""
         self.step = step
         self.epoch = batch.epoch + batch.last
-        self.tokens += batch.inputs.shape[0] * batch_size
+        self.tokens += batch.amount * batch_size
         self.loss_steps += 1
 
     def learning_rate(self, config: TrainingConfig, total_steps: int) -> float:

@@ -9,19 +9,13 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 
-from ..config import LanguageModelingConfig
-from ..errors import UserError
-from ..evaluate.perplexity import evaluate
-from ..models.language_model import LanguageModel
+from ..config import TaskConfig
 from ..runs import Run, process_rank, save_weights
-from ..tasks.language_modeling import Corpus, open_corpus
-from ..tasks.language_modeling.batching import Windows, streams
 from . import checkpoints, summary
-from .language_modeling import LanguageModeling
+from .job import Job, open_job
 from .loop import Loop
 from .signals import Stopper
 
-DEFAULT_EPOCHS = 10
 DISTRIBUTED_STRATEGY = "ddp"
 
 
@@ -38,7 +32,7 @@ class Result:
     stopped_by: int
 
 
-def fit(config: LanguageModelingConfig, *, run: Run, resume: bool) -> Result:
+def fit(config: TaskConfig, *, run: Run, resume: bool) -> Result:
     """Train, keep the best weights, and evaluate them.
 
     Args:
@@ -51,26 +45,20 @@ def fit(config: LanguageModelingConfig, *, run: Run, resume: bool) -> Result:
             finite, or the disk is full.
     """
     _quieten()
-    corpus = open_corpus(config.data)
-    total_steps = _total_steps(config, corpus)
     torch.manual_seed(config.seed)
-    try:
-        model = LanguageModel(config, len(corpus.vocabulary))
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    origin = checkpoints.origin(config, corpus)
-    if resume and run.vocabulary_path.exists():
-        _check_vocabulary(run, corpus)
+    job = open_job(config)
+    if resume:
+        job.check(run)
     resume = resume and run.last_path.exists()
     if resume:
-        checkpoints.check(run.last_path, checkpoints.read(run.last_path)["origin"], origin)
+        checkpoints.check(run.last_path, checkpoints.read(run.last_path)["origin"], job.origin)
     if process_rank() == 0:
         run.save_config(config)
-        corpus.vocabulary.save(run.vocabulary_path)
-    module = LanguageModeling(config, model, corpus.tokens["train"], corpus.tokens["valid"], origin)
+        job.save(run)
+    module = job.module
     checkpoint_io = checkpoints.AtomicCheckpointIO()
     with Stopper() as stopper:
-        loop = Loop(config, run, total_steps, checkpoint_io, stopper)
+        loop = Loop(config, run, job.total_steps, checkpoint_io, stopper)
         trainer = _trainer(config, loop, module.parts, checkpoint_io)
         try:
             trainer.fit(module, ckpt_path=run.last_path if resume else None, weights_only=True)
@@ -83,29 +71,13 @@ def fit(config: LanguageModelingConfig, *, run: Run, resume: bool) -> Result:
         return Result(None, loop.stopped_by)
     if not run.weights_path.exists():
         save_weights(module.evaluated, run.weights_path)
-    results = _results(config, run, corpus, loop, module.device)
+    results = _results(config, run, job, loop)
     run.save_summary(results)
     return Result(results, loop.stopped_by)
 
 
-def _check_vocabulary(run: Run, corpus: Corpus) -> None:
-    if run.vocabulary.digest != corpus.vocabulary.digest:
-        raise UserError(
-            f"{corpus.name}: has another vocabulary ({len(corpus.vocabulary):,} words) than "
-            f"{run.vocabulary_path} ({len(run.vocabulary):,}); give the text of the run as --data"
-        )
-
-
-def _total_steps(config: LanguageModelingConfig, corpus: Corpus) -> int:
-    epoch = len(Windows(streams(corpus.tokens["train"], config.batch_size), bptt=config.bptt))
-    streams(corpus.tokens["valid"], 1)
-    epochs = config.epochs or (None if config.max_steps else DEFAULT_EPOCHS)
-    limits = [config.max_steps, epochs and epochs * epoch]
-    return min(limit for limit in limits if limit)
-
-
 def _trainer(
-    config: LanguageModelingConfig,
+    config: TaskConfig,
     loop: Loop,
     parts: int,
     checkpoint_io: checkpoints.AtomicCheckpointIO,
@@ -131,38 +103,28 @@ def _trainer(
     )
 
 
-def _results(
-    config: LanguageModelingConfig, run: Run, corpus: Corpus, loop: Loop, device: torch.device
-) -> dict[str, Any]:
+def _results(config: TaskConfig, run: Run, job: Job, loop: Loop) -> dict[str, Any]:
     """Evaluate the best weights, exactly."""
-    model = run.load_model(device)
-    scores = {}
-    for split in ("valid", "test"):
-        score = evaluate(
-            model,
-            corpus.tokens[split],
-            start=corpus.vocabulary.eos,
-            batch_size=config.eval_batch_size,
-            bptt=config.bptt,
-            precision=config.precision,
-        )
-        scores[split] = {"loss": score.loss, "perplexity": score.perplexity}
+    module = job.module
+    scores = job.scores(run, module.device)
     course = loop.course
     return {
         "run": str(run.folder),
         "config": config.name,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": sum(parameter.numel() for parameter in module.model.parameters()),
         "steps": course.step,
         **scores,
         "epochs": course.epoch,
-        "tokens": course.tokens,
+        module.unit: course.tokens,
         "best_step": course.best_step,
         "seconds": round(course.seconds, 3),
-        "tokens_per_s": round(course.tokens / course.seconds, 1) if course.seconds else None,
+        f"{module.unit}_per_s": round(course.tokens / course.seconds, 1)
+        if course.seconds
+        else None,
         "seed": config.seed,
         "commit": summary.commit(),
         "versions": summary.versions(),
-        "machine": summary.machine(device),
+        "machine": summary.machine(module.device),
     }
 
 

@@ -7,15 +7,16 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from ..config import LanguageModelingConfig
+from ..config import TaskConfig
 from ..errors import UserError
 from ..files import link
 from ..runs import Run, save_weights
 from .checkpoints import AtomicCheckpointIO
 from .course import Course
-from .language_modeling import LanguageModeling
-from .metrics import Metrics
-from .progress import Display, Silent, open_display, perplexity
+from .generated import Examples
+from .metrics import Metrics, columns
+from .module import TrainingModule
+from .progress import Display, Silent, open_display
 from .signals import Stopper
 from .stream import Batch
 
@@ -38,7 +39,7 @@ class Loop(Callback):
 
     def __init__(
         self,
-        config: LanguageModelingConfig,
+        config: TaskConfig,
         run: Run,
         total_steps: int,
         checkpoint_io: AtomicCheckpointIO,
@@ -69,7 +70,7 @@ class Loop(Callback):
         """Open what is written to."""
         self.saved_step = self.course.step
         if trainer.is_global_zero:
-            self.metrics = Metrics(self.run.metrics_path, step=self.course.step)
+            self.metrics = Metrics(self.run.metrics_path, columns(pl_module), step=self.course.step)
             self.display = open_display(self.total_steps, self.course.step)
         if self.course.out_of_patience(self.config):
             trainer.should_stop = True
@@ -77,7 +78,7 @@ class Loop(Callback):
         self.row_seconds, self.row_tokens = 0.0, 0
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: Any, batch: Batch, batch_idx: int
+        self, trainer: Trainer, pl_module: Any, batch: Batch | Examples, batch_idx: int
     ) -> None:
         """Set the learning rate."""
         self.batch_start = time.monotonic()
@@ -86,7 +87,12 @@ class Loop(Callback):
             group["lr"] = self.rate
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Batch | Examples,
+        batch_idx: int,
     ) -> None:
         """After the last part of a window, the step is made: log, validate, save."""
         self.row_seconds += time.monotonic() - self.batch_start
@@ -94,7 +100,7 @@ class Loop(Callback):
         if trainer.global_step == course.step:
             return
         course.advance(trainer.global_step, batch, config.batch_size)
-        self.row_tokens += batch.inputs.shape[0] * config.batch_size
+        self.row_tokens += batch.amount * config.batch_size
         if config.averaging == "ema" or course.averaging:
             pl_module.update_average()
         validate = self._due(config.validate_every) or course.step == self.total_steps
@@ -105,7 +111,8 @@ class Loop(Callback):
         speed = self.row_tokens / self.row_seconds
         if validate or self._due(config.log_every):
             self._log(pl_module, speed, validate=validate)
-        self.display.step(course.step, loss=self.loss, tokens_per_s=speed)
+        text = pl_module.describe({"loss": self.loss})
+        self.display.step(course.step, text, f"{speed:,.0f} {pl_module.unit}/s")
         if save:
             improved = validate and course.best_step == course.step
             self._save(trainer, pl_module, best=improved)
@@ -121,7 +128,7 @@ class Loop(Callback):
     def _due(self, every: int | None) -> bool:
         return every is not None and self.course.step % every == 0
 
-    def _agree(self, trainer: Trainer, module: LanguageModeling) -> bool:
+    def _agree(self, trainer: Trainer, module: TrainingModule) -> bool:
         """Stop all processes when one of them has a reason to; return whether to stop."""
         signal = torch.full_like(module.bad_step, self.stopper.caught)
         found = trainer.strategy.reduce(torch.stack((module.bad_step, signal)), reduce_op="max")
@@ -137,7 +144,7 @@ class Loop(Callback):
             "try a lower learning_rate or clip"
         )
 
-    def _log(self, module: LanguageModeling, speed: float, *, validate: bool) -> None:
+    def _log(self, module: TrainingModule, speed: float, *, validate: bool) -> None:
         """Write a row of metrics, with validation if that is due."""
         course = self.course
         course.loss_sum += module.take_loss_sum()
@@ -147,27 +154,28 @@ class Loop(Callback):
         row = {
             "step": course.step,
             "epoch": course.epoch,
-            "tokens": course.tokens,
+            module.unit: course.tokens,
             "learning_rate": self.rate,
             "train_loss": self.loss,
-            "train_perplexity": perplexity(self.loss),
-            "tokens_per_s": round(speed, 1),
+            f"{module.unit}_per_s": round(speed, 1),
+            **module.training_scores(self.loss),
         }
         if validate:
-            loss = module.validate()
-            if not math.isfinite(loss):
+            scores = module.validate()
+            if not math.isfinite(scores["loss"]):
                 self._refuse(f"the validation loss of step {course.step} is not finite")
-            improved = course.validated(self.config, loss)
-            row |= {"valid_loss": loss, "valid_perplexity": perplexity(loss)}
+            improved = course.validated(self.config, scores["loss"])
+            row |= {f"valid_{name}": value for name, value in scores.items()}
             self.display.say(
-                f"step {course.step} · epoch {course.epoch} · train {perplexity(self.loss):,.2f} · "
-                f"valid {perplexity(loss):,.2f}{' · best' if improved else ''}"
+                f"step {course.step} · train {module.describe({'loss': self.loss})} · "
+                f"valid {module.describe(scores)}{' · best' if improved else ''}"
             )
+        module.row_written(self.loss)
         course.seconds = time.monotonic() - self.session_start
         if self.metrics is not None:
             self.metrics.add(row | {"seconds": round(course.seconds, 3)})
 
-    def _save(self, trainer: Trainer, module: LanguageModeling, *, best: bool) -> None:
+    def _save(self, trainer: Trainer, module: TrainingModule, *, best: bool) -> None:
         """Save the last checkpoint, which may be the best too."""
         if not module.is_finite():
             self._refuse(f"the weights after step {self.course.step} are not finite")

@@ -3,24 +3,29 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from ..files import append_text, write_text
+from .module import TrainingModule
 
-COLUMNS = (
-    "step",
-    "epoch",
-    "tokens",
-    "seconds",
-    "learning_rate",
-    "train_loss",
-    "train_perplexity",
-    "valid_loss",
-    "valid_perplexity",
-    "tokens_per_s",
-)
+
+def columns(module: TrainingModule) -> tuple[str, ...]:
+    """The columns of a module's table."""
+    measures = ("loss", *module.measures)
+    return (
+        "step",
+        "epoch",
+        module.unit,
+        "seconds",
+        "learning_rate",
+        "train_loss",
+        *module.training_scores(0.0),
+        *(f"valid_{name}" for name in measures),
+        f"{module.unit}_per_s",
+    )
 
 
 class Metrics:
@@ -28,15 +33,17 @@ class Metrics:
 
     Args:
         path: of the table; TensorBoard's events go beside it.
+        columns: their names.
         step: rows of later steps are removed: they were written by a run that was cut off.
     """
 
-    def __init__(self, path: Path, *, step: int) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], *, step: int) -> None:
         self.path = path
-        kept = [",".join(COLUMNS)]
+        self.columns = columns
+        kept = [",".join(columns)]
         if step and path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines()[1:]
-            kept += [line for line in lines if _step(line) <= step]
+            kept += [line for line in lines if self._step(line) <= step]
         write_text(path, "\n".join(kept) + "\n")
         self.events: Any = None
         if find_spec("tensorboard"):
@@ -47,7 +54,7 @@ class Metrics:
     def add(self, row: dict[str, float]) -> None:
         """Write one row to the disk; columns that it lacks stay empty."""
         line = io.StringIO()
-        csv.DictWriter(line, COLUMNS, lineterminator="\n").writerow(row)
+        csv.DictWriter(line, self.columns, lineterminator="\n").writerow(row)
         append_text(self.path, line.getvalue())
         if self.events is not None:
             for name, value in row.items():
@@ -59,9 +66,8 @@ class Metrics:
         if self.events is not None:
             self.events.close()
 
-
-def _step(line: str) -> float:
-    """The step of a line; without end if the line was cut short."""
-    fields = line.split(",")
-    whole = len(fields) == len(COLUMNS) and fields[0].isdigit()
-    return int(fields[0]) if whole else math.inf
+    def _step(self, line: str) -> float:
+        """The step of a line; without end if the line was cut short."""
+        fields = line.split(",")
+        whole = len(fields) == len(self.columns) and fields[0].isdigit()
+        return int(fields[0]) if whole else math.inf

@@ -19,8 +19,8 @@ LINE_EVERY = 10.0  # seconds from one plain line to the next
 class Display(Protocol):
     """Shows how far training is."""
 
-    def step(self, step: int, *, loss: float, tokens_per_s: float) -> None:
-        """A step was made; ``loss`` is that of the last row, nan before it."""
+    def step(self, step: int, quality: str, speed: str) -> None:
+        """A step was made; ``quality`` is that of the last row."""
 
     def say(self, text: str) -> None:
         """A line that stays."""
@@ -32,7 +32,7 @@ class Display(Protocol):
 class Silent:
     """For all processes but the first."""
 
-    def step(self, step: int, *, loss: float, tokens_per_s: float) -> None:
+    def step(self, step: int, quality: str, speed: str) -> None:
         """Nothing."""
 
     def say(self, text: str) -> None:
@@ -55,16 +55,13 @@ class Lines:
         self.start = start
         self.began = self.shown = time.monotonic()
 
-    def step(self, step: int, *, loss: float, tokens_per_s: float) -> None:
+    def step(self, step: int, quality: str, speed: str) -> None:
         """Print a line if the last is some time ago."""
         now = time.monotonic()
         if now - self.shown >= LINE_EVERY:
             self.shown = now
             left = (now - self.began) / (step - self.start) * (self.total - step)
-            self.say(
-                f"step {step}/{self.total} · {perplexity_text(loss)} · "
-                f"{tokens_per_s:,.0f} tokens/s · {_duration(left)} left"
-            )
+            self.say(f"step {step}/{self.total} · {quality} · {speed} · {_duration(left)} left")
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -82,21 +79,19 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[loss]} · {task.fields[speed]}"),
+            TextColumn("{task.fields[quality]} · {task.fields[speed]}"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=console,
         )
         self.task = self.progress.add_task(
-            "training", total=total, completed=start, loss="perplexity …", speed="…"
+            "training", total=total, completed=start, quality="…", speed="…"
         )
         self.progress.start()
 
-    def step(self, step: int, *, loss: float, tokens_per_s: float) -> None:
+    def step(self, step: int, quality: str, speed: str) -> None:
         """Move the bar."""
-        speed = f"{tokens_per_s:,.0f} tokens/s"
-        text = perplexity_text(loss)
-        self.progress.update(self.task, completed=step, speed=speed, loss=text)
+        self.progress.update(self.task, completed=step, quality=quality, speed=speed)
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

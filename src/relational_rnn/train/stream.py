@@ -19,6 +19,11 @@ class Batch(NamedTuple):
     last: bool  # the epoch ends here
     epoch: int  # epochs completed before this window
 
+    @property
+    def amount(self) -> int:
+        """Words of each stream."""
+        return len(self.inputs)
+
 
 class TrainingStream:
     """All epochs in one go.

@@ -1,0 +1,91 @@
+"""Reads a string of characters, then writes another, with one core.
+
+Letters: T steps of reading, T_out steps of writing, B batch, V characters, padding included.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from ..config import WritingConfig
+from .cores import Stack, State
+from .readout import ReadOut
+
+
+class EncoderDecoder(nn.Module):
+    """Core -> state -> the same core -> read-out at every step (Santoro et al. 2018, A.2).
+
+    A string shorter than T is read at the end of the T steps, after padding: the core is then at
+    the end of every string at the same time, and hands its memory over without a detour. (Sonnet
+    pads at the end, and holds the state of the strings that have ended.) Padding is a character of
+    its own; while writing, the core reads vectors of zeros, its own last character, or in
+    training the right one, as ``config.decoder_inputs`` says.
+
+    Args:
+        config: its core, its read-out, what is read while writing.
+        characters: number V of ids; 0 is padding.
+
+    Attributes:
+        padding: id of padding: a target that does not count.
+    """
+
+    padding = 0
+
+    def __init__(self, config: WritingConfig, *, characters: int) -> None:
+        super().__init__()
+        self.characters = characters
+        self.decoder_inputs = config.decoder_inputs
+        self.core = Stack(config, characters)
+        self.readout = ReadOut(
+            self.core.output_size,
+            characters,
+            layers=config.readout_layers,
+            width=config.readout_size,
+        )
+
+    def forward(self, inputs: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+        """Logits ``[T_out, B, V]``.
+
+        Args:
+            inputs: ids ``[T, B]``, padded after the end.
+            lengths: ``[B]``, characters of each.
+            targets: ids ``[T_out, B]``. Their number decides how many are written; what they are
+                is only looked at in training, with ``decoder_inputs`` "targets".
+        """
+        read = self.encode(end_aligned(inputs, lengths))  # [T, B, V]
+        state = self.core.initial_state(inputs.shape[1])
+        blank = read.new_zeros(1, *read.shape[1:])
+        if self.decoder_inputs == "zeros":
+            return self._together(read, blank.expand(len(targets), -1, -1), state)
+        if self.decoder_inputs == "targets" and self.training:
+            return self._together(read, torch.cat((blank, self.encode(targets[:-1]))), state)
+        _, state = self.core(read, state)
+        logits: list[Tensor] = []
+        for _ in targets:
+            output, state = self.core(blank, state)
+            logits.append(self.readout(output))  # [1, B, V]
+            blank = self.encode(logits[-1].argmax(dim=-1))
+        return torch.cat(logits)
+
+    def encode(self, ids: Tensor) -> Tensor:
+        """One-hot vectors ``[T, B, V]`` of ids ``[T, B]``."""
+        like = next(self.parameters())
+        return one_hot(ids, self.characters).to(like.dtype)
+
+    def _together(self, read: Tensor, fed: Tensor, state: State) -> Tensor:
+        # What is fed is known beforehand: reading and writing are one run.
+        output, _ = self.core(torch.cat((read, fed)), state)
+        logits: Tensor = self.readout(output[len(read) :])
+        return logits
+
+
+def end_aligned(ids: Tensor, lengths: Tensor) -> Tensor:
+    """Move the padding of ids ``[T, B]`` from after the end to before the beginning.
+
+    Args:
+        ids: 0 is padding.
+        lengths: ``[B]``, ids of each column that are not padding.
+    """
+    steps = torch.arange(len(ids), device=ids.device)[:, None]  # [T, 1]
+    source = steps - (len(ids) - lengths)  # [T, B]
+    return ids.gather(0, source.clamp(min=0)).where(source >= 0, 0)

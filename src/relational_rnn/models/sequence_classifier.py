@@ -1,0 +1,43 @@
+"""Reads a sequence of vectors, then answers with a class."""
+
+from torch import Tensor, nn
+
+from ..config import GeneratedConfig
+from .cores import Stack
+from .readout import ReadOut
+
+
+class SequenceClassifier(nn.Module):
+    """Core -> read-out of its output at the last step (Santoro et al. 2018, A.1).
+
+    Letters: T time, B batch, I input size, C classes.
+
+    Args:
+        config: its core and read-out.
+        input_size: width I of a vector.
+        classes: number C of answers.
+
+    Attributes:
+        padding: a target that does not count; no class has this number.
+    """
+
+    padding = -100
+
+    def __init__(self, config: GeneratedConfig, *, input_size: int, classes: int) -> None:
+        super().__init__()
+        self.core = Stack(config, input_size)
+        self.readout = ReadOut(
+            self.core.output_size, classes, layers=config.readout_layers, width=config.readout_size
+        )
+
+    def forward(self, inputs: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+        """Logits ``[B, C]``.
+
+        Args:
+            inputs: ``[T, B, I]``.
+            lengths: not used: all T steps are read.
+            targets: not used: an answer does not depend on the one before.
+        """
+        output, _ = self.core(inputs, self.core.initial_state(inputs.shape[1]))
+        logits: Tensor = self.readout(output[-1])
+        return logits

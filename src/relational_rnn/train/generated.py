@@ -1,0 +1,139 @@
+"""Generated tasks as a Lightning module: the step, validation, the level of the curriculum."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ..config import GeneratedConfig
+from ..evaluate.accuracy import Score, answer
+from ..models import TaskModel
+from ..tasks.generated import GeneratedTask, build_task
+from ..tasks.programs import Programs
+from ..tasks.sampling import BatchSource
+from .module import TrainingModule
+
+
+class Examples(NamedTuple):
+    """A batch of this process, or the part of it that is held in memory at once."""
+
+    inputs: Tensor  # [T, b] or [T, b, I]
+    targets: Tensor  # [b] or [T_out, b]
+    lengths: Tensor  # [b]
+    part: int  # which part of the batch, from 0
+    epoch: int = 0  # there are no epochs
+    last: bool = False
+    amount: int = 1  # examples a column
+
+
+class ExampleStream:
+    """Batches without end, as Lightning wants them: sized, and with a position to save.
+
+    Args:
+        source: the batches of this process.
+        parts: number of parts that a batch is divided into.
+    """
+
+    def __init__(self, source: BatchSource, parts: int) -> None:
+        self.source = source
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __iter__(self) -> Iterator[Examples]:
+        for batch in self.source:
+            pieces = zip(
+                batch.inputs.chunk(self.parts, dim=1),
+                batch.targets.chunk(self.parts, dim=-1),
+                batch.input_lengths.chunk(self.parts),
+                strict=True,
+            )
+            for part, piece in enumerate(pieces):
+                yield Examples(*piece, part)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position and the level of the curriculum, the same on every process."""
+        return self.source.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a position."""
+        self.source.load_state_dict(state)
+
+
+class GeneratedTraining(TrainingModule):
+    """A model that learns a generated task.
+
+    Args:
+        config: all of it.
+        model: what is trained.
+        origin: says where checkpoints belong.
+    """
+
+    unit = "examples"
+    measures = ("accuracy", "answer_accuracy")
+    model: TaskModel
+
+    def __init__(self, config: GeneratedConfig, model: TaskModel, origin: dict[str, Any]) -> None:
+        super().__init__(config, model, origin)
+        self.config = config
+        self.task = build_task(config, training=True)
+
+    @staticmethod
+    def describe(scores: dict[str, float]) -> str:
+        """The loss, and the accuracy where it is known."""
+        accuracy = f" accuracy {scores['accuracy']:.2%}" if "accuracy" in scores else ""
+        return f"loss {scores['loss']:.4f}{accuracy}"
+
+    def training_scores(self, loss: float) -> dict[str, float]:
+        """None."""
+        return {}
+
+    def train_dataloader(self) -> ExampleStream:
+        """This process's part of the training batches."""
+        return ExampleStream(self._source(self.task, "train", self.config.batch_size), self.parts)
+
+    def training_step(self, batch: Examples, batch_idx: int) -> Tensor:
+        """The loss of one batch (or part of it): nats per character, or per answer."""
+        logits = self.model(batch.inputs, batch.lengths, batch.targets)
+        loss = cross_entropy(
+            logits.flatten(0, -2).float(),
+            batch.targets.flatten(),
+            ignore_index=self.model.padding,
+        )
+        self.note(loss.detach())
+        return loss
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Loss and accuracies on examples as hard as the test's, always the same ones."""
+        model = cast(TaskModel, self.evaluated).eval()
+        world_size = self.trainer.world_size
+        size = max(1, self.config.valid_examples // world_size) * world_size
+        batch = self._source(build_task(self.config, training=False), "valid", size).batch(0)
+        with self.trainer.precision_plugin.val_step_context():
+            sums = answer(model, batch, batch_size=self.config.eval_batch_size).sums()
+        model.train()
+        exact = self.loss_sum.dtype
+        score = Score.of(self.mean_of_processes(sums.to(self.device, exact)))
+        return {name: getattr(score, name) for name in ("loss", *self.measures)}
+
+    def row_written(self, loss: float) -> None:
+        """Let the curriculum know how well it goes."""
+        if isinstance(self.task, Programs):
+            self.task.curriculum.update(loss)
+
+    def _source(self, task: GeneratedTask, stream: str, batch_size: int) -> BatchSource:
+        return BatchSource(
+            task,
+            batch_size=batch_size,
+            batches=sys.maxsize,
+            seed=self.config.seed,
+            stream=stream,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+            device=self.device,
+        )
