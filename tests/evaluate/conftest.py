@@ -102,4 +102,4 @@ def forgetful():
 
 @pytest.fixture
 def tokens():
-    return torch.randint(VOCABULARY, (397,), generator=torch.Generator().manual_seed(5)).numpy()
+    return torch.randint(VOCABULARY, (251,), generator=torch.Generator().manual_seed(5)).numpy()

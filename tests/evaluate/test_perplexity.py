@@ -3,7 +3,9 @@ import math
 import pytest
 import torch
 
+from relational_rnn.config import LanguageModelingConfig
 from relational_rnn.evaluate.perplexity import evaluate, token_losses
+from relational_rnn.models.language_model import LanguageModel
 
 START = 2
 
@@ -42,6 +44,47 @@ def test_perplexity_is_the_same_to_a_hundred_thousandth(model, tokens, batch_siz
     assert score.perplexity == pytest.approx(expected, rel=1e-5)
     assert score.tokens == len(tokens)
     assert score.loss == pytest.approx(math.log(score.perplexity))
+
+
+REAL = {
+    "rmc": {"model": "rmc", "mem_slots": 2, "head_size": 4, "num_heads": 2},
+    "rmc-deep": {"model": "rmc", "mem_slots": 1, "head_size": 8, "num_layers": 2},
+    "lstm": {"model": "lstm", "hidden_size": 12, "num_layers": 2},
+    "adaptive": {"model": "lstm", "hidden_size": 8, "head": "adaptive", "tied": False},
+    "mixture": {"model": "lstm", "hidden_size": 8, "mixtures": 3},
+    "smoothed": {"model": "lstm", "hidden_size": 8, "label_smoothing": 0.1},
+}
+
+
+@pytest.fixture(params=REAL)
+def language_model(request):
+    torch.manual_seed(4)
+    config = LanguageModelingConfig(
+        embedding_size=8, embedding_dropout=0.5, output_dropout=0.5, **REAL[request.param]
+    )
+    model = LanguageModel(config, 11)
+    with torch.no_grad():
+        model.embedding.weight *= 5  # what it says shall depend on what it has read
+    return model
+
+
+@pytest.mark.parametrize("batch_size", [1, 6])
+def test_language_models(language_model, tokens, batch_size):
+    losses = token_losses(language_model, tokens, start=START, batch_size=batch_size, bptt=20)
+    expected = one_by_one(language_model, tokens)
+    assert expected.std() > 0.02
+    torch.testing.assert_close(losses, expected, atol=1e-4, rtol=0)
+
+
+def test_language_models_in_low_precision(language_model, tokens):
+    low, exact = (
+        evaluate(language_model, tokens, start=START, batch_size=6, precision=precision)
+        for precision in ("bf16-mixed", "32")
+    )
+    assert low.perplexity == pytest.approx(exact.perplexity, rel=2e-2)
+    again = evaluate(language_model, tokens, start=START, batch_size=1, precision="bf16-mixed")
+    rounding = abs(low.perplexity / exact.perplexity - 1)
+    assert low.perplexity == pytest.approx(again.perplexity, rel=max(rounding, 1e-3))
 
 
 def test_low_precision_is_the_same_to_a_thousandth(model, tokens):

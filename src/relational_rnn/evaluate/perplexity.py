@@ -57,7 +57,8 @@ def token_losses(model: LanguageModel, tokens: Tokens, **reading: Unpack[Reading
 def evaluate(model: LanguageModel, tokens: Tokens, **reading: Unpack[Reading]) -> Score:
     """Perplexity of a text; arguments and errors are those of `token_losses`.
 
-    The same to a relative 1e-5 for any ``batch_size`` and ``bptt`` in float32, to 1e-3 in
-    bf16-mixed, where rounding depends on how many rows are multiplied at once.
+    In float32 the same to a relative 1e-5 for any ``batch_size`` and ``bptt``. In bf16-mixed the
+    products round differently when more or fewer rows are multiplied at once: the same to about
+    1e-3, and as far from float32 as bfloat16 is. Take float32 for a figure to publish.
     """
     return Score.of(token_losses(model, tokens, **reading))
