@@ -1,0 +1,100 @@
+"""Stacks of cores: shapes, state passing, what each option does."""
+
+import pytest
+import torch
+
+from relational_rnn.config import CoreConfig
+from relational_rnn.models.cores import Stack
+
+T, B, I = 5, 3, 8
+SIZES = {"head_size": 4, "num_heads": 2, "hidden_size": 6}
+
+CASES = [
+    pytest.param({"model": "rmc", "mem_slots": 2}, id="rmc"),
+    pytest.param({"model": "rmc", "gate_style": None, "num_blocks": 2}, id="rmc-gateless"),
+    pytest.param({"model": "rmc", "num_layers": 2, "residual": True}, id="rmc-residual"),
+    pytest.param({"model": "rmc", "weight_drop": 0.4, "gate_style": None}, id="rmc-weight-drop"),
+    pytest.param({"model": "lstm"}, id="lstm"),
+    pytest.param({"model": "lstm", "num_layers": 2, "skip": True}, id="lstm-skip"),
+    pytest.param({"model": "lstm", "weight_drop": 0.4, "num_layers": 2}, id="lstm-weight-drop"),
+    pytest.param({"model": "lstm-loop", "num_layers": 3, "residual": True}, id="lstm-loop"),
+]
+
+
+def stack(**fields):
+    torch.manual_seed(0)
+    return Stack(CoreConfig(**{**SIZES, **fields}), I)
+
+
+def inputs(*, seed=1):
+    return torch.randn(T, B, I, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("fields", CASES)
+def test_one_call_equals_two_with_the_state_carried(fields):
+    core = stack(**fields).eval()
+    state = core.initial_state(B)
+    whole, last = core(inputs(), state)
+    first, middle = core(inputs()[:2], state)
+    second, end = core(inputs()[2:], middle)
+    assert whole.shape == (T, B, core.output_size)
+    torch.testing.assert_close(torch.cat((first, second)), whole)
+    for tensor, other in zip(end, last, strict=True):
+        assert tensor.shape[0] == B
+        torch.testing.assert_close(tensor, other)
+
+
+@pytest.mark.parametrize("fields", CASES)
+def test_every_parameter_and_the_initial_state_get_a_gradient(fields):
+    core = stack(**fields)
+    state = tuple(tensor.requires_grad_() for tensor in core.initial_state(B))
+    output, last = core(inputs(), state)
+    cotangent = torch.randn(output.shape, generator=torch.Generator().manual_seed(2))
+    ((output * cotangent).sum() + sum(tensor.square().sum() for tensor in last)).backward()
+    for name, parameter in core.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    assert all(tensor.grad is not None for tensor in state)
+
+
+def test_lstm_and_its_loop_agree():
+    one, other = stack(model="lstm", num_layers=2), stack(model="lstm-loop", num_layers=2)
+    other.load_state_dict(one.state_dict())
+    output, state = one(inputs(), one.initial_state(B))
+    same_output, same_state = other(inputs(), other.initial_state(B))
+    torch.testing.assert_close(output, same_output)
+    torch.testing.assert_close(state, same_state)
+
+
+def test_residual_adds_the_layer_below():
+    plain, residual = stack(num_layers=2), stack(num_layers=2, residual=True)
+    residual.load_state_dict(plain.state_dict())
+    below = stack(num_layers=1)
+    below.layers[0].load_state_dict(plain.layers[0].state_dict())
+    state = plain.initial_state(B)
+    first, _ = below(inputs(), state[:1])
+    torch.testing.assert_close(residual(inputs(), state)[0], plain(inputs(), state)[0] + first)
+
+
+def test_skip_feeds_the_input_to_every_layer_and_gives_out_all():
+    core = stack(model="lstm", num_layers=3, skip=True)
+    assert [layer.input_size for layer in core.layers] == [I, 6 + I, 6 + I]
+    assert core.output_size == 18
+    output, state = core(inputs(), core.initial_state(B))
+    torch.testing.assert_close(output[-1], torch.cat(state[::2], dim=-1))  # h of every layer
+
+
+def test_gate_biases_of_the_lstm():
+    plain = stack(model="lstm", forget_bias=0.0)
+    biased = stack(model="lstm", forget_bias=2.0, input_bias=-1.0)
+    change = biased.layers[0].bias_ih_l0 - plain.layers[0].bias_ih_l0
+    assert change.detach().view(4, 6).mean(1).tolist() == pytest.approx([-1.0, 2.0, 0.0, 0.0])
+
+
+def test_dropout_between_layers_and_weight_drop_act_in_training_alone():
+    for fields in ({"layer_dropout": 0.5, "num_layers": 2}, {"weight_drop": 0.5}):
+        core = stack(**fields)
+        state = core.initial_state(B)
+        assert not torch.equal(core(inputs(), state)[0], core(inputs(), state)[0])
+        core.eval()
+        assert torch.equal(core(inputs(), state)[0], core(inputs(), state)[0])

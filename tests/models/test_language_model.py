@@ -1,0 +1,144 @@
+"""The word language model: what it computes, with every head and dropout."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from relational_rnn.config import LanguageModelingConfig
+from relational_rnn.models.language_model import LanguageModel
+
+T, B, V = 6, 3, 40
+SMALL = {"embedding_size": 8, "head_size": 4, "num_heads": 3}
+
+CASES = [
+    pytest.param({}, id="tied"),
+    pytest.param({"tied": False}, id="untied"),
+    pytest.param({"head": "adaptive"}, id="adaptive"),
+    pytest.param({"head": "adaptive", "cutoffs": [5, 20]}, id="cutoffs"),
+    pytest.param({"mixtures": 2}, id="mixture"),
+    pytest.param({"model": "lstm"}, id="lstm"),
+    pytest.param({"model": "lstm-loop", "num_layers": 2, "hidden_size": 5}, id="lstm-loop"),
+]
+
+
+def model(**fields):
+    torch.manual_seed(0)
+    return LanguageModel(LanguageModelingConfig(**{**SMALL, **fields}), V)
+
+
+def words(seed=1):
+    ids = torch.randint(V, (T + 1, B), generator=torch.Generator().manual_seed(seed))
+    return ids[:-1], ids[1:]
+
+
+@pytest.mark.parametrize("fields", CASES)
+def test_the_loss_is_that_of_the_probabilities(fields):
+    language_model = model(**fields).eval()
+    tokens, targets = words()
+    state = language_model.initial_state(B)
+    hidden, _ = language_model.features(tokens, state)
+    log_probabilities = language_model.head.log_probabilities(hidden)
+    assert log_probabilities.exp().sum(-1).detach() == pytest.approx(torch.ones(T, B).numpy())
+    expected = F.nll_loss(log_probabilities.flatten(0, 1), targets.flatten(), reduction="none")
+    each, _ = language_model.loss(tokens, targets, state, "none")
+    total, _ = language_model.loss(tokens, targets, state, "sum")
+    mean, _ = language_model.loss(tokens, targets, state)
+    torch.testing.assert_close(each.flatten(), expected)
+    torch.testing.assert_close(total, expected.sum())
+    torch.testing.assert_close(mean, expected.mean())
+
+
+@pytest.mark.parametrize("fields", CASES)
+def test_every_parameter_learns(fields):
+    language_model = model(**fields)
+    tokens, targets = words()
+    loss, _ = language_model.loss(tokens, targets, language_model.initial_state(B))
+    loss.backward()
+    for name, parameter in language_model.named_parameters():
+        assert parameter.grad is not None, name
+
+
+@pytest.mark.parametrize("fields", CASES)
+def test_windows_carry_the_state(fields):
+    language_model = model(**fields).eval()
+    tokens, targets = words()
+    state = language_model.initial_state(B)
+    whole, _ = language_model.loss(tokens, targets, state, "none")
+    first, state = language_model.loss(tokens[:2], targets[:2], state, "none")
+    second, _ = language_model.loss(tokens[2:], targets[2:], state, "none")
+    torch.testing.assert_close(torch.cat((first, second)), whole)
+
+
+def test_tied_weights_are_one_parameter():
+    tied, untied = model(), model(tied=False)
+    assert tied.head.weight is tied.embedding.weight
+    assert untied.head.weight is not untied.embedding.weight
+    counts = [sum(p.numel() for p in one.parameters()) for one in (untied, tied)]
+    assert counts[0] - counts[1] == V * 8
+
+
+def test_the_projection_is_there_only_where_widths_differ():
+    assert isinstance(model(head_size=4, num_heads=2).projection, torch.nn.Identity)
+    assert model(head_size=4, num_heads=3).projection.weight.shape == (8, 12)
+    assert isinstance(model(model="lstm").projection, torch.nn.Identity)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"embedding_dropout": 0.5}, id="embedding"),
+        pytest.param({"output_dropout": 0.5}, id="output"),
+        pytest.param({"word_dropout": 0.5}, id="word"),
+        pytest.param({"weight_drop": 0.5}, id="weight"),
+    ],
+)
+def test_dropout_acts_in_training_alone(fields):
+    language_model = model(**fields)
+    tokens, _ = words()
+    state = language_model.initial_state(B)
+    assert not torch.equal(
+        language_model.features(tokens, state)[0], language_model.features(tokens, state)[0]
+    )
+    language_model.eval()
+    torch.testing.assert_close(
+        language_model.features(tokens, state)[0], model().eval().features(tokens, state)[0]
+    )
+
+
+@pytest.mark.parametrize("variational", [True, False])
+def test_variational_dropout_keeps_its_mask_for_the_whole_window(variational):
+    language_model = model(output_dropout=0.5, variational=variational)
+    tokens, _ = words()
+    hidden, _ = language_model.features(tokens, language_model.initial_state(B))
+    dropped = hidden == 0
+    assert torch.equal(dropped, dropped[:1].expand_as(dropped)) == variational
+
+
+def test_regularisation_is_added_to_what_is_minimised():
+    tokens, targets = words()
+    plain = model()
+    state = plain.initial_state(B)
+    hidden, _ = plain.features(tokens, state)
+    loss, objective, _ = plain.regularized_loss(tokens, targets, state)
+    assert torch.equal(loss, objective)
+    regularized = model(activation_regularization=2.0, temporal_activation_regularization=3.0)
+    loss, objective, _ = regularized.regularized_loss(tokens, targets, state)
+    slowness = (hidden[1:] - hidden[:-1]).square().mean()
+    expected = loss + 2 * hidden.square().mean() + 3 * slowness
+    torch.testing.assert_close(objective, expected)
+
+
+def test_label_smoothing_changes_the_training_loss_alone():
+    tokens, targets = words()
+    smooth, plain = model(label_smoothing=0.2), model()
+    state = plain.initial_state(B)
+    assert smooth.loss(tokens, targets, state)[0] != plain.loss(tokens, targets, state)[0]
+    smooth.eval()
+    torch.testing.assert_close(
+        smooth.loss(tokens, targets, state)[0], plain.loss(tokens, targets, state)[0]
+    )
+
+
+def test_cutoffs_beyond_the_vocabulary():
+    with pytest.raises(ValueError, match="cutoffs"):
+        model(head="adaptive", cutoffs=[5, V])

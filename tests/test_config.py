@@ -1,0 +1,178 @@
+"""Configurations: what is read, refused, and written again."""
+
+import dataclasses
+import importlib
+
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relational_rnn.config import LanguageModelingConfig, load, save, shipped
+from relational_rnn.errors import UserError
+from relational_rnn.models.language_model import LanguageModel
+
+VOCABULARY = {"wikitext-2": 33_278, "wikitext-103": 267_735, "pydoc": 2_678}
+
+
+def parameters(config, vocabulary_size):
+    with torch.device("meta"):
+        return sum(p.numel() for p in LanguageModel(config, vocabulary_size).parameters())
+
+
+@pytest.mark.parametrize("name", list(shipped()))
+def test_shipped_configurations_are_complete_and_have_an_effect(name):
+    config = load(name)
+    assert config.name == name
+    written = yaml.safe_load(shipped()[name].read_text(encoding="utf-8"))
+    assert not config.without_effect().keys() & written.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("wikitext2-rmc", 11.84),
+        ("wikitext2-lstm", 10.74),
+        ("wikitext2-rmc-10m", 10.71),
+        ("wikitext103-rmc-paper", 214.97),
+    ],
+)
+def test_parameter_counts(name, millions):
+    config = load(name)
+    assert parameters(config, VOCABULARY[config.data]) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+def test_the_small_rmc_is_no_larger_than_the_lstm():
+    rmc, lstm = load("wikitext2-rmc-10m"), load("wikitext2-lstm")
+    assert parameters(rmc, 33_278) <= parameters(lstm, 33_278)
+
+
+def test_the_published_hyper_parameters():
+    rmc, lstm = load("wikitext2-rmc"), load("wikitext2-lstm")
+    same = ("embedding_dropout", "output_dropout", "learning_rate", "clip", "batch_size", "bptt")
+    for config in (rmc, lstm):
+        assert [getattr(config, name) for name in same] == [0.5, 0.5, 0.001, 0.1, 64, 100]
+        assert (config.optimizer, config.schedule, config.plateau_factor) == (
+            "adam",
+            "plateau",
+            0.5,
+        )
+        assert config.tied
+    sizes = (rmc.mem_slots, rmc.num_heads, rmc.head_size, rmc.key_size, rmc.attention_mlp_layers)
+    assert sizes == (1, 4, 192, 64, 3)
+    assert (rmc.embedding_size, lstm.embedding_size, lstm.hidden_size) == (192, 300, 300)
+
+
+def test_a_task_gives_its_defaults():
+    assert load("language-modeling") == LanguageModelingConfig(name="language-modeling")
+
+
+def test_overrides_may_be_text():
+    config = load(
+        "language-modeling",
+        {
+            "mem_slots": "4",
+            "gate_style": "null",
+            "learning_rate": "1e-3",
+            "betas": ["0.9", "0.99"],
+            "head": "adaptive",
+            "cutoffs": ["2000", "10000"],
+            "clip": "null",
+            "tied": "false",
+        },
+    )
+    assert (config.mem_slots, config.gate_style, config.learning_rate) == (4, None, 0.001)
+    assert (config.betas, config.cutoffs) == ((0.9, 0.99), [2000, 10000])
+    assert (config.clip, config.tied) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        pytest.param(
+            {"mem_slot": 3}, "mem_slot: unknown field; did you mean mem_slots?", id="name"
+        ),
+        pytest.param({"mem_slots": "x"}, "mem_slots: 'x' is not valid; it takes an int", id="type"),
+        pytest.param(
+            {"mem_slots": 0}, "mem_slots: 0 is out of range; it takes a number", id="zero"
+        ),
+        pytest.param({"gate_style": "x"}, "takes one of unit, memory or null", id="choice"),
+        pytest.param({"output_dropout": 1.0}, "output_dropout: 1.0 is out of range", id="dropout"),
+        pytest.param({"betas": [0.9, 1.0]}, "betas: .* two numbers in", id="betas"),
+        pytest.param({"betas": [0.9]}, "betas: .* it takes 2 numbers", id="one-beta"),
+        pytest.param({"cutoffs": [10]}, "cutoffs: .* needs head: adaptive", id="head"),
+        pytest.param({"head": "adaptive", "cutoffs": [9, 3]}, "integers that rise", id="falling"),
+        pytest.param({"head": "adaptive", "cutoffs": []}, "integers that rise", id="none"),
+        pytest.param({"head": "adaptive", "mixtures": 3}, "mixtures: 3 needs head", id="mixtures"),
+        pytest.param({"batch_size": 7, "devices": 2}, "batch_size: 7", id="processes"),
+        pytest.param({"batch_size": 8, "micro_batch_size": 3}, "a divisor of", id="micro-batch"),
+        pytest.param({"learning_rate": 0}, "learning_rate: 0.0 is out of range", id="rate"),
+        pytest.param({"seed": -1}, "seed: -1 is out of range", id="seed"),
+    ],
+)
+def test_bad_values_are_refused_in_one_line(overrides, message):
+    with pytest.raises(UserError, match=message) as error:
+        load("language-modeling", overrides)
+    assert "\n" not in str(error.value)
+
+
+def test_files(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("task: language-modeling\nmem_slots: 3\nlearning_rate: 1e-3\n", "utf-8")
+    config = load(file, {"mem_slots": 5})
+    assert (config.name, config.mem_slots, config.learning_rate) == ("mine", 5, 0.001)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("task: chess", "task: 'chess' is unknown; it takes one of", id="task"),
+        pytest.param("mem_slot: 3", "mine.yaml: mem_slot: unknown field; did you mean", id="name"),
+        pytest.param("- 3", "not a configuration; it takes lines of", id="list"),
+        pytest.param("a: [", "not a YAML file", id="yaml"),
+    ],
+)
+def test_bad_files(tmp_path, text, message):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text, "utf-8")
+    with pytest.raises(UserError, match=message) as error:
+        load(file)
+    assert "\n" not in str(error.value)
+
+
+def test_no_such_configuration(tmp_path):
+    with pytest.raises(UserError, match="did you mean wikitext2-rmc?"):
+        load("wikitext2-rmm")
+    with pytest.raises(UserError, match="no such configuration file"):
+        load(tmp_path / "none.yaml")
+
+
+@given(
+    mem_slots=st.integers(1, 50),
+    clip=st.none() | st.floats(1e-6, 10),
+    betas=st.tuples(st.floats(0, 0.999), st.floats(0, 0.9999)),
+    gate_style=st.sampled_from(["unit", "memory", None]),
+    data=st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1),
+)
+def test_what_is_saved_is_loaded_again(tmp_path_factory, mem_slots, clip, betas, gate_style, data):
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    config = LanguageModelingConfig(
+        name="any", mem_slots=mem_slots, clip=clip, betas=betas, gate_style=gate_style, data=data
+    )
+    save(config, path)
+    assert load(path) == config
+
+
+def test_fields_without_effect_are_told():
+    assert "hidden_size" in load("language-modeling").without_effect()
+    lstm = load("language-modeling", {"model": "lstm"})
+    assert {"mem_slots", "gate_style"} <= lstm.without_effect().keys()
+    assert "hidden_size" not in lstm.without_effect()
+
+
+def test_every_field_is_documented():
+    train = importlib.import_module("relational_rnn.cli.train")
+    documented = train._field_documentation(LanguageModelingConfig)
+    for field in dataclasses.fields(LanguageModelingConfig):
+        assert documented.get(field.name), field.name
