@@ -1,0 +1,117 @@
+"""The GPU path: hoist, then the loop over time in `loop`, as one autograd function."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ..hoist import hoist
+from ..parameters import Options, Parameters
+from .buffers import Buffers, Sizes
+from .graphs import LIBRARY
+
+
+def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
+    """All steps: the same as `reference.unroll`, for one block; arguments and results alike.
+
+    Products are made in autocast's dtype where that is on, else in the dtype of the inputs; norms,
+    gates and memory in float32 (float64 for float64 inputs).
+    """
+    device = inputs.device.type
+    dtype = torch.promote_types(inputs.dtype, memory.dtype)
+    state = torch.float64 if dtype == torch.float64 else torch.float32
+    product = inputs.dtype
+    if torch.is_autocast_enabled(device) and state != torch.float64:
+        product = torch.get_autocast_dtype(device)
+    sizes = Sizes(
+        *inputs.shape[:2],
+        slots=memory.shape[1],
+        extra=inputs.shape[2],
+        heads=o.num_heads,
+        key=o.key_size,
+        head=o.head_size,
+        layers=len(p.mlp_weight),
+        gates=0 if p.gate_memory_weight is None else len(p.gate_memory_weight) // 2,
+        product=product,
+        state=state,
+        device=inputs.device,
+    )
+    with torch.autocast(device, enabled=False), torch.cuda.device_of(inputs):
+        hoisted = hoist(inputs, p, o, product=product, state=state)
+        memories, last = Recurrence.apply(  # type: ignore[no-untyped-call]
+            sizes, memory.to(state), hoisted.qkv, hoisted.gates, *p
+        )
+    return memories.to(memory.dtype), last.to(memory.dtype)
+
+
+class Recurrence(torch.autograd.Function):
+    """The loop over time, forward and backward."""
+
+    @staticmethod
+    def forward(ctx: Any, sizes: Sizes, *tensors: Any) -> tuple[Tensor, Tensor]:
+        """Memories ``[T, B, N, M]`` and the last, from memory, hoisted qkv and gates, parameters."""
+        loan = LIBRARY.borrow(sizes, keep_tape=any(ctx.needs_input_grad))
+        assert loan.run is not None
+        memory, extra, gates, *p = tensors
+        loan.run.buffers.load(memory, extra, gates, Parameters(*p))
+        loan.run.forward()
+        if any(ctx.needs_input_grad):
+            ctx.sizes, ctx.loan = sizes, loan
+            ctx.save_for_backward(*tensors)
+        memories = loan.run.buffers.tape.memories[1:].clone()
+        return memories.view(sizes.steps, *memory.shape), memories[-1].clone().view(memory.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_memories: Tensor, d_last: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of everything that `forward` takes."""
+        memory, extra, gates, *p = ctx.saved_tensors
+        with torch.autocast(memory.device.type, enabled=False), torch.cuda.device_of(memory):
+            if ctx.loan.run is None:  # a second backward pass: the tape is gone
+                ctx.loan = LIBRARY.borrow(ctx.sizes, keep_tape=True)
+                ctx.loan.run.buffers.load(memory, extra, gates, Parameters(*p))
+                ctx.loan.run.forward()
+            run = ctx.loan.run
+            run.buffers.gradients.memories.copy_(d_memories.flatten(1, 2))
+            run.buffers.gradients.direct.copy_(d_last.flatten(0, 1))
+            run.backward()
+            d_p = parameter_gradients(run.buffers)
+            d_memory, d_extra, d_gates = input_gradients(run.buffers)
+        ctx.loan.end()
+        d_parameters = (d_p.get(name) for name in Parameters._fields)
+        return None, d_memory.view(memory.shape), d_extra, d_gates, *d_parameters
+
+
+def input_gradients(b: Buffers) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Of the memory before the first step, the hoisted qkv and the hoisted gates."""
+    s, d = b.sizes, b.gradients
+    assert d is not None
+    d_memory = d.direct + d.sums + d.inputs
+    if not s.gates:
+        return d_memory, d.extra.clone(), None
+    d_memory += torch.ops.aten.tanh_backward(d.squashed, b.tape.squashed[0])
+    by_slot = d.logits.view(s.steps, s.batch, s.slots, 2 * s.gates)
+    return d_memory, d.extra.clone(), by_slot.sum(2, dtype=s.state)
+
+
+def parameter_gradients(b: Buffers) -> dict[str, Tensor]:
+    """Products over all steps and rows at once. The gates' bias was added outside of the loop."""
+    s, tape, d = b.sizes, b.tape, b.gradients
+    assert d is not None
+    d_qkv, d_layers = d.qkv.flatten(0, 1), d.layers.flatten(1, 2)
+    inputs = tape.inputs[:-1].flatten(0, 1)
+    found = {
+        "qkv_weight": (d_qkv.t() @ inputs)[None],
+        "qkv_bias": d_qkv.sum(0, keepdim=True, dtype=s.state),
+        "mlp_weight": d_layers.mT @ tape.layers[:-1].flatten(1, 2),
+        "mlp_bias": d_layers.sum(1, dtype=s.state),
+    }
+    if s.gates:
+        squashed = tape.squashed[:-1].flatten(0, 1)
+        found["gate_memory_weight"] = d.logits.flatten(0, 1).t() @ squashed
+    norms = ("qkv_norm", "attention_norm", "mlp_norm")
+    names = [f"{norm}_{kind}" for norm in norms for kind in ("weight", "bias")]
+    for name, part in zip(names, d.norm_parts(s), strict=True):
+        found[name] = part.sum(0, keepdim=True)
+    return found

@@ -1,0 +1,149 @@
+"""All memory of a run over a sequence, allocated at once so that a CUDA graph can be replayed."""
+
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from ..parameters import Parameters
+
+
+class Sizes(NamedTuple):
+    """What buffers and kernels depend on; letters as in `Options`, R = B * N rows of memory."""
+
+    steps: int
+    batch: int
+    slots: int
+    extra: int  # n, input rows
+    heads: int
+    key: int
+    head: int
+    layers: int
+    gates: int  # G; 0 without gates
+    product: torch.dtype  # of matrix products
+    state: torch.dtype  # of everything else
+    device: torch.device
+
+
+class Weights(NamedTuple):
+    """Copies of the parameters that the loop uses; products' dtype, norms in the state's."""
+
+    qkv_weight: Tensor  # [1, F, M]
+    qkv_bias: Tensor  # [1, F]
+    mlp_weight: Tensor  # [L, M, M]
+    mlp_bias: Tensor  # [L, M]
+    gate_memory_weight: Tensor  # [2 G, M]
+    qkv_norm_weight: Tensor  # [1, F]
+    qkv_norm_bias: Tensor  # [1, F]
+    attention_norm_weight: Tensor  # [1, M]
+    attention_norm_bias: Tensor  # [1, M]
+    mlp_norm_weight: Tensor  # [1, M]
+    mlp_norm_bias: Tensor  # [1, M]
+
+
+class Tape(NamedTuple):
+    """What the loop forward reads and writes. D = T, or 1 where no backward pass will read it."""
+
+    memories: Tensor  # [T + 1, R, M], the first is where it starts
+    extra: Tensor  # [T, B, n, F], hoisted
+    from_input: Tensor  # [T, B, 2 G], hoisted
+    inputs: Tensor  # [D + 1, R, M], memory in the products' dtype
+    squashed: Tensor  # [D + 1, R, M], its tanh likewise
+    qkv: Tensor  # [D, R, F], before the norm
+    normaliser: Tensor  # [D, R, H]
+    sums: Tensor  # [D, R, M], memory plus attended values
+    layers: Tensor  # [L + 1, D, R, M], input of each MLP layer, output of the last
+    from_memory: Tensor  # [D, R, 2 G]
+
+
+class Gradients(NamedTuple):
+    """What the loop backward reads (the first two) and writes."""
+
+    memories: Tensor  # [T, R, M]
+    direct: Tensor  # [R, M], of the last memory; then as in `remember_backward`
+    extra: Tensor  # [T, B, n, F]
+    logits: Tensor  # [T, R, 2 G]
+    layers: Tensor  # [L, T, R, M], of each MLP layer's output before its ReLU
+    qkv: Tensor  # [T, R, F]
+    rows: Tensor  # [R, M], of the MLP's input through the MLP
+    squashed: Tensor  # [R, M]
+    inputs: Tensor  # [R, M]
+    residual: Tensor  # [R, M], of the MLP's input through the residual connection
+    sums: Tensor  # [R, M]
+    norms: Tensor  # [R, 2 F + 4 M], of gains and biases, see `norm_parts`
+
+    def norm_parts(self, sizes: Sizes) -> tuple[Tensor, ...]:
+        """Gain and bias of the qkv norm, then of the norm after attention, then after the MLP.
+
+        Each is ``[R, F]`` or ``[R, M]``, contiguous.
+        """
+        m, f = widths(sizes)
+        rows = len(self.direct)
+        parts = self.norms.view(-1).split([rows * width for width in (f, f, m, m, m, m)])
+        return tuple(part.view(rows, -1) for part in parts)
+
+
+def widths(sizes: Sizes) -> tuple[int, int]:
+    """M and F."""
+    return sizes.heads * sizes.head, sizes.heads * (2 * sizes.key + sizes.head)
+
+
+class Buffers(NamedTuple):
+    """Everything."""
+
+    sizes: Sizes
+    weights: Weights
+    tape: Tape
+    gradients: Gradients | None
+
+    @classmethod
+    def allocate(cls, s: Sizes, *, keep_tape: bool) -> Self:
+        """New buffers; with `keep_tape` a backward pass is possible."""
+        m, f = widths(s)
+        rows, kept, gates = s.batch * s.slots, s.steps if keep_tape else 1, 2 * s.gates
+
+        def product(*shape: int) -> Tensor:
+            return torch.empty(shape, dtype=s.product, device=s.device)
+
+        def state(*shape: int) -> Tensor:
+            return torch.empty(shape, dtype=s.state, device=s.device)
+
+        linear = [product(1, f, m), product(1, f), product(s.layers, m, m), product(s.layers, m)]
+        norms = [state(1, width) for width in (f, f, m, m, m, m)]
+        tape = Tape(
+            state(s.steps + 1, rows, m),
+            state(s.steps, s.batch, s.extra, f),
+            state(s.steps, s.batch, gates),
+            product(kept + 1, rows, m),
+            product(kept + 1, rows, m),
+            product(kept, rows, f),
+            state(kept, rows, s.heads),
+            state(kept, rows, m),
+            product(s.layers + 1, kept, rows, m),
+            product(kept, rows, gates),
+        )
+        gradients = None
+        if keep_tape:
+            gradients = Gradients(
+                state(s.steps, rows, m),
+                state(rows, m),
+                state(s.steps, s.batch, s.extra, f),
+                product(s.steps, rows, gates),
+                product(s.layers, s.steps, rows, m),
+                product(s.steps, rows, f),
+                *(product(rows, m) for _ in range(3)),
+                *(state(rows, m) for _ in range(2)),
+                state(rows, 2 * f + 4 * m),
+            )
+        return cls(s, Weights(*linear, product(gates, m), *norms), tape, gradients)
+
+    def load(self, memory: Tensor, extra: Tensor, gates: Tensor | None, p: Parameters) -> None:
+        """Copy a problem in."""
+        self.tape.memories[0].copy_(memory.flatten(0, 1))
+        self.tape.extra.copy_(extra)
+        if gates is not None:
+            self.tape.from_input.copy_(gates)
+        for name in Weights._fields:
+            value = getattr(p, name)
+            if value is not None:
+                getattr(self.weights, name).copy_(value)
