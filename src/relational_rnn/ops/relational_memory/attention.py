@@ -5,19 +5,10 @@ were made before the loop (`extra`). Both functions take normalised query-key-va
 what their backward needs.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from .parameters import Options
-
-
-class Attended(NamedTuple):
-    """The result of a forward pass and what the backward pass needs of it."""
-
-    values: Tensor  # [b, keep, M]
-    weights: Tensor  # pair: [b, H, 1], the weight on the memory; many: [b, H, keep, Q + n]
 
 
 def _split(rows: Tensor, o: Options) -> tuple[Tensor, Tensor, Tensor]:
@@ -27,20 +18,23 @@ def _split(rows: Tensor, o: Options) -> tuple[Tensor, Tensor, Tensor]:
     return query, key, value
 
 
-def pair_forward(rows: Tensor, extra: Tensor, o: Options) -> Attended:
+def pair_forward(rows: Tensor, extra: Tensor, o: Options) -> tuple[Tensor, Tensor]:
     """One memory row and one extra row: a softmax over two is a sigmoid of the difference.
 
     Args:
         rows: ``[b, 1, F]``.
         extra: ``[b, 1, F]``.
         o: the options.
+
+    Returns:
+        The values ``[b, 1, M]`` and the weight on the memory ``[b, H, 1]``.
     """
     query, key, value = _split(rows, o)
     _, extra_key, extra_value = _split(extra, o)
     score = torch.linalg.vecdot(query, key - extra_key).mul_(o.key_size**-0.5)  # [b, H, 1]
     weight = score.sigmoid_()
     values = torch.lerp(extra_value, value, weight[..., None])
-    return Attended(values.view(len(rows), 1, -1), weight)
+    return values.view(len(rows), 1, -1), weight
 
 
 def pair_backward(
@@ -75,7 +69,9 @@ def pair_backward(
     return d_rows
 
 
-def many_forward(rows: Tensor, extra: Tensor | None, keep: int, o: Options) -> Attended:
+def many_forward(
+    rows: Tensor, extra: Tensor | None, keep: int, o: Options
+) -> tuple[Tensor, Tensor]:
     """Any number of rows.
 
     Args:
@@ -83,6 +79,9 @@ def many_forward(rows: Tensor, extra: Tensor | None, keep: int, o: Options) -> A
         extra: ``[b, n, F]`` or None; they only answer.
         keep: number of queries.
         o: the options.
+
+    Returns:
+        The values ``[b, keep, M]`` and the weights ``[b, H, keep, Q + n]``.
     """
     query, key, value = _split(rows, o)
     query = query[:, :, :keep] * o.key_size**-0.5
@@ -94,7 +93,7 @@ def many_forward(rows: Tensor, extra: Tensor | None, keep: int, o: Options) -> A
         weights = torch.cat((query @ key.mT, query @ extra_key.mT), dim=-1).softmax(-1)
         count = rows.shape[1]
         values = weights[..., :count] @ value + weights[..., count:] @ extra_value
-    return Attended(values.transpose(1, 2).flatten(2), weights)
+    return values.transpose(1, 2).flatten(2), weights
 
 
 def many_backward(

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .backward import Deferred, step_backward
-from .forward import Hoisted, StepTape, step_forward
+from .backward import Step
+from .forward import Statistics, step_forward
+from .gradients import Gradients
 from .hoist import hoist
 from .parameters import Options, Parameters
 from .products import Prepared
+from .tape import Hoisted, Tape, pack, steps_of, unpack
 from .threads import run, split_batch
 
 
@@ -43,27 +45,35 @@ class Recurrence(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         """Memories ``[T, B, N, M]`` and the last one, from memory, `Hoisted` and `Parameters`."""
         hoisted, p = Hoisted(*tensors[:3]), Parameters(*tensors[3:])
-        keep_tape = any(ctx.needs_input_grad)
-        length = next(len(x) for x in hoisted if x is not None)
-        memories = memory.new_empty(length, *memory.shape)
+        steps = next(len(x) for x in hoisted if x is not None)
+        memories = memory.new_empty(steps, *memory.shape)
         parts = split_batch(len(memory), memory.device)
-        rows = memories[0].shape[:2].numel() // len(parts)
-        prepared = Prepared.of(p, product, memory.dtype, rows=rows, uses=length)
+        rows = memory.shape[:2].numel() // len(parts)
+        prepared = Prepared.of(p, product, memory.dtype, rows=rows, uses=steps)
+        along = 0 if hoisted.rows is None else hoisted.rows.shape[2]
+        keep_tape = any(ctx.needs_input_grad)
 
-        def work(part: slice) -> list[StepTape]:
-            tapes, now = [], memory[part]
-            for out, step in zip(memories[:, part].unbind(0), hoisted.steps(part), strict=True):
-                tape = step_forward(now, step, prepared, o, out)
+        def work(part: slice) -> tuple[Tape, list[list[Statistics]]]:
+            now = memory[part]
+            tape = Tape.empty(steps if keep_tape else 1, now, p, o, along, product)
+            pages = steps_of(tape, len(tape.blocks[0].raw))
+            statistics = []
+            outs, given = memories[:, part].unbind(0), steps_of(hoisted, steps, part)
+            for t in range(steps):
+                page = pages[t if keep_tape else 0]
+                one = step_forward(now, given[t], page, prepared, o, outs[t])
+                now = outs[t]
                 if keep_tape:
-                    tapes.append(tape)
-                now = out
-            return tapes
+                    statistics.append(one)
+            return tape, statistics
 
-        tapes = run(work, parts)
+        done = run(work, parts)
         if keep_tape:
             saved: list[Tensor] = []
+            tapes = [tape for tape, _ in done]
             ctx.saved_tree = pack([memory, memories, hoisted, p, tapes], saved)
             ctx.save_for_backward(*saved)
+            ctx.statistics = [statistics for _, statistics in done]
             ctx.parts, ctx.options, ctx.product, ctx.prepared = parts, o, product, prepared
         # detached: the tape has views of `memories`, which must not become views of an output
         return memories.detach(), memories[-1].clone()
@@ -73,59 +83,34 @@ class Recurrence(torch.autograd.Function):
     def backward(ctx: Any, d_memories: Tensor, d_last: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of memory, `Hoisted` and `Parameters`."""
         memory, memories, hoisted, p, tapes = unpack(ctx.saved_tree, ctx.saved_tensors)
+        steps = len(memories)
         d_start = torch.empty_like(memory)
         d_hoisted = Hoisted(*(None if x is None else torch.zeros_like(x) for x in hoisted))
         rows = memory.shape[:2].numel() // len(ctx.parts)
-        back = Prepared.of(p, ctx.product, memory.dtype, rows=rows, uses=len(memories), back=True)
+        back = Prepared.of(p, ctx.product, memory.dtype, rows=rows, uses=steps, back=True)
 
-        def work(job: tuple[slice, list[StepTape]]) -> Deferred:
-            part, tape = job
-            deferred = Deferred()
+        def work(job: tuple[slice, Tape, list[list[Statistics]]]) -> Gradients:
+            part, tape, statistics = job
+            gradients = Gradients(tape)
+            step_backward = Step(ctx.prepared, back, ctx.options, gradients)
             befores = [memory[part], *memories[:-1, part].unbind(0)]
-            d_outs = d_memories[:, part].unbind(0)
-            steps, d_steps = hoisted.steps(part), d_hoisted.steps(part)
+            d_outs, pages = d_memories[:, part].unbind(0), steps_of(tape, steps)
+            given, d_given = steps_of(hoisted, steps, part), steps_of(d_hoisted, steps, part)
             d_now = d_last[part]
-            for t in reversed(range(len(tape))):
+            for t in reversed(range(steps)):
                 d_now = step_backward(
-                    d_now + d_outs[t],
-                    befores[t],
-                    tape[t],
-                    steps[t],
-                    d_steps[t],
-                    ctx.prepared,
-                    back,
-                    ctx.options,
-                    deferred,
+                    d_now + d_outs[t], befores[t], pages[t], statistics[t], given[t], d_given[t]
                 )
+                gradients.end_step(t)
             d_start[part] = d_now
-            return deferred
+            return gradients
 
-        deferred = run(work, list(zip(ctx.parts, tapes, strict=True)))
         d_p: dict[str, Tensor] = {}
-        for name, place, value in Deferred.gradients(deferred):
-            whole = getattr(p, name)
-            if name not in d_p:
-                d_p[name] = torch.zeros_like(whole, dtype=memory.dtype)
-            (d_p[name] if whole.dim() == value.dim() else d_p[name][place]).add_(value)
+        jobs = list(zip(ctx.parts, tapes, ctx.statistics, strict=True))
+        for gradients in run(work, jobs):
+            for (name, place), value in gradients.sums.items():
+                whole = getattr(p, name)
+                if name not in d_p:
+                    d_p[name] = torch.zeros_like(whole, dtype=memory.dtype)
+                (d_p[name] if whole.dim() == value.dim() else d_p[name][place]).add_(value)
         return None, None, d_start, *d_hoisted, *(d_p.get(name) for name in p._fields)
-
-
-def pack(tree: Any, tensors: list[Tensor]) -> Any:
-    """Nested lists and named tuples with each tensor moved to `tensors`, its place left behind."""
-    if tree is None:
-        return None
-    if isinstance(tree, Tensor):
-        tensors.append(tree)
-        return len(tensors) - 1
-    branches = [pack(branch, tensors) for branch in tree]
-    return branches if isinstance(tree, list) else type(tree)(*branches)
-
-
-def unpack(tree: Any, tensors: tuple[Tensor, ...]) -> Any:
-    """The inverse of `pack`."""
-    if tree is None:
-        return None
-    if isinstance(tree, int):
-        return tensors[tree]
-    branches = [unpack(branch, tensors) for branch in tree]
-    return branches if isinstance(tree, list) else type(tree)(*branches)

@@ -1,59 +1,14 @@
-"""The loop back through time: per step only what depends on the step; README.md derives it.
-
-The gradients of weights are products over all steps and rows at once. `Deferred` collects the two
-factors of each while the loop runs.
-"""
-
-from collections import defaultdict
-from collections.abc import Iterator
+"""One step back through time: only what depends on the step; README.md derives it."""
 
 import torch
 from torch import Tensor
 
 from .attention import many_backward, pair_backward
-from .forward import BlockTape, Hoisted, Normalised, StepTape
+from .forward import Statistics, normalise
+from .gradients import Factors, Gradients
 from .parameters import Options
-from .products import Norm, Prepared
-
-
-class Deferred:
-    """Gradients of parameters, formed after the loop (products) or along the way (norms)."""
-
-    def __init__(self) -> None:
-        self.factors: dict[tuple[str, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        self.sums: dict[tuple[str, int], Tensor] = {}
-
-    def product(self, name: str, place: int, inputs: Tensor, d_outputs: Tensor) -> None:
-        """Note the factors of a linear layer's weight gradient in one step."""
-        self.factors[name, place].append((inputs, d_outputs))
-
-    def norm(self, name: str, block: int, d_out: Tensor, done: Normalised, norm: Norm) -> Tensor:
-        """Gradient of a layer norm's input; its parameters' gradients are added up."""
-        d_rows: Tensor
-        d_rows, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
-            d_out, done.rows, norm.weight.shape, done.mean, done.rstd, *norm, [True] * 3
-        )
-        for kind, value in (("weight", d_weight), ("bias", d_bias)):
-            key = f"{name}_{kind}", block
-            if key in self.sums:
-                self.sums[key] += value
-            else:
-                self.sums[key] = value
-        return d_rows
-
-    @staticmethod
-    def gradients(parts: list["Deferred"]) -> Iterator[tuple[str, int, Tensor]]:
-        """Name of a parameter, its place in the stack, and (a summand of) its gradient."""
-        for part in parts:
-            for (name, place), value in part.sums.items():
-                yield name, place, value
-        for name, place in parts[0].factors:
-            pairs = [pair for part in parts for pair in part.factors[name, place]]
-            inputs = torch.cat([x for x, _ in pairs])
-            d_outputs = torch.cat([d for _, d in pairs])
-            yield f"{name}_weight", place, d_outputs.t() @ inputs
-            if name != "gate_memory":  # its bias was added outside of the loop
-                yield f"{name}_bias", place, d_outputs.sum(0)
+from .products import Prepared
+from .tape import BlockTape, Hoisted, Tape
 
 
 def d_tanh(d_out: Tensor, out: Tensor) -> Tensor:
@@ -62,116 +17,144 @@ def d_tanh(d_out: Tensor, out: Tensor) -> Tensor:
     return d_in
 
 
-def block_backward(
-    d_rows: Tensor,
-    tape: BlockTape,
-    extra: Tensor | None,
-    d_extra: Tensor | None,
-    block: int,
-    p: Prepared,
-    back: Prepared,
-    o: Options,
-    deferred: Deferred,
-) -> Tensor:
-    """Gradient of `block_forward`.
+class Step:
+    """The backward pass of any step, for one part of the batch.
 
     Args:
-        d_rows: ``[b, keep, M]``.
-        tape: of the forward pass.
-        extra: as given to the forward pass.
-        d_extra: written: gradient of `extra`.
-        block: number of the block.
         p: the prepared parameters of the forward pass.
         back: the transposed ones.
         o: the options.
-        deferred: collects the parameters' gradients.
-
-    Returns:
-        ``[b, Q, M]``.
+        gradients: takes the parameters' gradients.
     """
-    batch, keep, size = d_rows.shape
-    d_sum = deferred.norm(
-        "mlp_norm", block, d_rows.view(-1, size), tape.mlp_norm, p.mlp_norm[block]
-    )
-    d_hidden = d_sum.to(p.mlp[0].dtype)
-    for layer in reversed(range(len(tape.layers))):
-        deferred.product("mlp", layer, tape.layers[layer], d_hidden)
-        d_hidden = back.mlp[layer](d_hidden)
-        if layer:
-            d_hidden = torch.ops.aten.threshold_backward(d_hidden, tape.layers[layer], 0)
-    d_sum = deferred.norm(
-        "attention_norm", block, d_sum + d_hidden, tape.attention_norm, p.attention_norm[block]
-    )
-    d_x = d_sum.view(batch, keep, size)
-    if extra is not None and d_extra is not None and tape.qkv.shape[1] == extra.shape[1] == 1:
-        d_qkv = pair_backward(d_x, tape.qkv, extra, tape.attended.weights, o, d_extra)
-    else:
-        d_qkv = many_backward(d_x, tape.qkv, extra, tape.attended.weights, o, d_extra)
-    d_raw = deferred.norm("qkv_norm", block, d_qkv.flatten(0, 1), tape.qkv_norm, p.qkv_norm[block])
-    d_raw = d_raw.to(p.qkv[block].dtype)
-    deferred.product("qkv", block, tape.inputs, d_raw)
-    d_inputs = back.qkv[block](d_raw).view(batch, -1, size)
-    if keep == d_inputs.shape[1]:
-        return d_x + d_inputs
-    d_inputs = d_inputs.to(d_x.dtype)
-    d_inputs[:, :keep] += d_x
-    return d_inputs
 
+    def __init__(self, p: Prepared, back: Prepared, o: Options, gradients: Gradients) -> None:
+        self.p, self.back, self.o, self.gradients = p, back, o, gradients
 
-def step_backward(
-    d_memory: Tensor,
-    memory: Tensor,
-    tape: StepTape,
-    hoisted: Hoisted,
-    d_hoisted: Hoisted,
-    p: Prepared,
-    back: Prepared,
-    o: Options,
-    deferred: Deferred,
-) -> Tensor:
-    """Gradient of `step_forward`.
+    def __call__(
+        self,
+        d_memory: Tensor,
+        memory: Tensor,
+        tape: Tape,
+        statistics: list[Statistics],
+        hoisted: Hoisted,
+        d_hoisted: Hoisted,
+    ) -> Tensor:
+        """Gradient of `step_forward`.
 
-    Args:
-        d_memory: ``[b, N, M]``, gradient of the memory after the step; overwritten.
-        memory: ``[b, N, M]``, before the step.
-        tape: of the forward pass.
-        hoisted: of this step.
-        d_hoisted: of this step, written.
-        p: the prepared parameters of the forward pass.
-        back: the transposed ones.
-        o: the options.
-        deferred: collects the parameters' gradients.
+        Args:
+            d_memory: ``[b, N, M]``, gradient of the memory after the step; overwritten.
+            memory: ``[b, N, M]``, before the step.
+            tape: of this step.
+            statistics: of this step.
+            hoisted: of this step.
+            d_hoisted: of this step, zeros, written.
 
-    Returns:
-        ``[b, N, M]``: gradient of the memory before the step.
-    """
-    slots = memory.shape[1]
-    d_x = d_memory
-    if tape.gates is not None and tape.candidate is not None and tape.squashed is not None:
-        assert back.gate_memory is not None
+        Returns:
+            ``[b, N, M]``: gradient of the memory before the step.
+        """
+        factors = self.gradients.begin_step()
+        if tape.gates is None:
+            d_x, d_memory = d_memory, torch.zeros_like(d_memory)
+        else:
+            d_x = self._gates(d_memory, memory, tape, factors, d_hoisted)
+        for block in reversed(range(len(tape.blocks))):
+            d_x = self._block(
+                d_x,
+                block,
+                tape.blocks[block],
+                statistics[block],
+                factors,
+                hoisted.qkv,
+                d_hoisted.qkv,
+            )
+        slots = memory.shape[1]
+        if d_hoisted.rows is not None:
+            d_hoisted.rows.copy_(d_x[:, slots:])
+        return d_memory.add_(d_x[:, :slots])
+
+    def _gates(
+        self, d_memory: Tensor, memory: Tensor, tape: Tape, factors: Factors, d_hoisted: Hoisted
+    ) -> Tensor:
+        """Gradient of the gates: of the candidate, returned; of the memory, in `d_memory`."""
+        assert tape.gates is not None
+        assert tape.candidate is not None
+        assert tape.squashed is not None
+        assert factors.gates is not None
         assert d_hoisted.gates is not None
+        assert self.back.gate_memory is not None
         input_gate, forget_gate = tape.gates.chunk(2, dim=-1)
         d_gates = torch.empty_like(tape.gates)
         d_input_gate, d_forget_gate = d_gates.chunk(2, dim=-1)
-        if o.gate_style == "unit":
+        if self.o.gate_style == "unit":
             torch.mul(d_memory, tape.candidate, out=d_input_gate)
             torch.mul(d_memory, memory, out=d_forget_gate)
         else:
             d_input_gate[..., 0] = torch.linalg.vecdot(d_memory, tape.candidate)
             d_forget_gate[..., 0] = torch.linalg.vecdot(d_memory, memory)
         d_gates = torch.ops.aten.sigmoid_backward(d_gates, tape.gates)
-        d_hoisted.gates.copy_(d_gates.squeeze(1) if slots == 1 else d_gates.sum(1))
-        d_logits = d_gates.flatten(0, 1).to(back.gate_memory.dtype)
-        deferred.product("gate_memory", 0, tape.squashed, d_logits)
-        d_squashed = d_tanh(back.gate_memory(d_logits), tape.squashed)
-        d_x = d_tanh(d_memory * input_gate, tape.candidate)
-        d_memory = d_memory.mul_(forget_gate).add_(d_squashed.view(memory.shape))
-    else:
-        d_memory = torch.zeros_like(d_memory)
-    for block in reversed(range(len(tape.blocks))):
-        d_x = block_backward(
-            d_x, tape.blocks[block], hoisted.qkv, d_hoisted.qkv, block, p, back, o, deferred
+        d_hoisted.gates.copy_(d_gates.squeeze(1) if d_gates.shape[1] == 1 else d_gates.sum(1))
+        factors.gates.copy_(d_gates.view(factors.gates.shape))
+        d_squashed = d_tanh(self.back.gate_memory(factors.gates), tape.squashed)
+        d_candidate = d_tanh(d_memory * input_gate, tape.candidate)
+        d_memory.mul_(forget_gate).add_(d_squashed.view(memory.shape))
+        return d_candidate
+
+    def _block(
+        self,
+        d_rows: Tensor,
+        block: int,
+        tape: BlockTape,
+        statistics: Statistics,
+        factors: Factors,
+        extra: Tensor | None,
+        d_extra: Tensor | None,
+    ) -> Tensor:
+        """Gradient of `block_forward`: ``[b, keep, M]`` to ``[b, Q, M]``."""
+        batch, keep, size = d_rows.shape
+        p, norm = self.p, self.gradients.norm
+        d_mixed = norm(
+            "mlp_norm",
+            block,
+            d_rows.view(-1, size),
+            tape.mixed,
+            statistics.mixed,
+            p.mlp_norm[block],
         )
-    if d_hoisted.rows is not None:
-        d_hoisted.rows.copy_(d_x[:, slots:])
-    return d_memory.add_(d_x[:, :slots])
+        d_layers = factors.mlp[block]
+        d_layers[-1].copy_(d_mixed)
+        for layer in reversed(range(1, len(d_layers))):
+            d_hidden = self.back.mlp[layer](d_layers[layer])
+            torch.ops.aten.threshold_backward.grad_input(
+                d_hidden, tape.hidden[layer], 0, grad_input=d_layers[layer - 1]
+            )
+        d_mixed += self.back.mlp[0](d_layers[0])
+        d_attended = norm(
+            "attention_norm",
+            block,
+            d_mixed,
+            tape.attended,
+            statistics.attended,
+            p.attention_norm[block],
+        ).view(batch, keep, size)
+        # the normalised qkv anew: that is cheaper than to have kept it
+        qkv, *moments = normalise(tape.raw, p.qkv_norm[block])
+        qkv = qkv.view(batch, -1, qkv.shape[-1])
+        weights = statistics.weights
+        if extra is not None and d_extra is not None and qkv.shape[1] == extra.shape[1] == 1:
+            d_qkv = pair_backward(d_attended, qkv, extra, weights, self.o, d_extra)
+        else:
+            d_qkv = many_backward(d_attended, qkv, extra, weights, self.o, d_extra)
+        d_raw = norm(
+            "qkv_norm",
+            block,
+            d_qkv.view(tape.raw.shape),
+            tape.raw,
+            (moments[0], moments[1]),
+            p.qkv_norm[block],
+        )
+        d_inputs = self.back.qkv[block](factors.qkv[block].copy_(d_raw)).view(batch, -1, size)
+        if keep == d_inputs.shape[1]:
+            return d_attended.add_(d_inputs)
+        d_x = d_inputs.to(d_attended.dtype)
+        d_x[:, :keep] += d_attended
+        return d_x

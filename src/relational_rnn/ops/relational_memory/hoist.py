@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .forward import Hoisted
 from .parameters import EPSILON, Options, Parameters
+from .tape import Hoisted
 
 
 def hoist(

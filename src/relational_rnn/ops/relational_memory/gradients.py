@@ -1,0 +1,103 @@
+"""Gradients of the parameters, gathered while the loop runs back through time.
+
+The gradient of a weight is one product over steps and rows. Forming it for each step would cost
+six times as much; forming it once for all steps would need all factors at once. So the factors of
+some steps are kept, as many as make a product efficient.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .products import Norm
+from .tape import Tape, steps_of
+
+ROWS_OF_A_PRODUCT = 1024
+"""Rows after which a product is as efficient as it gets, and still small against the caches."""
+
+
+class Factors(NamedTuple):
+    """Gradients of the products' outputs in some steps, in the product dtype."""
+
+    qkv: list[Tensor]  # of each block, [S, b Q, F]
+    mlp: list[list[Tensor]]  # of each block and layer, [S, b keep, M]
+    gates: Tensor | None  # [S, b N, 2 G]
+
+
+class Gradients:
+    """Sums for one part of the batch.
+
+    Args:
+        tape: of all steps.
+    """
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.sums: dict[tuple[str, int], Tensor] = {}
+        steps, rows = tape.blocks[0].inputs.shape[:2]
+        self.room = max(1, min(steps, ROWS_OF_A_PRODUCT // rows))
+        self.filled = 0
+        self.factors = Factors(
+            [block.inputs.new_empty(self.room, *block.raw.shape[1:]) for block in tape.blocks],
+            [[torch.empty_like(x[: self.room]) for x in block.hidden] for block in tape.blocks],
+            None
+            if tape.squashed is None or tape.gates is None
+            else tape.squashed.new_empty(self.room, tape.squashed.shape[1], tape.gates.shape[-1]),
+        )
+        self._steps = steps_of(self.factors, self.room)
+
+    def add(self, name: str, place: int, value: Tensor) -> None:
+        """Add to the gradient of a parameter, in the dtype of the state."""
+        if (name, place) in self.sums:
+            self.sums[name, place] += value
+        else:
+            self.sums[name, place] = value.to(self.tape.blocks[0].raw.dtype)
+
+    def begin_step(self) -> Factors:
+        """Where the factors of the next step back are to be written."""
+        self.filled += 1
+        return self._steps[self.room - self.filled]
+
+    def end_step(self, step: int) -> None:
+        """Form the products if there is no room left, or at step 0."""
+        if self.filled < self.room and step > 0:
+            return
+        now = slice(step, step + self.filled)
+        here = slice(self.room - self.filled, self.room)
+        self.filled = 0
+        for number, block in enumerate(self.tape.blocks):
+            self._product("qkv", number, self.factors.qkv[number][here], block.inputs[now])
+            for layer, hidden in enumerate(block.hidden):
+                self._product("mlp", layer, self.factors.mlp[number][layer][here], hidden[now])
+        if self.factors.gates is not None and self.tape.squashed is not None:
+            # the bias was added outside of the loop
+            self._product(
+                "gate_memory", 0, self.factors.gates[here], self.tape.squashed[now], bias=False
+            )
+
+    def _product(
+        self, name: str, place: int, d_outputs: Tensor, inputs: Tensor, *, bias: bool = True
+    ) -> None:
+        d_outputs = d_outputs.flatten(0, 1)
+        self.add(f"{name}_weight", place, d_outputs.t() @ inputs.flatten(0, 1))
+        if bias:
+            self.add(f"{name}_bias", place, d_outputs.sum(0))
+
+    def norm(
+        self,
+        name: str,
+        block: int,
+        d_out: Tensor,
+        rows: Tensor,
+        statistics: tuple[Tensor, Tensor],
+        norm: Norm,
+    ) -> Tensor:
+        """Gradient of a layer norm's input `rows`; its parameters' gradients are added up."""
+        d_rows: Tensor
+        d_rows, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
+            d_out, rows, norm.weight.shape, *statistics, *norm, [True] * 3
+        )
+        self.add(f"{name}_weight", block, d_weight)
+        self.add(f"{name}_bias", block, d_bias)
+        return d_rows

@@ -1,0 +1,102 @@
+"""What the backward pass needs of the forward pass: a few big tensors with time in front.
+
+One allocation a kind and not one a step: no copies are needed to form weight gradients over many
+steps at once, and the views of all steps are made before the loop.
+"""
+
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from .parameters import Options, Parameters
+
+
+class Hoisted(NamedTuple):
+    """What was computed from the inputs for all steps at once, in the dtype of the state."""
+
+    rows: Tensor | None  # [T, B, n, M] projected input; None with one block
+    qkv: Tensor | None  # [T, B, n, F] normalised; None with several blocks
+    gates: Tensor | None  # [T, B, 2 G] the input's part of the gates' logits, all biases included
+
+
+class BlockTape(NamedTuple):
+    """One block. Q rows of each sequence come in, the first `keep` of them go on."""
+
+    inputs: Tensor  # [T, b Q, M], product dtype
+    raw: Tensor  # [T, b Q, F], before the norm
+    attended: Tensor  # [T, b keep, M], rows plus attention, before the norm
+    hidden: list[Tensor]  # input of each MLP layer, [T, b keep, M], product dtype
+    mixed: Tensor  # [T, b keep, M], rows plus MLP, before the norm
+
+
+class Tape(NamedTuple):
+    """A part of the batch, b sequences; without the time axis: one step."""
+
+    blocks: list[BlockTape]
+    squashed: Tensor | None  # [T, b N, M], tanh of the memory before the step, product dtype
+    gates: Tensor | None  # [T, b, N, 2 G], after the sigmoid
+    candidate: Tensor | None  # [T, b, N, M], after the tanh
+
+    @classmethod
+    def empty(
+        cls, steps: int, memory: Tensor, p: Parameters, o: Options, rows: int, product: torch.dtype
+    ) -> "Tape":
+        """A tape to be written; `memory` is ``[b, N, M]``, `rows` the input rows that go along."""
+        batch, slots, size = memory.shape
+        blocks = []
+        for block in range(len(p.qkv_weight)):
+            queries = batch * (slots + rows)
+            keep = batch * slots if block == len(p.qkv_weight) - 1 else queries
+            blocks.append(
+                BlockTape(
+                    memory.new_empty(steps, queries, size, dtype=product),
+                    memory.new_empty(steps, queries, p.qkv_weight.shape[1]),
+                    memory.new_empty(steps, keep, size),
+                    [memory.new_empty(steps, keep, size, dtype=product) for _ in p.mlp_weight],
+                    memory.new_empty(steps, keep, size),
+                )
+            )
+        if p.gate_memory_weight is None:
+            return cls(blocks, None, None, None)
+        return cls(
+            blocks,
+            memory.new_empty(steps, batch * slots, size, dtype=product),
+            memory.new_empty(steps, batch, slots, len(p.gate_memory_weight)),
+            memory.new_empty(steps, batch, slots, size),
+        )
+
+
+Tree = TypeVar("Tree")
+
+
+def steps_of(tree: Tree, steps: int, part: slice | None = None) -> list[Tree]:
+    """One tree of views for each step, of a part of the batch (the second axis) if given."""
+    if tree is None:
+        return [tree] * steps
+    if isinstance(tree, Tensor):
+        return list((tree if part is None else tree[:, part]).unbind(0))  # type: ignore[arg-type]
+    branches = [steps_of(branch, steps, part) for branch in tree]  # type: ignore[attr-defined]
+    make: Any = list if isinstance(tree, list) else lambda row: type(tree)(*row)
+    return [make(row) for row in zip(*branches, strict=True)] if branches else [tree] * steps
+
+
+def pack(tree: Any, tensors: list[Tensor]) -> Any:
+    """The same nesting with each tensor moved to `tensors` and its place there left behind."""
+    if tree is None:
+        return None
+    if isinstance(tree, Tensor):
+        tensors.append(tree)
+        return len(tensors) - 1
+    branches = [pack(branch, tensors) for branch in tree]
+    return branches if isinstance(tree, list) else type(tree)(*branches)
+
+
+def unpack(tree: Any, tensors: tuple[Tensor, ...]) -> Any:
+    """The inverse of `pack`."""
+    if tree is None:
+        return None
+    if isinstance(tree, int):
+        return tensors[tree]
+    branches = [unpack(branch, tensors) for branch in tree]
+    return branches if isinstance(tree, list) else type(tree)(*branches)
