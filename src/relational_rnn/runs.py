@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -70,6 +71,11 @@ class Run:
         own = self.folder == RUNS / self.name
         return f"go on with: rrnn train --resume {self.name if own else self.folder}"
 
+    def remove_if_empty(self) -> None:
+        """Remove the folder if nothing was written to it."""
+        with suppress(OSError):
+            self.folder.rmdir()
+
     def save_config(self, config: TaskConfig) -> None:
         """Write the configuration, creating the folder."""
         self.last_path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,9 +110,13 @@ class Run:
         return model.to(device).eval()
 
     def _load_weights(self, model: "nn.Module") -> None:
-        if not self.weights_path.is_file():
+        """The best weights, or the last ones of a run cut off before its first validation."""
+        if self.weights_path.is_file():
+            load_weights(model, self.weights_path)
+        elif self.last_path.is_file():
+            _load_checkpoint(model, self.last_path)
+        else:
             raise UserError(f"{self.weights_path}: no trained model yet; {self.how_to_resume}")
-        load_weights(model, self.weights_path)
 
 
 def new_task_model(config: GeneratedConfig) -> "TaskModel":
@@ -139,12 +149,10 @@ def find_run(name: str | Path) -> Run:
     raise UserError(f"{name}: no such run{hint}")
 
 
-def process_rank() -> int:
-    """Number of this process among those that train together, as its launcher says."""
-    for variable in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"):
-        if variable in os.environ:
-            return int(os.environ[variable])
-    return 0
+def is_first_process() -> bool:
+    """Whether this is the one that writes and prints, of the processes that train together."""
+    numbers = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    return all(os.environ.get(number, "0") == "0" for number in numbers)
 
 
 def new_run(name: str | None, config: TaskConfig) -> Run:
@@ -155,7 +163,7 @@ def new_run(name: str | None, config: TaskConfig) -> Run:
     Raises:
         UserError: the folder exists and is not empty.
     """
-    if process_rank() > 0:
+    if not is_first_process():
         name = name or os.environ.get(FOLDER_VARIABLE)
         if name is None:
             raise UserError("--run is needed where several processes are started from outside")
@@ -205,7 +213,6 @@ def load_weights(model: "nn.Module", path: Path) -> None:
     Raises:
         UserError: the file is broken, or belongs to another model.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -213,6 +220,25 @@ def load_weights(model: "nn.Module", path: Path) -> None:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: broken, or not a safetensors file: {error}") from error
+    _put(model, tensors, path)
+
+
+def _load_checkpoint(model: "nn.Module", path: Path) -> None:
+    """Read the weights that a checkpoint would be evaluated with: averaged, if they are."""
+    import torch
+
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except Exception as error:
+        raise UserError(f"{path}: cut short, or not a checkpoint of ours") from error
+    prefix = "averaged.module." if saved.get("averaged.n_averaged", 0) > 0 else "model."
+    names = [name for name, _ in model.named_parameters()]
+    _put(model, {name: saved[prefix + name] for name in names if prefix + name in saved}, path)
+
+
+def _put(model: "nn.Module", tensors: dict[str, "torch.Tensor"], path: Path) -> None:
+    import torch
+
     parameters = dict(model.named_parameters())
     if different := parameters.keys() ^ tensors.keys():
         raise UserError(f"{path}: of another model: {min(different)} is on one side alone")

@@ -131,7 +131,7 @@ def test_table(two_runs):
     ]
     shown = io.StringIO()
     Console(width=80, file=shown).print(as_table(records))
-    assert "80.25   77.12" in shown.getvalue()
+    assert "80.25  77.12" in shown.getvalue()
     assert "…" not in shown.getvalue()
     assert differences(records) == [
         ("model", ["rmc", "lstm"]),

@@ -24,7 +24,7 @@ from .stream import Reading, Tokens, as_ids, over_text
 QUERIES = 256
 
 WINDOWS = (500, 2000)
-WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 SHARPNESS = (1.0, 3.0, 10.0, 30.0)
 """Values of theta to try, each divided by the mean of h . h: how far the logit of a word seen in
 the very same state is above that of a word seen in an unrelated one. Widths and norms of hidden

@@ -72,13 +72,17 @@ class Record:
             value = scores.get(self.measure) if isinstance(scores, dict) else None
             return value if isinstance(value, int | float) else None
 
+        def count(column: str) -> int | None:
+            value = last(column)
+            return None if value is None else round(value)
+
         valid = result("valid")
         return {
             "run": self.name,
             "model": self.config.get("model"),
             "parameters": self.summary.get("parameters"),
-            "steps": last("step"),
-            "tokens": last("tokens"),
+            "steps": count("step"),
+            "tokens": count("tokens"),
             "seconds": last("seconds"),
             "tokens_per_s": self.summary.get("tokens_per_s") or last("tokens_per_s"),
             "measure": self.measure,

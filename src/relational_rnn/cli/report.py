@@ -1,0 +1,37 @@
+"""Learning curves of several runs, as a picture and a page, and a table."""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from . import print_json
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("runs", nargs="+", help="run folders, or their names below runs/")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("report"),
+        help="folder to write curves.png and report.html to",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as one line of JSON at the end"
+    )
+
+
+def run(arguments: Namespace) -> None:
+    """Write picture and page, print the table."""
+    from rich.console import Console
+
+    from ..report import as_table, write_report
+    from ..runs import find_run
+
+    report = write_report([find_run(name).folder for name in arguments.runs], arguments.output)
+    console = Console()
+    console.print(as_table(report.records))
+    print(f"{report.picture}\n{report.page}")
+    if arguments.json:
+        rows = [record.row() for record in report.records]
+        print_json({"runs": rows, "picture": str(report.picture), "page": str(report.page)})

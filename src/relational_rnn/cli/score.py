@@ -1,0 +1,66 @@
+"""Perplexity of a text, and how surprising each of its words is."""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from ..errors import UserError
+from . import print_json
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
+    parser.add_argument("file", type=Path, help="a text in UTF-8, words parted by blanks")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as one line of JSON at the end"
+    )
+
+
+def run(arguments: Namespace) -> None:
+    """Print each word with its loss in nats, then the perplexity of all."""
+    from ..device import choose_device
+    from ..evaluate.perplexity import Score, token_losses
+    from ..runs import find_run
+
+    found = find_run(arguments.run)
+    words = _words(arguments.file)
+    vocabulary = found.vocabulary
+    ids = vocabulary.encode(words, where=str(arguments.file))
+    model = found.load_model(choose_device(arguments.device))
+    losses = token_losses(model, ids, start=vocabulary.eos)
+    score = Score.of(losses)
+    unknown = [word for word in words if word not in vocabulary.index]
+    print("  nats  word")
+    for word, loss in zip(words, losses.tolist(), strict=True):
+        mark = "" if word in vocabulary.index else "  (unknown to the model: <unk>)"
+        print(f"{loss:6.2f}  {word}{mark}")
+    print(
+        f"{score.tokens:,} tokens, {len(unknown):,} of them unknown to the model · "
+        f"{score.loss:.4f} nats per token · perplexity {score.perplexity:,.2f}"
+    )
+    if arguments.json:
+        each = [
+            {"word": word, "loss": loss} for word, loss in zip(words, losses.tolist(), strict=True)
+        ]
+        print_json({**score._asdict(), "unknown": len(unknown), "words": each})
+
+
+def _words(path: Path) -> list[str]:
+    from ..tasks.language_modeling.words import words
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not UTF-8 (byte {error.start}); save the text as UTF-8"
+        ) from error
+    found = [word for some in words([text]) for word in some]
+    if not text.strip():
+        raise UserError(f"{path}: holds no word; give a text with at least one")
+    return found

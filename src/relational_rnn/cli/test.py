@@ -1,0 +1,187 @@
+"""How good the model of a run is: perplexity of a text, or accuracy on the run's task.
+
+The perplexity is the same for any --batch-size and --bptt. The methods --temperature, --cache and
+--dynamic are tuned on the validation text alone, and reported beside the plain figure.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from jsonargparse import ArgumentParser, Namespace
+
+from ..config import GeneratedConfig, LanguageModelingConfig
+from ..errors import UserError
+from ..runs import Run, find_run
+from . import print_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..evaluate.stream import Tokens
+    from ..tasks.language_modeling import Corpus, Vocabulary
+
+METHODS: tuple[Literal["temperature", "cache", "dynamic"], ...] = (
+    "temperature",
+    "cache",
+    "dynamic",
+)
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
+    parser.add_argument(
+        "--data", type=str | None, help="name or folder of the text; without, the run's own"
+    )
+    parser.add_argument("--split", choices=("valid", "test"), default="test", help="which part")
+    parser.add_argument(
+        "--batch-size", type=int | None, help="places of the text to read at once [the run's]"
+    )
+    parser.add_argument("--bptt", type=int | None, help="tokens to read in one call [the run's]")
+    parser.add_argument(
+        "--precision",
+        choices=("32", "bf16-mixed"),
+        default="32",
+        help="bf16-mixed may be quicker, and is not exact",
+    )
+    parser.add_argument(
+        "--temperature", action="store_true", help="also with the best softmax temperature"
+    )
+    parser.add_argument(
+        "--cache", action="store_true", help="also with a neural cache (Grave et al. 2016)"
+    )
+    parser.add_argument(
+        "--dynamic",
+        action="store_true",
+        help="also with dynamic evaluation (Krause et al. 2018); slow, for it trains on the text",
+    )
+    parser.add_argument(
+        "--segment",
+        type=int | None,
+        help="tokens between two steps of dynamic evaluation [5]; more is quicker",
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as one line of JSON at the end"
+    )
+
+
+def run(arguments: Namespace) -> None:
+    """Evaluate and print."""
+    for name in ("batch_size", "bptt", "segment"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option}: {value} is not valid; it takes 1 or more")
+    if arguments.segment is not None and not arguments.dynamic:
+        raise UserError("--segment: has no effect without --dynamic")
+
+    from ..device import choose_device
+
+    found = find_run(arguments.run)
+    device = choose_device(arguments.device)
+    if isinstance(found.config, GeneratedConfig):
+        result = _accuracy(found, found.config, arguments, device)
+    else:
+        result = _perplexity(found, arguments, device)
+    if arguments.json:
+        print_json({"split": arguments.split, **result})
+
+
+def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dict[str, Any]:
+    from ..evaluate.methods import evaluate_with
+    from ..evaluate.perplexity import evaluate
+    from ..evaluate.stream import Reading
+    from ..tasks.language_modeling import open_corpus
+
+    config = found.config
+    assert isinstance(config, LanguageModelingConfig)
+    corpus = open_corpus(arguments.data or config.data)
+    tokens = _in_words_of(found.vocabulary, corpus, needed=arguments)
+    model = found.load_model(device)
+    reading = Reading(
+        start=found.vocabulary.eos,
+        batch_size=arguments.batch_size or config.eval_batch_size,
+        bptt=arguments.bptt or config.bptt,
+        precision=arguments.precision,
+    )
+    score = evaluate(model, tokens[arguments.split], **reading)
+    result = {**score._asdict(), "parameters": _count(model.parameters())}
+    print(f"{found.folder}: {result['parameters']:,} parameters")
+    print(f"{corpus.name}, {arguments.split}: {score.tokens:,} tokens")
+    _print_line("plain", result, {})
+    methods = [method for method in METHODS if getattr(arguments, method)]
+    if methods and arguments.split == "valid":
+        print("note: tuned on this very text, so what follows flatters", file=sys.stderr)
+    for method in methods:
+        segment = {} if arguments.segment is None else {"segment": arguments.segment}
+        one = evaluate_with(method, model, tokens, arguments.split, **segment, **reading)
+        del one["tokens"]
+        result[method] = one
+        _print_line(method, one, {key: one[key] for key in list(one)[2:]})
+    return result
+
+
+def _in_words_of(
+    vocabulary: "Vocabulary", corpus: "Corpus", *, needed: Namespace
+) -> Mapping[str, "Tokens"]:
+    """The tokens of the parts that are needed, as the model numbers words."""
+    import numpy as np
+
+    splits = {needed.split, "valid", *(["train"] if needed.dynamic else [])}
+    tokens: dict[str, Tokens] = {
+        split: ids for split, ids in corpus.tokens.items() if split in splits
+    }
+    if corpus.vocabulary.digest == vocabulary.digest:
+        return tokens
+    words = corpus.vocabulary.words
+    missing = sum(word not in vocabulary.index for word in words)
+    lookup = vocabulary.encode(words, where=corpus.name)
+    print(
+        f"note: {corpus.name} has another vocabulary than the model, whose words are taken; "
+        f"{missing:,} of its {len(words):,} words are unknown to the model",
+        file=sys.stderr,
+    )
+    return {split: lookup[np.asarray(ids)] for split, ids in tokens.items()}
+
+
+def _accuracy(
+    found: Run, config: GeneratedConfig, arguments: Namespace, device: "torch.device"
+) -> dict[str, Any]:
+    from ..evaluate.accuracy import by_difficulty, evaluate
+
+    for name in ("data", "bptt", *METHODS):
+        if getattr(arguments, name):
+            raise UserError(f"--{name}: has no effect on {config.task}; it is for language models")
+    if arguments.batch_size is not None:
+        config = replace(config, eval_batch_size=arguments.batch_size)
+    model = found.load_task_model(device)
+    score = evaluate(model, config, stream=arguments.split)
+    result = {**score._asdict(), "parameters": _count(model.parameters())}
+    print(f"{found.folder}: {result['parameters']:,} parameters")
+    print(
+        f"{config.task}, {arguments.split}: {score.examples:,} examples · "
+        f"accuracy {score.accuracy:.2%} · whole answers {score.answer_accuracy:.2%}"
+    )
+    if arguments.split == "test":
+        result["by_difficulty"] = by_difficulty(model, config)
+        for row in result["by_difficulty"]:
+            kind = ", ".join(
+                f"{key} {row[key]}" for key in ("n", "nesting", "length") if key in row
+            )
+            print(f"  {kind:24} accuracy {row['accuracy']:.2%}")
+    return result
+
+
+def _count(parameters: "Iterable[torch.Tensor]") -> int:
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def _print_line(name: str, score: Mapping[str, Any], settings: Mapping[str, float]) -> None:
+    told = ", ".join(f"{key} {value:.4g}" for key, value in settings.items())
+    figures = f"perplexity {score['perplexity']:9,.2f}   {score['loss']:.4f} nats per token"
+    print(f"{name:12}{figures}{f'   ({told}, tuned on valid)' if told else ''}", flush=True)

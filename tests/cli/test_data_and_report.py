@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+
+
+def test_data(rrnn, text):
+    answer = rrnn("data", text, "--json")
+    assert answer.code == 0
+    # The words: the cat sat on mat a dog <unk> <eos>. A round: 6 + 5 + 0 + 3, and 4 times <eos>.
+    assert answer.json == {"vocabulary": 9, "tokens": {"train": 360, "valid": 72, "test": 90}}
+    assert "360 tokens" in answer.out
+
+
+def test_data_that_is_missing(rrnn):
+    answer = rrnn("data", "nowhere")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+
+
+def test_report(rrnn, make_run):
+    make_run("first")
+    make_run("second", model="lstm")
+    answer = rrnn("report", "first", "second", "--output", "out", "--json")
+    assert answer.code == 0
+    assert [row["run"] for row in answer.json["runs"]] == ["first", "second"]
+    assert [row["model"] for row in answer.json["runs"]] == ["rmc", "lstm"]
+    assert answer.json["runs"][0]["test"] == 7.5
+    for name in ("picture", "page"):
+        assert Path(answer.json[name]).is_file()
+    assert Path(answer.json["page"]).parent == Path("out")
+
+
+@pytest.mark.parametrize("file", ["metrics.csv", "config.yaml", "summary.json"])
+def test_report_on_broken_files(rrnn, make_run, file):
+    run = make_run()
+    (run.folder / file).write_bytes(b"\xff{")
+    answer = rrnn("report", "mine")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert file in answer.err
+    assert not Path("report").exists()

@@ -1,0 +1,117 @@
+import math
+from dataclasses import asdict
+
+import pytest
+
+from relational_rnn.config import load, save
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_every_token_counts_once(rrnn, make_run, text, split):
+    make_run()
+    answer = rrnn("test", "mine", "--split", split, "--json")
+    assert answer.code == 0
+    words = (text / f"{split}.txt").read_text(encoding="utf-8")
+    assert answer.json["split"] == split
+    assert answer.json["tokens"] == len(words.split()) + words.count("\n")
+    assert answer.json["perplexity"] == pytest.approx(math.exp(answer.json["loss"]))
+    assert answer.json["parameters"] > 0
+    assert f"perplexity {answer.json['perplexity']:9,.2f}" in answer.out
+
+
+def test_batch_and_window_change_nothing(rrnn, make_run):
+    make_run()
+    options = [[], ["--batch-size", 1], ["--batch_size", 7, "--bptt", 3], ["--bptt", 1000]]
+    figures = [rrnn("test", "mine", *some, "--json").json["perplexity"] for some in options]
+    assert figures == pytest.approx([figures[0]] * 4, rel=1e-5)
+
+
+def test_methods_are_reported_apart(rrnn, make_run):
+    make_run()
+    plain = rrnn("test", "mine", "--json").json
+    answer = rrnn(
+        "test", "mine", "--cache", "--temperature", "--dynamic", "--segment", 20, "--json"
+    )
+    found = answer.json
+    assert found["loss"] == pytest.approx(plain["loss"], rel=1e-6)
+    assert found["tokens"] == plain["tokens"]
+    assert set(found["cache"]) == {"loss", "perplexity", "theta", "lambda", "window"}
+    assert set(found["temperature"]) == {"loss", "perplexity", "temperature"}
+    assert set(found["dynamic"]) == {"loss", "perplexity", "learning_rate", "decay", "segment"}
+    assert found["dynamic"]["segment"] == 20
+    # The text says the same four lines again and again: the cache has to gain.
+    assert found["cache"]["loss"] < plain["loss"]
+    assert answer.out.count("tuned on valid") == 3
+
+
+def test_tuning_on_the_text_itself_is_pointed_out(rrnn, make_run):
+    make_run()
+    assert "flatters" in rrnn("test", "mine", "--temperature", "--split", "valid").err
+    assert rrnn("test", "mine", "--temperature").err == ""
+
+
+def test_another_text_is_read_in_the_words_of_the_model(rrnn, make_run, text, tmp_path):
+    make_run()
+    other = tmp_path / "other"
+    other.mkdir()
+    for split in ("train", "valid", "test"):
+        # The same test text; a training text with other words, in another order.
+        extra = "mat mat mat zebra <unk> " if split == "train" else ""
+        words = (text / f"{split}.txt").read_text(encoding="utf-8")
+        (other / f"{split}.txt").write_text(extra + words, encoding="utf-8")
+    own = rrnn("test", "mine", "--json")
+    answer = rrnn("test", "mine", "--data", other, "--json")
+    assert answer.json["loss"] == pytest.approx(own.json["loss"], rel=1e-6)
+    assert "1 of its 10 words are unknown to the model" in answer.err
+
+
+def test_a_run_of_a_generated_task_gets_accuracies(rrnn, tmp_path):
+    trained = rrnn(
+        "train", "memorization", "--run", "copying", "--max-steps", 1, "--length", 2,
+        "--batch-size", 4, "--test-examples", 20, "--valid-examples", 8, "--head-size", 4,
+    )  # fmt: skip
+    assert trained.code == 0, trained.err
+    answer = rrnn("test", "copying", "--json")
+    assert answer.json["examples"] == 20
+    assert 0 <= answer.json["accuracy"] <= 1
+    assert [row["length"] for row in answer.json["by_difficulty"]] == [1, 2]
+    refused = rrnn("test", "copying", "--cache")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "--cache: has no effect on memorization" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(["nobody"], "nobody: no such run", id="run"),
+        pytest.param(["mine", "--batch-size", "0"], "--batch-size: 0 is not valid", id="batch"),
+        pytest.param(["mine", "--bptt", "-1"], "--bptt: -1 is not valid", id="bptt"),
+        pytest.param(["mine", "--segment", "5"], "without --dynamic", id="segment"),
+        pytest.param(["mine", "--data", "nowhere"], "nowhere", id="data"),
+        pytest.param(["mine", "--split", "train"], "train", id="split"),
+        pytest.param(["mine", "--cash"], "did you mean --cache?", id="option"),
+    ],
+)
+def test_mistakes_take_one_line(rrnn, make_run, options, message):
+    make_run()
+    answer = rrnn("test", *options)
+    assert answer.code == 2
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_weights_of_another_model(rrnn, make_run):
+    run = make_run()
+    config = load(run.config_path)
+    save(type(config)(**(asdict(config) | {"num_heads": 1})), run.config_path)
+    answer = rrnn("test", "mine")
+    assert answer.code == 2
+    assert "of another model" in answer.err
+
+
+def test_weights_cut_short(rrnn, make_run):
+    run = make_run()
+    run.weights_path.write_bytes(run.weights_path.read_bytes()[:100])
+    answer = rrnn("test", "mine")
+    assert answer.code == 2
+    assert "model.safetensors: broken" in answer.err

@@ -1,0 +1,132 @@
+"""generate and score: from text to text."""
+
+import math
+
+import pytest
+import torch
+
+from relational_rnn.models.language_model import LanguageModel
+
+
+def test_generate(rrnn, make_run):
+    make_run()
+    answer = rrnn(
+        "generate", "mine", "--words", 12, "--prompt", "the  cat", "--seed", 3, "--top-k", 5,
+        "--top-p", 0.9, "--temperature", 0.8, "--json",
+    )  # fmt: skip
+    assert answer.code == 0
+    assert answer.out.startswith("the  cat ")
+    text = answer.json["text"]
+    assert len(text.replace("\n", " <eos> ").split()) == 12
+    assert answer.out.splitlines()[:-1] == f"the  cat {text}\n".splitlines()
+    again = rrnn("generate", "mine", "--words", 12, "--prompt", "the  cat", "--seed", 3)
+    assert again.out.startswith("the  cat ")
+
+
+def test_generate_without_a_prompt(rrnn, make_run):
+    make_run()
+    first, again, other = (
+        rrnn("generate", "mine", "--words", 30, "--seed", seed).out for seed in (1, 1, 2)
+    )
+    assert first == again != other
+    assert not first.startswith(" ")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("words", "0"), ("temperature", "0"), ("top-k", "-1"), ("top-p", "2")],
+)
+def test_generate_out_of_range(rrnn, make_run, option, value):
+    make_run()
+    answer = rrnn("generate", "mine", f"--{option}", value)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert option.replace("-", "_") in answer.err
+
+
+def test_score(rrnn, make_run, tmp_path):
+    make_run()
+    file = tmp_path / "line.txt"
+    file.write_text("the zebra sat\non the mat", encoding="utf-8")
+    answer = rrnn("score", "mine", file, "--json")
+    assert answer.code == 0
+    found = answer.json
+    assert [row["word"] for row in found["words"]] == [
+        "the", "zebra", "sat", "<eos>", "on", "the", "mat", "<eos>",
+    ]  # fmt: skip
+    mean = sum(row["loss"] for row in found["words"]) / 8
+    assert found["loss"] == pytest.approx(mean)
+    assert found["perplexity"] == pytest.approx(math.exp(mean))
+    assert (found["tokens"], found["unknown"]) == (8, 1)
+    assert "zebra  (unknown" in answer.out
+    assert f"{found['words'][2]['loss']:6.2f}  sat\n" in answer.out
+
+
+def test_score_of_the_test_text_is_its_perplexity(rrnn, make_run, text):
+    make_run()
+    scored = rrnn("score", "mine", text / "test.txt", "--json").json
+    tested = rrnn("test", "mine", "--json").json
+    assert scored["loss"] == pytest.approx(tested["loss"], rel=1e-6)
+    assert scored["tokens"] == tested["tokens"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "cannot be read: No such file", id="missing"),
+        pytest.param(b"", "holds no word", id="empty"),
+        pytest.param(b" \n\n", "holds no word", id="blank"),
+        pytest.param(b"caf\xe9 au lait", "not UTF-8 (byte 3)", id="latin-1"),
+    ],
+)
+def test_score_of_bad_files(rrnn, make_run, tmp_path, content, message):
+    make_run()
+    if content is not None:
+        (tmp_path / "file.txt").write_bytes(content)
+    answer = rrnn("score", "mine", "file.txt")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert message in answer.err
+
+
+def test_unknown_words_without_unk(rrnn, make_run, text, tmp_path):
+    for split in ("train", "valid", "test"):
+        path = text / f"{split}.txt"
+        path.write_text(path.read_text(encoding="utf-8").replace("<unk>", "bit"), encoding="utf-8")
+    make_run()
+    (tmp_path / "file.txt").write_text("the zebra sat on the gnu zebra", encoding="utf-8")
+    for answer in (
+        rrnn("score", "mine", "file.txt"),
+        rrnn("generate", "mine", "--prompt", "the zebra gnu zebra"),
+    ):
+        assert answer.code == 2
+        assert "3 tokens (2 distinct words) are not in the vocabulary" in answer.err
+        assert "'zebra', 'gnu'" in answer.err
+
+
+def test_a_run_cut_off_before_its_first_validation(rrnn, make_run):
+    run = make_run()
+    expected = rrnn("test", "mine", "--json").json
+    model = LanguageModel(run.config, len(run.vocabulary))
+    trained = run.load_model()
+    model.load_state_dict(trained.state_dict())
+    saved = {f"model.{name}": value for name, value in model.state_dict().items()}
+    run.weights_path.unlink()
+    missing = rrnn("generate", "mine")
+    assert missing.code == 2
+    assert "no trained model yet; go on with: rrnn train --resume mine" in missing.err
+    torch.save({"state_dict": saved}, run.last_path)
+    assert rrnn("test", "mine", "--json").json == expected
+    run.last_path.write_bytes(run.last_path.read_bytes()[:200])
+    broken = rrnn("generate", "mine")
+    assert (broken.code, broken.err.count("\n")) == (2, 1)
+    assert "last.ckpt: cut short" in broken.err
+
+
+def test_averaged_weights_of_a_run_that_was_cut_off(rrnn, make_run):
+    run = make_run()
+    expected = rrnn("test", "mine", "--json").json
+    weights = run.load_model().state_dict()
+    saved = {f"averaged.module.{name}": value for name, value in weights.items()}
+    saved |= {f"model.{name}": torch.zeros_like(value) for name, value in weights.items()}
+    torch.save({"state_dict": saved | {"averaged.n_averaged": torch.tensor(3)}}, run.last_path)
+    run.weights_path.unlink()
+    assert rrnn("test", "mine", "--json").json == expected
