@@ -11,6 +11,7 @@ from torch import Tensor
 from relational_rnn import RelationalMemory
 from relational_rnn.ops.relational_memory import BACKENDS
 
+ON_CPU = [name for name in BACKENDS if name != "triton"]
 CASES = sorted((Path(__file__).parents[1] / "goldens" / "rmc").glob("*.npz"))
 BUDGET = {"atol": 1e-10, "rtol": 1e-8}  # float64: generous, a re-computation agrees to 2e-14
 
@@ -40,7 +41,7 @@ def load(path: Path, backend: str) -> tuple[dict[str, Tensor], RelationalMemory]
     return {name: torch.from_numpy(value) for name, value in arrays.items()}, module
 
 
-@pytest.mark.parametrize("backend", ["auto", *BACKENDS])
+@pytest.mark.parametrize("backend", ["auto", *ON_CPU])
 @pytest.mark.parametrize("start", ["rand", "std"])
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_equals_the_original(path: Path, start: str, backend: str) -> None:

@@ -18,9 +18,9 @@ class Problem(NamedTuple):
     d_outputs: Tensor
     d_memory: Tensor
 
-    def to(self, dtype: torch.dtype) -> "Problem":
+    def to(self, dtype: torch.dtype, device: str = "cpu") -> "Problem":
         def cast(x: Tensor) -> Tensor:
-            return x.detach().to(dtype).requires_grad_(x.requires_grad)
+            return x.detach().to(device, dtype).requires_grad_(x.requires_grad)
 
         parameters = Parameters(*(None if x is None else cast(x) for x in self.parameters))
         return Problem(

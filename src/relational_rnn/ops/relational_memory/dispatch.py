@@ -1,11 +1,48 @@
 """Which implementation runs: the backend table, and what ``"auto"`` means."""
 
+import os
+import shutil
+from importlib.util import find_spec
+
+import torch
 from torch import Tensor
 
 from . import autograd, reference
 from .parameters import Options, Parameters
 
-BACKENDS = {"reference": reference.unroll, "fused": autograd.unroll}
+WIDEST = 8192  # elements of a padded row that a Triton program holds in registers
+
+
+def why_not_triton(memory: Tensor, p: Parameters, o: Options) -> str | None:
+    """Why the backend ``"triton"`` cannot run this problem; None if it can."""
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"  # Triton's own: kernels on the CPU
+    if memory.device.type != "cuda" and not interpreted:
+        return f"the tensors are on {memory.device.type!r}, it takes a CUDA device"
+    if torch.compiler.is_compiling():
+        return "torch.compile cannot look into it"
+    if find_spec("triton") is None:
+        return "the package 'triton' is not installed"
+    if not interpreted and not any(map(shutil.which, (os.environ.get("CC", "gcc"), "clang"))):
+        return "Triton finds no C compiler (CC, gcc or clang)"
+    if len(p.qkv_weight) > 1:
+        return f"num_blocks is {len(p.qkv_weight)}, it takes 1"
+    heads, size = (1 << (x - 1).bit_length() for x in (o.num_heads, max(o.head_size, o.key_size)))
+    if heads * size > WIDEST:
+        return f"heads of {size}, {heads} of them, are too wide; it takes {WIDEST} in all"
+    return None
+
+
+def triton(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
+    """The GPU path; arguments and results as in `relational_memory`."""
+    reason = why_not_triton(memory, p, o)
+    if reason is not None:
+        raise ValueError(f"backend is 'triton' and cannot run: {reason}")
+    from .gpu.autograd import unroll  # Triton is optional, and slow to import
+
+    return unroll(inputs, memory, p, o)
+
+
+BACKENDS = {"reference": reference.unroll, "fused": autograd.unroll, "triton": triton}
 
 
 def relational_memory(
@@ -18,9 +55,16 @@ def relational_memory(
         memory: ``[B, N, M]``.
         p: the parameters.
         o: the options.
-        backend: ``"auto"`` or a name in `BACKENDS`.
+        backend: a name in `BACKENDS`, or ``"auto"``: ``"triton"`` on a CUDA device where it can
+            run, else ``"fused"``.
 
     Returns:
         The memory after each step ``[T, B, N, M]`` and after the last ``[B, N, M]``.
+
+    Raises:
+        ValueError: if the backend asked for cannot run, with the reason.
     """
-    return BACKENDS["fused" if backend == "auto" else backend](inputs, memory, p, o)
+    if backend == "auto":
+        on_gpu = memory.device.type == "cuda" and why_not_triton(memory, p, o) is None
+        backend = "triton" if on_gpu else "fused"
+    return BACKENDS[backend](inputs, memory, p, o)

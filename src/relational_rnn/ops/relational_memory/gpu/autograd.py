@@ -8,8 +8,9 @@ from torch.autograd.function import once_differentiable
 
 from ..hoist import hoist
 from ..parameters import Options, Parameters
-from .buffers import Buffers, Sizes
+from .buffers import Buffers
 from .graphs import LIBRARY
+from .sizes import Sizes
 
 
 def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
@@ -25,7 +26,8 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
     if torch.is_autocast_enabled(device) and state != torch.float64:
         product = torch.get_autocast_dtype(device)
     sizes = Sizes(
-        *inputs.shape[:2],
+        steps=inputs.shape[0],
+        batch=inputs.shape[1],
         slots=memory.shape[1],
         extra=inputs.shape[2],
         heads=o.num_heads,
@@ -37,10 +39,15 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
         state=state,
         device=inputs.device,
     )
-    with torch.autocast(device, enabled=False), torch.cuda.device_of(inputs):
+    here = torch.cuda.device_of(inputs)  # type: ignore[no-untyped-call]
+    with torch.autocast(device, enabled=False), here:
         hoisted = hoist(inputs, p, o, product=product, state=state)
+        tensors = memory.to(state), hoisted.qkv, hoisted.gates, *p
+        keep_tape = torch.is_grad_enabled() and any(
+            x is not None and x.requires_grad for x in tensors
+        )
         memories, last = Recurrence.apply(  # type: ignore[no-untyped-call]
-            sizes, memory.to(state), hoisted.qkv, hoisted.gates, *p
+            sizes, keep_tape, *tensors
         )
     return memories.to(memory.dtype), last.to(memory.dtype)
 
@@ -49,14 +56,17 @@ class Recurrence(torch.autograd.Function):
     """The loop over time, forward and backward."""
 
     @staticmethod
-    def forward(ctx: Any, sizes: Sizes, *tensors: Any) -> tuple[Tensor, Tensor]:
-        """Memories ``[T, B, N, M]`` and the last, from memory, hoisted qkv and gates, parameters."""
-        loan = LIBRARY.borrow(sizes, keep_tape=any(ctx.needs_input_grad))
+    def forward(ctx: Any, sizes: Sizes, keep_tape: bool, *tensors: Any) -> tuple[Tensor, Tensor]:
+        """Memories ``[T, B, N, M]`` and the last one.
+
+        From the first memory, the hoisted qkv and gates (or None), and the fields of `Parameters`.
+        """
+        loan = LIBRARY.borrow(sizes, keep_tape=keep_tape)
         assert loan.run is not None
         memory, extra, gates, *p = tensors
         loan.run.buffers.load(memory, extra, gates, Parameters(*p))
         loan.run.forward()
-        if any(ctx.needs_input_grad):
+        if keep_tape:
             ctx.sizes, ctx.loan = sizes, loan
             ctx.save_for_backward(*tensors)
         memories = loan.run.buffers.tape.memories[1:].clone()
@@ -67,7 +77,8 @@ class Recurrence(torch.autograd.Function):
     def backward(ctx: Any, d_memories: Tensor, d_last: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of everything that `forward` takes."""
         memory, extra, gates, *p = ctx.saved_tensors
-        with torch.autocast(memory.device.type, enabled=False), torch.cuda.device_of(memory):
+        here = torch.cuda.device_of(memory)  # type: ignore[no-untyped-call]
+        with torch.autocast(memory.device.type, enabled=False), here:
             if ctx.loan.run is None:  # a second backward pass: the tape is gone
                 ctx.loan = LIBRARY.borrow(ctx.sizes, keep_tape=True)
                 ctx.loan.run.buffers.load(memory, extra, gates, Parameters(*p))
@@ -80,7 +91,7 @@ class Recurrence(torch.autograd.Function):
             d_memory, d_extra, d_gates = input_gradients(run.buffers)
         ctx.loan.end()
         d_parameters = (d_p.get(name) for name in Parameters._fields)
-        return None, d_memory.view(memory.shape), d_extra, d_gates, *d_parameters
+        return None, None, d_memory.view(memory.shape), d_extra, d_gates, *d_parameters
 
 
 def input_gradients(b: Buffers) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -6,23 +6,7 @@ import torch
 from torch import Tensor
 
 from ..parameters import Parameters
-
-
-class Sizes(NamedTuple):
-    """What buffers and kernels depend on; letters as in `Options`, R = B * N rows of memory."""
-
-    steps: int
-    batch: int
-    slots: int
-    extra: int  # n, input rows
-    heads: int
-    key: int
-    head: int
-    layers: int
-    gates: int  # G; 0 without gates
-    product: torch.dtype  # of matrix products
-    state: torch.dtype  # of everything else
-    device: torch.device
+from .sizes import Sizes
 
 
 class Weights(NamedTuple):
@@ -77,15 +61,10 @@ class Gradients(NamedTuple):
 
         Each is ``[R, F]`` or ``[R, M]``, contiguous.
         """
-        m, f = widths(sizes)
+        m, f = sizes.memory_width, sizes.qkv_width
         rows = len(self.direct)
-        parts = self.norms.view(-1).split([rows * width for width in (f, f, m, m, m, m)])
+        parts = torch.split(self.norms.view(-1), [rows * width for width in (f, f, m, m, m, m)])
         return tuple(part.view(rows, -1) for part in parts)
-
-
-def widths(sizes: Sizes) -> tuple[int, int]:
-    """M and F."""
-    return sizes.heads * sizes.head, sizes.heads * (2 * sizes.key + sizes.head)
 
 
 class Buffers(NamedTuple):
@@ -99,7 +78,7 @@ class Buffers(NamedTuple):
     @classmethod
     def allocate(cls, s: Sizes, *, keep_tape: bool) -> Self:
         """New buffers; with `keep_tape` a backward pass is possible."""
-        m, f = widths(s)
+        m, f = s.memory_width, s.qkv_width
         rows, kept, gates = s.batch * s.slots, s.steps if keep_tape else 1, 2 * s.gates
 
         def product(*shape: int) -> Tensor:
@@ -108,8 +87,14 @@ class Buffers(NamedTuple):
         def state(*shape: int) -> Tensor:
             return torch.empty(shape, dtype=s.state, device=s.device)
 
-        linear = [product(1, f, m), product(1, f), product(s.layers, m, m), product(s.layers, m)]
-        norms = [state(1, width) for width in (f, f, m, m, m, m)]
+        weights = Weights(
+            product(1, f, m),
+            product(1, f),
+            product(s.layers, m, m),
+            product(s.layers, m),
+            product(gates, m),
+            *(state(1, f), state(1, f), state(1, m), state(1, m), state(1, m), state(1, m)),
+        )
         tape = Tape(
             state(s.steps + 1, rows, m),
             state(s.steps, s.batch, s.extra, f),
@@ -131,11 +116,11 @@ class Buffers(NamedTuple):
                 product(s.steps, rows, gates),
                 product(s.layers, s.steps, rows, m),
                 product(s.steps, rows, f),
-                *(product(rows, m) for _ in range(3)),
-                *(state(rows, m) for _ in range(2)),
+                *(product(rows, m), product(rows, m), product(rows, m)),
+                *(state(rows, m), state(rows, m)),
                 state(rows, 2 * f + 4 * m),
             )
-        return cls(s, Weights(*linear, product(gates, m), *norms), tape, gradients)
+        return cls(s, weights, tape, gradients)
 
     def load(self, memory: Tensor, extra: Tensor, gates: Tensor | None, p: Parameters) -> None:
         """Copy a problem in."""

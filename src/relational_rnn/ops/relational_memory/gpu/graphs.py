@@ -5,6 +5,7 @@ sequence with one launch. It is bound to its buffers, so a run is lent to one fo
 the backward pass that belongs to it is done.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from weakref import ReferenceType, ref
@@ -12,18 +13,21 @@ from weakref import ReferenceType, ref
 import torch
 
 from . import loop
-from .buffers import Buffers, Sizes
+from .buffers import Buffers
+from .sizes import Sizes
 
-CAPTURED_AT_MOST = 8  # a published-size training run holds about 0.35 GB
+CAPTURED_AT_MOST = 8  # a training run of the published size holds about 0.4 GB
+STALE_AFTER = 200  # loans; sooner, sequences of ever new lengths would capture all the time
 
-_Key = tuple[Sizes, bool, int, str]
+Key = tuple[Sizes, bool, int, str]
 
 
 class Run:
     """Buffers and the loops over them."""
 
     def __init__(self, sizes: Sizes, *, keep_tape: bool) -> None:
-        self.buffers = Buffers.allocate(sizes, keep_tape=keep_tape)
+        with torch.inference_mode(False):  # buffers made in that mode could not be used outside
+            self.buffers = Buffers.allocate(sizes, keep_tape=keep_tape)
         self.forward = partial(loop.forward, self.buffers)
         self.backward = partial(loop.backward, self.buffers)
 
@@ -56,20 +60,35 @@ class Loan:
         self.run = None
 
 
+@dataclass
+class Entry:
+    """A captured run on the shelf."""
+
+    key: Key
+    run: Run
+    loan: ReferenceType[Loan]
+    lent: int  # when, counted in loans
+
+    def idle(self) -> bool:
+        """Whether nobody uses the run."""
+        loan = self.loan()
+        return loan is None or loan.run is None
+
+
 class Library:
     """Captured runs, lent by shape."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._seen: set[_Key] = set()
-        self._runs: list[tuple[_Key, Run]] = []  # the longest unused first
-        self._loans: dict[int, ReferenceType[Loan]] = {}  # by id of the run
+        self._loans = 0
+        self._seen: set[Key] = set()
+        self._shelf: list[Entry] = []
 
     def borrow(self, sizes: Sizes, *, keep_tape: bool) -> Loan:
         """A run with free buffers.
 
-        Captured from the second time on that a shape is asked for; never inside of a capture by
-        somebody else, which then records the single launches.
+        Captured from the second time on that a shape is asked for, while there is room; never
+        inside of a capture by somebody else, which then records the single launches.
         """
         if sizes.device.type != "cuda" or torch.cuda.is_current_stream_capturing():
             return Loan(Run(sizes, keep_tape=keep_tape))
@@ -77,34 +96,27 @@ class Library:
         stream = torch.cuda.current_stream(sizes.device).cuda_stream
         key = sizes, keep_tape, stream, torch.backends.cuda.matmul.fp32_precision
         with self._lock:
-            if key not in self._seen:
-                self._seen.add(key)
-                return Loan(Run(sizes, keep_tape=keep_tape))
-            found = next((x for x in self._runs if x[0] == key and self._free(x[1])), None)
-            if found is not None:
-                self._runs.remove(found)
-            elif self._make_room():
-                found = key, Run(sizes, keep_tape=keep_tape)
-                found[1].capture()
-            else:
-                return Loan(Run(sizes, keep_tape=keep_tape))
-            self._runs.append(found)
-            loan = Loan(found[1])
-            self._loans[id(found[1])] = ref(loan)
+            self._loans += 1
+            entry = next((x for x in self._shelf if x.key == key and x.idle()), None)
+            if entry is not None:
+                loan = Loan(entry.run)
+                entry.loan, entry.lent = ref(loan), self._loans
+                return loan
+            run = Run(sizes, keep_tape=keep_tape)
+            loan = Loan(run)
+            if key in self._seen and self._make_room():
+                run.capture()
+                self._shelf.append(Entry(key, run, ref(loan), self._loans))
+            self._seen.add(key)
             return loan
 
-    def _free(self, run: Run) -> bool:
-        loan = self._loans[id(run)]()
-        return loan is None or loan.run is None
-
     def _make_room(self) -> bool:
-        if len(self._runs) < CAPTURED_AT_MOST:
+        if len(self._shelf) < CAPTURED_AT_MOST:
             return True
-        idle = next((x for x in self._runs if self._free(x[1])), None)
-        if idle is None:
+        oldest = min(self._shelf, key=lambda entry: entry.lent)
+        if self._loans - oldest.lent < STALE_AFTER or not oldest.idle():
             return False
-        self._runs.remove(idle)
-        del self._loans[id(idle[1])]
+        self._shelf.remove(oldest)
         return True
 
 

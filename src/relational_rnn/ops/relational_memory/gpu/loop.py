@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from ..parameters import EPSILON
-from .attend import attend
-from .attend_backward import attend_backward
-from .buffers import Buffers, Sizes, widths
-from .norm_backward import norm_backward
-from .remember import remember
-from .remember_backward import remember_backward
+from .buffers import Buffers
+from .kernels.attend import attend
+from .kernels.attend_backward import attend_backward
+from .kernels.norm_backward import norm_backward
+from .kernels.remember import remember
+from .kernels.remember_backward import remember_backward
+from .sizes import Sizes
 
 ELEMENTS_PER_WARP = 256  # eight registers a thread for each row that a program holds
 
@@ -44,9 +45,8 @@ def attention_arguments(s: Sizes) -> dict[str, Any]:
 
 def row_arguments(s: Sizes) -> dict[str, Any]:
     """Constants of the kernels that see a memory row as a whole."""
-    size, _ = widths(s)
-    width = padded(size)
-    return {"M": size, "WIDTH": width, "EPSILON": EPSILON, "num_warps": warps(width)}
+    width = padded(s.memory_width)
+    return {"M": s.memory_width, "WIDTH": width, "EPSILON": EPSILON, "num_warps": warps(width)}
 
 
 def warps(elements: int) -> int:

@@ -1,0 +1,1 @@
+"""Triton kernels of one step. No launches and no layout decisions here: those are `loop`'s."""
