@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from ..config import TASKS, TaskConfig, load
 from ..config.fields import describe
 from ..errors import UserError
-from ..runs import Run, find_run, new_run, process_rank
+from ..runs import Run, find_run, is_first_process, new_run
 from . import print_json
 
 NOT_OPTIONS = ("task", "name")
@@ -101,8 +101,9 @@ def _fit(config: TaskConfig, run: Run, *, resume: bool, as_json: bool) -> int:
     try:
         result = fit(config, run=run, resume=resume)
     except UserError:
-        if process_rank() > 0:
+        if not is_first_process():
             return 0  # the first process tells it
+        run.remove_if_empty()
         raise
     if result.stopped_by:
         print(f"stopped and saved; {run.how_to_resume}")

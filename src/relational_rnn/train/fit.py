@@ -10,11 +10,12 @@ import torch
 from lightning.pytorch import Trainer
 
 from ..config import TaskConfig
-from ..runs import Run, process_rank, save_weights
+from ..device import choose_device
+from ..errors import UserError
+from ..runs import Run, is_first_process, save_weights
 from . import checkpoints, summary
 from .job import Job, open_job
 from .loop import Loop
-from .signals import Stopper
 
 DISTRIBUTED_STRATEGY = "ddp"
 
@@ -52,21 +53,22 @@ def fit(config: TaskConfig, *, run: Run, resume: bool) -> Result:
     resume = resume and run.last_path.exists()
     if resume:
         checkpoints.check(run.last_path, checkpoints.read(run.last_path)["origin"], job.origin)
-    if process_rank() == 0:
-        run.save_config(config)
-        job.save(run)
     module = job.module
     checkpoint_io = checkpoints.AtomicCheckpointIO()
-    with Stopper() as stopper:
-        loop = Loop(config, run, job.total_steps, checkpoint_io, stopper)
-        trainer = _trainer(config, loop, module.parts, checkpoint_io)
-        try:
-            trainer.fit(module, ckpt_path=run.last_path if resume else None, weights_only=True)
-        except BaseException:
-            # The other processes would wait for this one for ever.
-            if trainer.strategy.launcher is not None:
-                trainer.strategy.launcher.kill(signal.SIGKILL)
-            raise
+    loop = Loop(config, run, job.total_steps, checkpoint_io)
+    trainer = _trainer(config, loop, module.parts, checkpoint_io)
+    if is_first_process():
+        run.save_config(config)
+        job.save(run)
+    try:
+        trainer.fit(module, ckpt_path=run.last_path if resume else None, weights_only=True)
+    except BaseException as error:
+        # The other processes would wait for this one for ever.
+        if trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGKILL)
+        if isinstance(error, SystemExit):  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from error
+        raise
     if loop.stopped_by == signal.SIGTERM or not trainer.is_global_zero:
         return Result(None, loop.stopped_by)
     if not run.weights_path.exists():
@@ -83,8 +85,13 @@ def _trainer(
     checkpoint_io: checkpoints.AtomicCheckpointIO,
 ) -> Trainer:
     several = config.devices * config.num_nodes > 1
+    accelerator = choose_device(config.device).type
+    if accelerator == "cuda" and config.devices > torch.cuda.device_count():
+        raise UserError(
+            f"devices: {config.devices} is more than this machine has: {torch.cuda.device_count()}"
+        )
     return Trainer(
-        accelerator=config.device,
+        accelerator=accelerator,
         devices=config.devices,
         num_nodes=config.num_nodes,
         strategy=DISTRIBUTED_STRATEGY if several else "auto",

@@ -83,10 +83,11 @@ class LanguageModeling(TrainingModule):
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Nats per word, and perplexity, of the validation text.
+        """Nats per word and perplexity of the validation text.
 
-        It is read in streams that each begin afresh. This is quick, and the protocol of published word models; the figure at the end of a run
-        is exact, see :mod:`..evaluate.perplexity`.
+        It is read in streams that each begin afresh. This is quick, and the protocol of published
+        word models; the figure at the end of a run is exact, see
+        :mod:`..evaluate.perplexity`.
         """
         model = cast(LanguageModel, self.evaluated).eval()
         world_size = self.trainer.world_size

@@ -34,7 +34,6 @@ class Loop(Callback):
         run: the folder to write to.
         total_steps: at which training ends.
         checkpoint_io: writes the checkpoints.
-        stopper: says when to stop early.
     """
 
     def __init__(
@@ -43,13 +42,12 @@ class Loop(Callback):
         run: Run,
         total_steps: int,
         checkpoint_io: AtomicCheckpointIO,
-        stopper: Stopper,
     ) -> None:
         self.config = config
         self.run = run
         self.total_steps = total_steps
         self.checkpoint_io = checkpoint_io
-        self.stopper = stopper
+        self.stopper = Stopper()
         self.course = Course()
         self.saved_step = 0
         self.stopped_by = 0
@@ -67,7 +65,8 @@ class Loop(Callback):
         self.course.load_state_dict(state_dict)
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Open what is written to."""
+        """Open what is written to, and catch signals."""
+        self.stopper.install()
         self.saved_step = self.course.step
         if trainer.is_global_zero:
             self.metrics = Metrics(self.run.metrics_path, columns(pl_module), step=self.course.step)
@@ -121,6 +120,7 @@ class Loop(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Close what was opened, after an error too."""
+        self.stopper.restore()
         self.display.close()
         if self.metrics is not None:
             self.metrics.close()

@@ -2,14 +2,14 @@
 
 import signal
 import threading
-from types import FrameType, TracebackType
-from typing import Any, Self
+from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopper:
-    """Catches the signals while it is entered.
+    """Catches the signals between :meth:`install` and :meth:`restore`.
 
     Attributes:
         caught: number of the signal that came, 0 for none.
@@ -19,18 +19,13 @@ class Stopper:
         self.caught = 0
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Self:
-        # Only the main thread may set handlers; elsewhere the caller's own stay.
+    def install(self) -> None:
+        """Catch the signals from now on; in another than the main thread, which may not, do not."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._catch) for number in SIGNALS}
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def restore(self) -> None:
+        """Leave the signals to whoever had them before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}

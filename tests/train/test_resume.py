@@ -1,0 +1,125 @@
+"""A run killed at any moment goes on and ends with the same bits as one never killed."""
+
+import csv
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+SMALL = (
+    *("--embedding-size", 8, "--head-size", 4, "--num-heads", 2, "--mem-slots", 2),
+    *("--batch-size", 4, "--bptt", 10, "--learning-rate", 0.01),
+)
+# Everything that changes from step to step: averages, rate, dropout, random windows and resets.
+VARIED = (
+    *("--max-steps", 40, "--validate-every", 15, "--checkpoint-every", 4, "--log-every", 6),
+    *("--averaging", "ema", "--ema-decay", 0.9, "--schedule", "plateau", "--warmup-steps", 3),
+    *("--embedding-dropout", 0.2, "--output-dropout", 0.2, "--variational", "--word-dropout", 0.1),
+    *("--weight-drop", 0.2, "--random-bptt", "--random-offset", "--reset-probability", 0.2),
+    *("--activation-regularization", 1, "--temporal-activation-regularization", 1),
+)
+KILLED = -signal.SIGKILL
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with open(run / "metrics.csv", encoding="utf-8", newline="") as file:
+        return [
+            {name: value for name, value in row.items() if name not in ("seconds", "tokens_per_s")}
+            for row in csv.DictReader(file)
+        ]
+
+
+def plain(value):
+    """What equality can be asked of, without the time taken."""
+    if isinstance(value, torch.Tensor):
+        return (value.dtype, value.tolist())
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items() if name != "seconds"}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value
+
+
+def assert_same(run: Path, reference: Path) -> None:
+    assert rows(run) == rows(reference)
+    for name in ("last.ckpt", "best.ckpt"):
+        saved, wanted = (
+            torch.load(folder / "checkpoints" / name, weights_only=True)
+            for folder in (run, reference)
+        )
+        assert plain(saved) == plain(wanted)
+    for name in ("model.safetensors", "vocabulary.json"):
+        assert (run / name).read_bytes() == (reference / name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def start(text):
+    return ("train", "language-modeling", "--data", text, *SMALL, *VARIED, "--run", "run")
+
+
+@pytest.fixture(scope="module")
+def reference(command, start, tmp_path_factory):
+    """The run that was never killed."""
+    folder = tmp_path_factory.mktemp("reference")
+    assert command(*start, cwd=folder).code == 0
+    return folder / "runs" / "run"
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(("step", 3), id="before the first checkpoint"),
+        pytest.param(("step", 14), id="in mid-epoch"),
+        pytest.param(("validation", 2), id="in mid-validation"),
+        # Replaced are, in turn: config, vocabulary, metrics, checkpoints 4, 8, 12; best 15,
+        # weights 15, last 15; checkpoints 16, 20 ...
+        pytest.param(("replacement", 2), id="before the vocabulary is saved"),
+        pytest.param(("replacement", 6), id="while a checkpoint is saved"),
+        pytest.param(("replacement", 8), id="between the best checkpoint and its weights"),
+        pytest.param(("replacement", 9), id="between the best checkpoint and the last"),
+    ],
+)
+def test_killed_and_resumed(rrnn, start, reference, tmp_path, moment):
+    assert rrnn(*start, at=(*moment, signal.SIGKILL)).code == KILLED
+    ended = rrnn("train", "--resume", "run", "--json")
+    assert ended.code == 0, ended.stderr
+    assert ended.json["steps"] == 40
+    assert_same(tmp_path / "runs" / "run", reference)
+
+
+def test_killed_again_and_again(rrnn, start, reference, tmp_path):
+    ended = rrnn(*start, at=("step", 6, signal.SIGKILL))
+    for count in (1, 5, 9, 13, 2, 8):
+        assert ended.code == KILLED
+        ended = rrnn("train", "--resume", "run", at=("step", count, signal.SIGKILL))
+    while ended.code:
+        ended = rrnn("train", "--resume", "run")
+    assert_same(tmp_path / "runs" / "run", reference)
+
+
+def test_micro_batches_and_the_plain_average(rrnn, text, tmp_path):
+    start = (
+        *("train", "language-modeling", "--data", text, *SMALL, "--run", "run"),
+        *("--max-steps", 30, "--validate-every", 3, "--micro-batch-size", 2),
+        *("--averaging", "nt-asgd", "--nonmono", 1, "--optimizer", "sgd", "--learning-rate", 20),
+        *("--momentum", 0.5, "--output-dropout", 0.3),
+    )
+    other = tmp_path / "other"
+    other.mkdir()
+    assert rrnn(*start, cwd=other).code == 0
+    assert rrnn(*start, at=("step", 2 * 25, signal.SIGKILL)).code == KILLED
+    assert rrnn("train", "--resume", "run").code == 0
+    assert_same(tmp_path / "runs" / "run", other / "runs" / "run")
+    last = torch.load(other / "runs" / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["callbacks"]["Loop"]["averaging"], "the average never began: choose other values"
+
+
+def test_more_steps_can_be_added(rrnn, text, tmp_path):
+    plain = ("train", "language-modeling", "--data", text, *SMALL, "--validate-every", 10)
+    assert rrnn(*plain, "--run", "whole", "--max-steps", 30).code == 0
+    assert rrnn(*plain, "--run", "half", "--max-steps", 20).code == 0
+    assert rrnn("train", "--resume", "half", "--max-steps", 30).code == 0
+    assert rows(tmp_path / "runs" / "half") == rows(tmp_path / "runs" / "whole")
+    whole, half = (tmp_path / "runs" / name / "model.safetensors" for name in ("whole", "half"))
+    assert half.read_bytes() == whole.read_bytes()
