@@ -1,8 +1,7 @@
 """Attention of one step without autograd: forward and backward, for two shapes of the problem.
 
-The rows that are updated each step (`rows`) attend to themselves and to rows whose keys and values
-were made before the loop (`extra`). Both functions take normalised query-key-value rows and return
-what their backward needs.
+The functions take normalised query-key-value rows, ``[b, R, F]`` with the memory's rows first. The
+first `keep` rows ask, all rows answer.
 """
 
 import torch
@@ -18,115 +17,70 @@ def _split(rows: Tensor, o: Options) -> tuple[Tensor, Tensor, Tensor]:
     return query, key, value
 
 
-def pair_forward(rows: Tensor, extra: Tensor, o: Options) -> tuple[Tensor, Tensor]:
-    """One memory row and one extra row: a softmax over two is a sigmoid of the difference.
+def forward(rows: Tensor, keep: int, o: Options) -> tuple[Tensor, Tensor]:
+    """Attention.
 
     Args:
-        rows: ``[b, 1, F]``.
-        extra: ``[b, 1, F]``.
-        o: the options.
-
-    Returns:
-        The values ``[b, 1, M]`` and the weight on the memory ``[b, H, 1]``.
-    """
-    query, key, value = _split(rows, o)
-    _, extra_key, extra_value = _split(extra, o)
-    score = torch.linalg.vecdot(query, key - extra_key).mul_(o.key_size**-0.5)  # [b, H, 1]
-    weight = score.sigmoid_()
-    values = torch.lerp(extra_value, value, weight[..., None])
-    return values.view(len(rows), 1, -1), weight
-
-
-def pair_backward(
-    d_values: Tensor, rows: Tensor, extra: Tensor, weight: Tensor, o: Options, d_extra: Tensor
-) -> Tensor:
-    """Gradient of `pair_forward`.
-
-    Args:
-        d_values: ``[b, 1, M]``.
-        rows: ``[b, 1, F]`` as given to the forward pass.
-        extra: ``[b, 1, F]`` likewise.
-        weight: ``[b, H, 1]`` of the forward pass.
-        o: the options.
-        d_extra: ``[b, 1, F]``, zeros on entry, written: the gradient of `extra`.
-
-    Returns:
-        The gradient of `rows`.
-    """
-    query, key, value = _split(rows, o)
-    _, extra_key, extra_value = _split(extra, o)
-    d_values = d_values.view(value.shape)
-    d_rows = torch.empty_like(rows)
-    d_query, d_key, d_value = _split(d_rows, o)
-    _, d_extra_key, d_extra_value = _split(d_extra, o)
-    d_weight = torch.linalg.vecdot(d_values, value - extra_value)
-    d_score = torch.ops.aten.sigmoid_backward(d_weight, weight).mul_(o.key_size**-0.5)[..., None]
-    torch.mul(key - extra_key, d_score, out=d_query)
-    torch.mul(query, d_score, out=d_key)
-    torch.mul(d_values, weight[..., None], out=d_value)
-    torch.neg(d_key, out=d_extra_key)
-    torch.sub(d_values, d_value, out=d_extra_value)
-    return d_rows
-
-
-def many_forward(
-    rows: Tensor, extra: Tensor | None, keep: int, o: Options
-) -> tuple[Tensor, Tensor]:
-    """Any number of rows.
-
-    Args:
-        rows: ``[b, Q, F]``; the first `keep` of them ask.
-        extra: ``[b, n, F]`` or None; they only answer.
+        rows: ``[b, R, F]``.
         keep: number of queries.
         o: the options.
 
     Returns:
-        The values ``[b, keep, M]`` and the weights ``[b, H, keep, Q + n]``.
+        The values ``[b, keep, M]``, and what the backward pass needs of the weights.
     """
-    query, key, value = _split(rows, o)
-    query = query[:, :, :keep] * o.key_size**-0.5
-    if extra is None:
-        weights = (query @ key.mT).softmax(-1)
-        values = weights @ value
-    else:
-        _, extra_key, extra_value = _split(extra, o)
-        weights = torch.cat((query @ key.mT, query @ extra_key.mT), dim=-1).softmax(-1)
-        count = rows.shape[1]
-        values = weights[..., :count] @ value + weights[..., count:] @ extra_value
-    return values.transpose(1, 2).flatten(2), weights
+    pair = keep == 1 and rows.shape[1] == 2
+    return _pair_forward(rows, o) if pair else _many_forward(rows, keep, o)
 
 
-def many_backward(
-    d_values: Tensor,
-    rows: Tensor,
-    extra: Tensor | None,
-    weights: Tensor,
-    o: Options,
-    d_extra: Tensor | None,
-) -> Tensor:
-    """Gradient of `many_forward`; arguments as in `pair_backward`."""
+def backward(d_values: Tensor, rows: Tensor, weights: Tensor, o: Options) -> Tensor:
+    """Gradient of `forward`: of ``[b, keep, M]`` to ``[b, R, F]``."""
+    pair = d_values.shape[1] == 1 and rows.shape[1] == 2
+    return (_pair_backward if pair else _many_backward)(d_values, rows, weights, o)
+
+
+def _pair_forward(rows: Tensor, o: Options) -> tuple[Tensor, Tensor]:
+    """One query and two answers: a softmax over two is a sigmoid of the difference."""
     query, key, value = _split(rows, o)
-    keep, count = d_values.shape[1], rows.shape[1]
-    scale = o.key_size**-0.5
-    query = query[:, :, :keep] * scale
+    difference = key[:, :, 0] - key[:, :, 1]  # [b, H, K]
+    weight = torch.linalg.vecdot(query[:, :, 0], difference).mul_(o.key_size**-0.5).sigmoid_()
+    values = torch.lerp(value[:, :, 1], value[:, :, 0], weight[..., None])
+    return values.view(len(rows), 1, -1), weight  # the weight on the first row, [b, H]
+
+
+def _pair_backward(d_values: Tensor, rows: Tensor, weight: Tensor, o: Options) -> Tensor:
+    query, key, value = _split(rows, o)
+    query, (key_0, key_1), (value_0, value_1) = query[:, :, 0], key.unbind(2), value.unbind(2)
+    d_rows = torch.empty_like(rows)
+    d_query, d_key, d_value = (part.unbind(2) for part in _split(d_rows, o))
+    d_values = d_values.view(value_0.shape)
+    d_weight = torch.linalg.vecdot(d_values, value_0 - value_1)
+    d_score = torch.ops.aten.sigmoid_backward(d_weight, weight).mul_(o.key_size**-0.5)[..., None]
+    torch.mul(key_0 - key_1, d_score, out=d_query[0])
+    d_query[1].zero_()
+    torch.mul(query, d_score, out=d_key[0])
+    torch.neg(d_key[0], out=d_key[1])
+    torch.mul(d_values, weight[..., None], out=d_value[0])
+    torch.sub(d_values, d_value[0], out=d_value[1])
+    return d_rows
+
+
+def _many_forward(rows: Tensor, keep: int, o: Options) -> tuple[Tensor, Tensor]:
+    query, key, value = _split(rows, o)
+    weights = (query[:, :, :keep] * o.key_size**-0.5 @ key.mT).softmax(-1)  # [b, H, keep, R]
+    return (weights @ value).transpose(1, 2).flatten(2), weights
+
+
+def _many_backward(d_values: Tensor, rows: Tensor, weights: Tensor, o: Options) -> Tensor:
+    query, key, value = _split(rows, o)
+    keep, scale = d_values.shape[1], o.key_size**-0.5
     d_values = d_values.view(len(rows), keep, o.num_heads, -1).transpose(1, 2)
     d_rows = torch.empty_like(rows)
     d_query, d_key, d_value = _split(d_rows, o)
-
-    d_weights = torch.empty_like(weights)
-    d_weights[..., :count] = d_values @ value.mT
-    if extra is not None:
-        _, extra_key, extra_value = _split(extra, o)
-        d_weights[..., count:] = d_values @ extra_value.mT
-    d_scores = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, weights.dtype)
-    d_asked = d_scores[..., :count] @ key
-    d_key.copy_(d_scores[..., :count].mT @ query)
-    d_value.copy_(weights[..., :count].mT @ d_values)
-    if extra is not None and d_extra is not None:
-        d_asked = d_asked + d_scores[..., count:] @ extra_key
-        _, d_extra_key, d_extra_value = _split(d_extra, o)
-        d_extra_key.copy_(d_scores[..., count:].mT @ query)
-        d_extra_value.copy_(weights[..., count:].mT @ d_values)
-    d_query[:, :, :keep] = d_asked * scale
+    d_scores = torch.ops.aten._softmax_backward_data(
+        d_values @ value.mT, weights, -1, weights.dtype
+    ).mul_(scale)
+    d_query[:, :, :keep] = d_scores @ key
     d_query[:, :, keep:] = 0
+    d_key.copy_(d_scores.mT @ query[:, :, :keep])
+    d_value.copy_(weights.mT @ d_values)
     return d_rows

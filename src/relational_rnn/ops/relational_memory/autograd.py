@@ -29,7 +29,7 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
     if torch.is_autocast_enabled(device) and state != torch.float64:
         product = torch.get_autocast_dtype(device)
     with torch.autocast(device, enabled=False):
-        hoisted = hoist(inputs, p, o, product=product, state=state)
+        hoisted = hoist(inputs, p, o, product)
         memories, last = Recurrence.apply(  # type: ignore[no-untyped-call]
             o, product, memory.to(state), *hoisted, *p
         )
@@ -50,12 +50,11 @@ class Recurrence(torch.autograd.Function):
         parts = split_batch(len(memory), memory.device)
         rows = memory.shape[:2].numel() // len(parts)
         prepared = Prepared.of(p, product, memory.dtype, rows=rows, uses=steps)
-        along = 0 if hoisted.rows is None else hoisted.rows.shape[2]
         keep_tape = any(ctx.needs_input_grad)
 
         def work(part: slice) -> tuple[Tape, list[list[Statistics]]]:
             now = memory[part]
-            tape = Tape.empty(steps if keep_tape else 1, now, p, o, along, product)
+            tape = Tape.empty(steps if keep_tape else 1, now, hoisted, p, product)
             pages = steps_of(tape, len(tape.blocks[0].raw))
             statistics = []
             outs, given = memories[:, part].unbind(0), steps_of(hoisted, steps, part)
@@ -85,7 +84,7 @@ class Recurrence(torch.autograd.Function):
         memory, memories, hoisted, p, tapes = unpack(ctx.saved_tree, ctx.saved_tensors)
         steps = len(memories)
         d_start = torch.empty_like(memory)
-        d_hoisted = Hoisted(*(None if x is None else torch.zeros_like(x) for x in hoisted))
+        d_hoisted = Hoisted(*(None if x is None else torch.empty_like(x) for x in hoisted))
         rows = memory.shape[:2].numel() // len(ctx.parts)
         back = Prepared.of(p, ctx.product, memory.dtype, rows=rows, uses=steps, back=True)
 
@@ -95,11 +94,11 @@ class Recurrence(torch.autograd.Function):
             step_backward = Step(ctx.prepared, back, ctx.options, gradients)
             befores = [memory[part], *memories[:-1, part].unbind(0)]
             d_outs, pages = d_memories[:, part].unbind(0), steps_of(tape, steps)
-            given, d_given = steps_of(hoisted, steps, part), steps_of(d_hoisted, steps, part)
+            d_given = steps_of(d_hoisted, steps, part)
             d_now = d_last[part]
             for t in reversed(range(steps)):
                 d_now = step_backward(
-                    d_now + d_outs[t], befores[t], pages[t], statistics[t], given[t], d_given[t]
+                    d_now + d_outs[t], befores[t], pages[t], statistics[t], d_given[t]
                 )
                 gradients.end_step(t)
             d_start[part] = d_now

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .attention import many_backward, pair_backward
+from . import attention
 from .forward import Statistics, normalise
 from .gradients import Factors, Gradients
 from .parameters import Options
@@ -36,7 +36,6 @@ class Step:
         memory: Tensor,
         tape: Tape,
         statistics: list[Statistics],
-        hoisted: Hoisted,
         d_hoisted: Hoisted,
     ) -> Tensor:
         """Gradient of `step_forward`.
@@ -46,8 +45,7 @@ class Step:
             memory: ``[b, N, M]``, before the step.
             tape: of this step.
             statistics: of this step.
-            hoisted: of this step.
-            d_hoisted: of this step, zeros, written.
+            d_hoisted: of this step, written.
 
         Returns:
             ``[b, N, M]``: gradient of the memory before the step.
@@ -64,7 +62,6 @@ class Step:
                 tape.blocks[block],
                 statistics[block],
                 factors,
-                hoisted.qkv,
                 d_hoisted.qkv,
             )
         slots = memory.shape[1]
@@ -106,7 +103,6 @@ class Step:
         tape: BlockTape,
         statistics: Statistics,
         factors: Factors,
-        extra: Tensor | None,
         d_extra: Tensor | None,
     ) -> Tensor:
         """Gradient of `block_forward`: ``[b, keep, M]`` to ``[b, Q, M]``."""
@@ -138,21 +134,15 @@ class Step:
         ).view(batch, keep, size)
         # the normalised qkv anew: that is cheaper than to have kept it
         qkv, *moments = normalise(tape.raw, p.qkv_norm[block])
-        qkv = qkv.view(batch, -1, qkv.shape[-1])
-        weights = statistics.weights
-        if extra is not None and d_extra is not None and qkv.shape[1] == extra.shape[1] == 1:
-            d_qkv = pair_backward(d_attended, qkv, extra, weights, self.o, d_extra)
-        else:
-            d_qkv = many_backward(d_attended, qkv, extra, weights, self.o, d_extra)
+        d_qkv = attention.backward(d_attended, qkv, statistics.weights, self.o)
         d_raw = norm(
-            "qkv_norm",
-            block,
-            d_qkv.view(tape.raw.shape),
-            tape.raw,
-            (moments[0], moments[1]),
-            p.qkv_norm[block],
+            "qkv_norm", block, d_qkv, tape.raw, (moments[0], moments[1]), p.qkv_norm[block]
         )
-        d_inputs = self.back.qkv[block](factors.qkv[block].copy_(d_raw)).view(batch, -1, size)
+        queries = len(tape.inputs) // batch
+        if d_extra is not None:
+            d_extra.copy_(d_raw[:, queries:])
+        factors.qkv[block].view(batch, queries, -1).copy_(d_raw[:, :queries])
+        d_inputs = self.back.qkv[block](factors.qkv[block]).view(batch, -1, size)
         if keep == d_inputs.shape[1]:
             return d_attended.add_(d_inputs)
         d_x = d_inputs.to(d_attended.dtype)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .attention import many_forward, pair_forward
+from . import attention
 from .parameters import EPSILON, Options
 from .products import Norm, Prepared
 from .tape import BlockTape, Hoisted, Tape
@@ -42,7 +42,7 @@ def block_forward(
 
     Args:
         x: ``[b, Q, M]``, rows to update.
-        extra: ``[b, n, F]`` normalised qkv of rows that are only attended to, or None.
+        extra: ``[b, n, F]`` qkv, before the norm, of rows that are only attended to, or None.
         block: number of the block.
         tape: of this step and block, written.
         p: the prepared parameters.
@@ -51,15 +51,13 @@ def block_forward(
     Returns:
         The first rows, ``[b, keep, M]``, as many as the tape has room for.
     """
-    batch, _, size = x.shape
+    batch, queries, size = x.shape
     keep = len(tape.mixed) // batch
     tape.inputs.copy_(x.view(-1, size))
-    tape.raw.copy_(p.qkv[block](tape.inputs))
-    qkv = normalise(tape.raw, p.qkv_norm[block])[0].view(batch, -1, tape.raw.shape[-1])
-    if extra is not None and qkv.shape[1] == extra.shape[1] == 1:
-        values, weights = pair_forward(qkv, extra, o)
-    else:
-        values, weights = many_forward(qkv, extra, keep, o)
+    tape.raw[:, :queries] = p.qkv[block](tape.inputs).view(batch, queries, -1)
+    if extra is not None:
+        tape.raw[:, queries:] = extra
+    values, weights = attention.forward(normalise(tape.raw, p.qkv_norm[block])[0], keep, o)
     torch.add(x[:, :keep], values, out=tape.attended.view(values.shape))
     rows, *attended = normalise(tape.attended, p.attention_norm[block])
     tape.hidden[0].copy_(rows)
@@ -87,7 +85,9 @@ def step_forward(
     Returns:
         Statistics of each block.
     """
-    x = memory if hoisted.rows is None else torch.cat((memory, hoisted.rows), dim=1)
+    x = memory
+    if hoisted.rows is not None:
+        x = torch.cat((memory, hoisted.rows.to(memory.dtype)), dim=1)
     statistics = []
     for block, block_tape in enumerate(tape.blocks):
         x, of_block = block_forward(x, hoisted.qkv, block, block_tape, p, o)
@@ -100,7 +100,7 @@ def step_forward(
     assert tape.candidate is not None
     tape.squashed.copy_(tanh(memory).view(tape.squashed.shape))
     logits = p.gate_memory(tape.squashed).view(tape.gates.shape)
-    torch.add(hoisted.gates[:, None], logits, out=tape.gates).sigmoid_()
+    tape.gates.copy_(logits).add_(hoisted.gates[:, None]).sigmoid_()
     input_gate, forget_gate = tape.gates.chunk(2, dim=-1)
     tape.candidate.copy_(tanh(x))
     torch.mul(forget_gate, memory, out=out).addcmul_(input_gate, tape.candidate)

@@ -39,7 +39,10 @@ class Gradients:
         self.room = max(1, min(steps, ROWS_OF_A_PRODUCT // rows))
         self.filled = 0
         self.factors = Factors(
-            [block.inputs.new_empty(self.room, *block.raw.shape[1:]) for block in tape.blocks],
+            [
+                block.inputs.new_empty(self.room, block.inputs.shape[1], block.raw.shape[-1])
+                for block in tape.blocks
+            ],
             [[torch.empty_like(x[: self.room]) for x in block.hidden] for block in tape.blocks],
             None
             if tape.squashed is None or tape.gates is None

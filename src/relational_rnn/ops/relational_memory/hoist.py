@@ -4,14 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .parameters import EPSILON, Options, Parameters
+from .parameters import Options, Parameters
 from .tape import Hoisted
 
 
-def hoist(
-    inputs: Tensor, p: Parameters, o: Options, *, product: torch.dtype, state: torch.dtype
-) -> Hoisted:
-    """The input's share of every step.
+def hoist(inputs: Tensor, p: Parameters, o: Options, product: torch.dtype) -> Hoisted:
+    """The input's share of every step: matrix products alone.
 
     With one block the input rows are only attended to: their keys and values are all that is
     needed (and their queries for the norm over all three), and the input projection is folded into
@@ -22,8 +20,7 @@ def hoist(
         inputs: ``[T, B, n, I]``.
         p: the parameters.
         o: the options.
-        product: dtype of the matrix products.
-        state: dtype of everything else.
+        product: dtype of the matrix products, and of what is returned.
     """
     steps, batch, count, size = inputs.shape
     blocks, width, memory = p.qkv_weight.shape
@@ -41,7 +38,7 @@ def hoist(
             bias = bias + each.sum(1) @ p.projection_bias
             weight = (each @ p.projection_weight).flatten(1)
         joined = inputs.reshape(steps, batch, count // side_by_side, weight.shape[1])
-        return linear(joined, weight, bias, product).to(state)
+        return linear(joined, weight, bias, product)
 
     gates = None
     if p.gate_input_weight is not None:
@@ -52,10 +49,8 @@ def hoist(
         bias = bias + constants.repeat_interleave(len(bias) // 2)
         gates = after_projection(p.gate_input_weight, bias, count).squeeze(2)
     if blocks > 1:
-        return Hoisted(inputs.to(state), None, gates)
-    qkv = after_projection(p.qkv_weight[0], p.qkv_bias[0], 1)
-    weight, bias = p.qkv_norm_weight[0].to(state), p.qkv_norm_bias[0].to(state)
-    return Hoisted(None, F.layer_norm(qkv, weight.shape, weight, bias, EPSILON), gates)
+        return Hoisted(inputs, None, gates)
+    return Hoisted(None, after_projection(p.qkv_weight[0], p.qkv_bias[0], 1), gates)
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:

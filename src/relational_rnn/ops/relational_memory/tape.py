@@ -9,22 +9,25 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from .parameters import Options, Parameters
+from .parameters import Parameters
 
 
 class Hoisted(NamedTuple):
-    """What was computed from the inputs for all steps at once, in the dtype of the state."""
+    """What was computed from the inputs for all steps at once, in the product dtype."""
 
     rows: Tensor | None  # [T, B, n, M] projected input; None with one block
-    qkv: Tensor | None  # [T, B, n, F] normalised; None with several blocks
+    qkv: Tensor | None  # [T, B, n, F] before the norm; None with several blocks
     gates: Tensor | None  # [T, B, 2 G] the input's part of the gates' logits, all biases included
 
 
 class BlockTape(NamedTuple):
-    """One block. Q rows of each sequence come in, the first `keep` of them go on."""
+    """One block. Q rows of each sequence come in, R are attended to, the first `keep` go on.
+
+    With one block Q and keep are the memory's rows, and the input's are attended to as well.
+    """
 
     inputs: Tensor  # [T, b Q, M], product dtype
-    raw: Tensor  # [T, b Q, F], before the norm
+    raw: Tensor  # [T, b, R, F], before the norm
     attended: Tensor  # [T, b keep, M], rows plus attention, before the norm
     hidden: list[Tensor]  # input of each MLP layer, [T, b keep, M], product dtype
     mixed: Tensor  # [T, b keep, M], rows plus MLP, before the norm
@@ -40,18 +43,21 @@ class Tape(NamedTuple):
 
     @classmethod
     def empty(
-        cls, steps: int, memory: Tensor, p: Parameters, o: Options, rows: int, product: torch.dtype
+        cls, steps: int, memory: Tensor, hoisted: Hoisted, p: Parameters, product: torch.dtype
     ) -> "Tape":
-        """A tape to be written; `memory` is ``[b, N, M]``, `rows` the input rows that go along."""
+        """A tape to be written, for a memory ``[b, N, M]``."""
         batch, slots, size = memory.shape
+        width = p.qkv_weight.shape[1]
+        count = next(x.shape[2] for x in (hoisted.rows, hoisted.qkv) if x is not None)
+        last = len(p.qkv_weight) - 1
         blocks = []
-        for block in range(len(p.qkv_weight)):
-            queries = batch * (slots + rows)
-            keep = batch * slots if block == len(p.qkv_weight) - 1 else queries
+        for block in range(last + 1):
+            queries = batch * (slots + count if last else slots)
+            keep = batch * slots if block == last else queries
             blocks.append(
                 BlockTape(
                     memory.new_empty(steps, queries, size, dtype=product),
-                    memory.new_empty(steps, queries, p.qkv_weight.shape[1]),
+                    memory.new_empty(steps, batch, slots + count, width),
                     memory.new_empty(steps, keep, size),
                     [memory.new_empty(steps, keep, size, dtype=product) for _ in p.mlp_weight],
                     memory.new_empty(steps, keep, size),

@@ -3,11 +3,12 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..hoist import hoist
-from ..parameters import Options, Parameters
+from ..parameters import EPSILON, Options, Parameters
 from .buffers import Buffers
 from .graphs import LIBRARY
 from .sizes import Sizes
@@ -41,8 +42,12 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
     )
     here = torch.cuda.device_of(inputs)  # type: ignore[no-untyped-call]
     with torch.autocast(device, enabled=False), here:
-        hoisted = hoist(inputs, p, o, product=product, state=state)
-        tensors = memory.to(state), hoisted.qkv, hoisted.gates, *p
+        hoisted = hoist(inputs, p, o, product)
+        assert hoisted.qkv is not None
+        norm = p.qkv_norm_weight[0].to(state), p.qkv_norm_bias[0].to(state)
+        qkv = F.layer_norm(hoisted.qkv.to(state), norm[0].shape, *norm, EPSILON)
+        gates = None if hoisted.gates is None else hoisted.gates.to(state)
+        tensors = memory.to(state), qkv, gates, *p
         keep_tape = torch.is_grad_enabled() and any(
             x is not None and x.requires_grad for x in tensors
         )
