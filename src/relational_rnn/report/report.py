@@ -6,6 +6,9 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import write_bytes, write_text
+from ..inspection import Inspection
+from .memory_page import memory_page
+from .memory_picture import draw_memory
 from .page import as_page
 from .picture import as_png, as_svg, draw
 from .record import Record, read
@@ -45,12 +48,36 @@ def write_report(folders: Sequence[Path], output: Path) -> Report:
                 f"{record.folder}: its task is {record.task}, that of {first.folder} is "
                 f"{first.task}; report on runs of one task at a time"
             )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be made: {error.strerror}") from error
+    _make(output)
     report = Report(records, output / "curves.png", output / "report.html")
     figure = draw(records)
     write_bytes(report.picture, as_png(figure))
     write_text(report.page, as_page(records, as_svg(figure)))
     return report
+
+
+def write_memory(seen: Inspection, output: Path) -> tuple[Path, Path]:
+    """Show what a memory did in one example, in ``memory.png`` and ``memory.html``.
+
+    Args:
+        seen: from :func:`..inspection.inspect`.
+        output: folder to write to, made if need be; older files of these two names are replaced.
+
+    Returns:
+        The two files.
+
+    Raises:
+        UserError: the output cannot be written.
+    """
+    _make(output)
+    picture, page = output / "memory.png", output / "memory.html"
+    write_bytes(picture, as_png(draw_memory(seen)))
+    write_text(page, memory_page(seen))
+    return picture, page
+
+
+def _make(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{output}: cannot be made: {error.strerror}") from error

@@ -1,0 +1,42 @@
+"""Look at what the memory of a run attends to, and at its gates, over the steps of one example."""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from . import print_json
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
+    parser.add_argument("--example", type=int, default=0, help="number of the test's example")
+    parser.add_argument("--prompt", type=str | None, help="words to read, for a language model")
+    parser.add_argument("--layer", type=int, default=1, help="number of the recurrent layer")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("report"),
+        help="folder to write memory.png and memory.html to",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as one line of JSON at the end"
+    )
+
+
+def run(arguments: Namespace) -> None:
+    """Write picture and page, and say what the example is."""
+    from ..inspection import inspect
+    from ..report import write_memory
+    from ..runs import find_run
+
+    seen = inspect(
+        find_run(arguments.run),
+        example=arguments.example,
+        layer=arguments.layer,
+        prompt=arguments.prompt,
+    )
+    picture, page = write_memory(seen, arguments.output)
+    print(f"{seen.title}\n{picture}\n{page}")
+    if arguments.json:
+        print_json({"title": seen.title, "picture": str(picture), "page": str(page)})
