@@ -14,6 +14,7 @@ from .picture import STYLE
 COLOURS = "viridis"
 MATRICES = 16  # steps whose whole attention is drawn; of more steps, every second, third ...
 INCH = 0.42  # for a step
+LETTERS = 10  # in an inch
 
 
 def draw_memory(seen: Inspection) -> Figure:
@@ -48,11 +49,12 @@ def draw_memory(seen: Inspection) -> Figure:
         upper: Any = figure
         lower: Any = None
         if shown:
-            upper, lower = figure.subfigures(2, 1, height_ratios=[sum(heights), 2 * matrices])
+            halves: Any = figure.subfigures(2, 1, height_ratios=[sum(heights), 2 * matrices])
+            upper, lower = halves
         axes = upper.subplots(len(strips), 1, squeeze=False, height_ratios=heights)[:, 0]
         for place, (title, what, values, rows) in zip(axes, strips, strict=True):
             image = _strip(place, title, what, values, rows)
-            place.set_xticks(range(steps), seen.steps, rotation=_rotation(seen.steps))
+            place.set_xticks(range(steps), seen.steps, rotation=_rotation(seen.steps, size[0]))
         upper.colorbar(image, ax=list(axes), shrink=0.6)
         if lower is not None:
             _matrices(lower, seen, weights.mean(dim=1)[list(shown), : seen.slots], list(shown))
@@ -68,7 +70,9 @@ def _strip(axes: Axes, title: str, what: str, values: Tensor, rows: list[str]) -
 
 def _matrices(figure: Any, seen: Inspection, weights: Tensor, shown: list[int]) -> None:
     figure.suptitle(
-        "who attends (down) to whom (across), mean of the heads; last: the input", x=0.3
+        "who attends (down) to whom (across), mean of the heads; in: the input",
+        x=0.01,
+        ha="left",
     )
     places = figure.subplots(2, -(-len(shown) // 2), squeeze=False).flatten()
     highest = float(weights.max())
@@ -82,8 +86,8 @@ def _matrices(figure: Any, seen: Inspection, weights: Tensor, shown: list[int]) 
         axes.set_yticks([])
 
 
-def _rotation(steps: list[str]) -> int:
-    return 60 if max(len(step) for step in steps) > 3 else 0
+def _rotation(steps: list[str], width: float) -> int:
+    return 60 if max(len(step) for step in steps) > LETTERS * width / len(steps) else 0
 
 
 def rounded(values: Tensor | None) -> Any:
