@@ -17,6 +17,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from .. import __version__
+from ..allocator import keep_freed_memory
 from ..config.fields import nearest
 from ..errors import UserError
 
@@ -69,6 +70,7 @@ def _run(argv: list[str]) -> int:
     if verb not in VERBS:
         hint = nearest(verb, VERBS) or f"; it takes {', '.join(VERBS)}"
         raise UserError(f"{verb}: unknown command{hint}")
+    keep_freed_memory()
     module = import_module(f".{verb}", __name__)
     parser = ArgumentParser(
         prog=f"rrnn {verb}", description=module.__doc__, exit_on_error=False, allow_abbrev=False

@@ -92,11 +92,3 @@ def make_problem(
 @pytest.fixture
 def problem() -> Callable[..., Problem]:
     return make_problem
-
-
-@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
-def threads(request: pytest.FixtureRequest) -> int:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)

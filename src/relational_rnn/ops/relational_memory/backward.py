@@ -18,7 +18,7 @@ def d_tanh(d_out: Tensor, out: Tensor) -> Tensor:
 
 
 class Step:
-    """The backward pass of any step, for one part of the batch.
+    """The backward pass of any step.
 
     Args:
         p: the prepared parameters of the forward pass.

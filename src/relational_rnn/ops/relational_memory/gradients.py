@@ -26,7 +26,7 @@ class Factors(NamedTuple):
 
 
 class Gradients:
-    """Sums for one part of the batch.
+    """The sums so far.
 
     Args:
         tape: of all steps.

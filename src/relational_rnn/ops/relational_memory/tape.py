@@ -34,7 +34,7 @@ class BlockTape(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """A part of the batch, b sequences; without the time axis: one step."""
+    """All steps; without the time axis: one step."""
 
     blocks: list[BlockTape]
     squashed: Tensor | None  # [T, b N, M], tanh of the memory before the step, product dtype
@@ -76,13 +76,13 @@ class Tape(NamedTuple):
 Tree = TypeVar("Tree")
 
 
-def steps_of(tree: Tree, steps: int, part: slice | None = None) -> list[Tree]:
-    """One tree of views for each step, of a part of the batch (the second axis) if given."""
+def steps_of(tree: Tree, steps: int) -> list[Tree]:
+    """One tree of views for each step."""
     if tree is None:
         return [tree] * steps
     if isinstance(tree, Tensor):
-        return list((tree if part is None else tree[:, part]).unbind(0))  # type: ignore[arg-type]
-    branches = [steps_of(branch, steps, part) for branch in tree]  # type: ignore[attr-defined]
+        return list(tree.unbind(0))  # type: ignore[arg-type]
+    branches = [steps_of(branch, steps) for branch in tree]  # type: ignore[attr-defined]
     make: Any = list if isinstance(tree, list) else lambda row: type(tree)(*row)
     return [make(row) for row in zip(*branches, strict=True)] if branches else [tree] * steps
 
