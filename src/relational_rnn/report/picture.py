@@ -7,8 +7,15 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import (
+    EngFormatter,
+    LogLocator,
+    NullFormatter,
+    PercentFormatter,
+    ScalarFormatter,
+)
 
+from ..tasks.nth_farthest import plateaus
 from .record import Record
 
 # Okabe and Ito's colours, told apart by the colour-blind too; when they run out, the line changes.
@@ -55,6 +62,9 @@ def draw(records: Sequence[Record]) -> Figure:
         for axes in (over_amount, over_time):
             if measure == "perplexity":
                 _scale(axes, [y for r in records for y in r.curve("step", "valid_perplexity")[1]])
+            else:
+                axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+                _plateaus(axes, records)
         handles, names = train.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
     return figure
@@ -103,6 +113,32 @@ def _curves(
             markersize=4,
         )
     axes.set_xlim(left=0)
+
+
+def _plateaus(axes: Axes, records: Sequence[Record]) -> None:
+    """Where nth farthest rests without comparing vectors: a run there may still leave it."""
+    configs = [record.config for record in records]
+    if configs[0].get("task") != "nth-farthest":
+        return
+    sizes = {(config["objects"], config["features"]) for config in configs}
+    if len(sizes) > 1:
+        return
+    found = plateaus(*sizes.pop())
+    for value, name in (
+        (found.answer_m, "answers m, else guesses"),
+        (found.norm_only, "ranks by length alone"),
+    ):
+        axes.axhline(value, color="#777777", linestyle=":", linewidth=1.2)
+        axes.annotate(
+            f"{name}: {value:.1%}",
+            (1, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+            color="#555555",
+        )
 
 
 def _time_unit(records: Sequence[Record]) -> tuple[float, str]:

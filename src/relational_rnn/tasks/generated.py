@@ -15,12 +15,23 @@ def build_task(config: GeneratedConfig, *, training: bool) -> GeneratedTask:
         InvalidArgumentError: something that the task does not take.
     """
     if isinstance(config, NthFarthestConfig):
-        return NthFarthest(config.objects, config.features, config.order)
-    curriculum = getattr(config, "curriculum", "maximum") if training else "maximum"
+        return NthFarthest(
+            config.objects,
+            config.features,
+            config.order,
+            curriculum=config.curriculum if training else "maximum",
+        )
     if isinstance(config, ProgramsConfig):
         return Programs(
-            config.category, length=config.length, nesting=config.nesting, curriculum=curriculum
+            config.category,
+            length=config.length,
+            nesting=config.nesting,
+            curriculum=config.curriculum if training else "maximum",
         )
     if isinstance(config, MemorizationConfig):
-        return Memorization(config.category, length=config.length, curriculum=curriculum)
+        return Memorization(
+            config.category,
+            length=config.length,
+            curriculum=config.curriculum if training else "maximum",
+        )
     raise TypeError(f"{type(config).__name__} is not the configuration of a generated task")

@@ -12,6 +12,7 @@ from .arguments import InvalidArgumentError, at_least, one_of
 from .sampling import Batch
 
 ORDERS = ("farthest", "nearest")
+CURRICULA = ("maximum", "mix")
 
 
 class NthFarthest:
@@ -30,6 +31,8 @@ class NthFarthest:
         objects: number of objects O, at least 2.
         features: size F of a vector, at least 1.
         order: ``"farthest"`` or ``"nearest"``.
+        curriculum: ``"maximum"`` or ``"mix"``: the samples of a seed show ``present`` objects, or
+            all of them the same number from 2 up to it.
 
     Attributes:
         present: how many of the objects a sample shows, 2 to ``objects``; set it from a
@@ -40,10 +43,18 @@ class NthFarthest:
         InvalidArgumentError: an argument is out of its range.
     """
 
-    def __init__(self, objects: int = 8, features: int = 16, order: str = "farthest") -> None:
+    def __init__(
+        self,
+        objects: int = 8,
+        features: int = 16,
+        order: str = "farthest",
+        *,
+        curriculum: str = "maximum",
+    ) -> None:
         self.objects = at_least("objects", objects, 2)
         self.features = at_least("features", features, 1)
         self.order = one_of("order", order, ORDERS)
+        self.curriculum = one_of("curriculum", curriculum, CURRICULA)
         self.input_size = features + 3 * objects
         self._present = objects
 
@@ -68,7 +79,12 @@ class NthFarthest:
         ``generator`` and ``device`` must be of one kind. With fewer objects ``present``, the
         first dimension is their number.
         """
-        B, P, O = at_least("batch_size", batch_size, 1), self.present, self.objects  # noqa: E741
+        return self._batch(batch_size, self.present, generator, device)
+
+    def _batch(
+        self, batch_size: int, present: int, generator: torch.Generator, device: torch.device | str
+    ) -> tuple[Tensor, Tensor]:
+        B, P, O = at_least("batch_size", batch_size, 1), present, self.objects  # noqa: E741
         vectors = torch.rand(P, B, self.features, generator=generator, device=device) * 2 - 1
         shuffled = torch.rand(O, B, generator=generator, device=device).argsort(dim=0)
         ids = shuffled[:P]  # [P, B]
@@ -87,8 +103,11 @@ class NthFarthest:
         """Return the batch of a seed, made on the device."""
         number = int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1))
         generator = torch.Generator(device).manual_seed(number)
-        inputs, targets = self.batch(batch_size, generator, device)
-        return Batch(inputs, targets, torch.full_like(targets, self.present))
+        present = self.present
+        if self.curriculum == "mix":
+            present = int(np.random.default_rng(seed).integers(2, present, endpoint=True))
+        inputs, targets = self._batch(batch_size, present, generator, device)
+        return Batch(inputs, targets, torch.full_like(targets, present))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of objects present."""
