@@ -7,9 +7,12 @@ pieces that are read side by side, each from an empty memory, and then the seams
 piece is read again from where the piece before it really ended, until its memory agrees with that
 of the first reading; from there on the first reading stands. Where it never agrees, the memory at
 the end of the piece is new, and the next piece has to be read again too. A model that does not
-forget is thus read in one stream in the end, with the same result.
+forget is thus read in one stream in the end, with the same result, and slowly.
 
-Nothing is assumed: agreement is measured.
+Nothing is assumed: agreement is measured. Relational memories that have seen a hundred batches
+forget within two hundred words. Before that a wide one can be chaotic: the least difference grows
+until it is as large as the memory. It is then read in one stream, but its loss, like that of any
+chaotic system, depends on how each product happens to be rounded.
 
 Letters: N tokens of the text, L length of a piece, P pieces, T time, B pieces of a batch,
 E features.
