@@ -30,6 +30,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.timeout(300)  # interpreted: slow on a busy machine
 def test_cases_pass_in_the_interpreter() -> None:
     pytest.importorskip("triton", reason="the package 'triton' is not installed")
     cases = Path(__file__).with_name("test_gpu_cases.py")
