@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from . import autograd, reference
 from .parameters import Options, Parameters
@@ -46,7 +47,13 @@ BACKENDS = {"reference": reference.unroll, "fused": autograd.unroll, "triton": t
 
 
 def relational_memory(
-    inputs: Tensor, memory: Tensor, p: Parameters, o: Options, *, backend: str = "auto"
+    inputs: Tensor,
+    memory: Tensor,
+    p: Parameters,
+    o: Options,
+    *,
+    backend: str = "auto",
+    checkpoint_every: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run a sequence through the memory.
 
@@ -57,6 +64,8 @@ def relational_memory(
         o: the options.
         backend: a name in `BACKENDS`, or ``"auto"``: ``"triton"`` on a CUDA device where it can
             run, else ``"fused"``.
+        checkpoint_every: steps between the memories that are kept for the backward pass, which
+            computes the rest again; None keeps all.
 
     Returns:
         The memory after each step ``[T, B, N, M]`` and after the last ``[B, N, M]``.
@@ -67,4 +76,11 @@ def relational_memory(
     if backend == "auto":
         on_gpu = memory.device.type == "cuda" and why_not_triton(memory, p, o) is None
         backend = "triton" if on_gpu else "fused"
-    return BACKENDS[backend](inputs, memory, p, o)
+    run = BACKENDS[backend]
+    if checkpoint_every is None or checkpoint_every >= len(inputs) or not torch.is_grad_enabled():
+        return run(inputs, memory, p, o)
+    pieces = []
+    for piece in inputs.split(checkpoint_every):
+        memories, memory = checkpoint(run, piece, memory, p, o, use_reentrant=False)
+        pieces.append(memories)
+    return torch.cat(pieces), memory

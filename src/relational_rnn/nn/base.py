@@ -1,0 +1,240 @@
+"""What the cell and the sequence share: arguments, parameters, initial memory, conversion."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..ops.relational_memory import BACKENDS, GateStyle, Options, Parameters, relational_memory
+from .sonnet import from_variables, to_variables
+
+TRUNCATED_NORMAL_BOUND = 2.0  # standard deviations, as TensorFlow's truncated normal
+
+
+class RelationalMemoryBase(nn.Module):
+    """A Relational Memory Core without a way to call it; see `RelationalMemoryCell`."""
+
+    recurrent_weights = ("qkv_weight", "mlp_weight", "gate_memory_weight")
+    """Names of the weights that act on the memory, for DropConnect."""
+
+    projection_weight: nn.Parameter
+    checkpoint_every: int | None = None
+
+    def __init__(
+        self,
+        input_size: int,
+        mem_slots: int,
+        head_size: int,
+        num_heads: int = 1,
+        *,
+        key_size: int | None = None,
+        num_blocks: int = 1,
+        attention_mlp_layers: int = 2,
+        gate_style: GateStyle | None = "unit",
+        forget_bias: float = 1.0,
+        input_bias: float = 0.0,
+        input_rows: int | None = None,
+        backend: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        counts = {
+            "input_size": input_size,
+            "mem_slots": mem_slots,
+            "head_size": head_size,
+            "num_heads": num_heads,
+            "key_size": head_size if key_size is None else key_size,
+            "num_blocks": num_blocks,
+            "attention_mlp_layers": attention_mlp_layers,
+            "input_rows": 1 if input_rows is None else input_rows,
+        }
+        for name, value in counts.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}; it takes a whole number of at least 1")
+        if gate_style not in ("unit", "memory", None):
+            raise ValueError(f"gate_style is {gate_style!r}; it takes 'unit', 'memory' or None")
+        if backend != "auto" and backend not in BACKENDS:
+            raise ValueError(f"backend is {backend!r}; it takes 'auto' or one of {list(BACKENDS)}")
+        self.input_size = input_size
+        self.mem_slots = mem_slots
+        self.head_size = head_size
+        self.num_heads = num_heads
+        self.key_size = counts["key_size"]
+        self.num_blocks = num_blocks
+        self.attention_mlp_layers = attention_mlp_layers
+        self.gate_style = gate_style
+        self.forget_bias = float(forget_bias)
+        self.input_bias = float(input_bias)
+        self.input_rows = input_rows
+        self.backend = backend
+        self.mem_size = head_size * num_heads
+        self.output_size = mem_slots * self.mem_size
+        self._make_parameters(device=device, dtype=dtype)
+        self.reset_parameters()
+
+    def _make_parameters(self, **factory: Any) -> None:
+        blocks, layers, size = self.num_blocks, self.attention_mlp_layers, self.mem_size
+        width = self.num_heads * (2 * self.key_size + self.head_size)
+        gates = {"unit": 2 * size, "memory": 2, None: 0}[self.gate_style]
+        shapes: dict[str, tuple[int, ...]] = {
+            "projection_weight": (size, self.input_size),
+            "projection_bias": (size,),
+            "qkv_weight": (blocks, width, size),
+            "qkv_bias": (blocks, width),
+            "qkv_norm_weight": (blocks, width),
+            "qkv_norm_bias": (blocks, width),
+            "attention_norm_weight": (blocks, size),
+            "attention_norm_bias": (blocks, size),
+            "mlp_weight": (layers, size, size),
+            "mlp_bias": (layers, size),
+            "mlp_norm_weight": (blocks, size),
+            "mlp_norm_bias": (blocks, size),
+            "gate_input_weight": (gates, (self.input_rows or 1) * size),
+            "gate_input_bias": (gates,),
+            "gate_memory_weight": (gates, size),
+            "gate_memory_bias": (gates,),
+        }
+        for name in Parameters._fields:
+            gateless = self.gate_style is None and name.startswith("gate_")
+            value = None if gateless else nn.Parameter(torch.empty(shapes[name], **factory))
+            self.register_parameter(name, value)
+
+    def reset_parameters(self) -> None:
+        """Draw new weights as Sonnet does: truncated normal of 1/sqrt(fan in), biases zero."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("norm_weight"):
+                nn.init.ones_(parameter)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                std = parameter.shape[-1] ** -0.5
+                bound = TRUNCATED_NORMAL_BOUND * std
+                nn.init.trunc_normal_(parameter, std=std, a=-bound, b=bound)
+
+    @property
+    def options(self) -> Options:
+        """The constants of the core, as the tensor functions take them."""
+        return Options(
+            self.num_heads,
+            self.head_size,
+            self.key_size,
+            self.gate_style,
+            self.forget_bias,
+            self.input_bias,
+        )
+
+    def core_parameters(self) -> Parameters:
+        """The learnt tensors, as the tensor functions take them."""
+        return Parameters(*(getattr(self, name) for name in Parameters._fields))
+
+    def initial_state(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """Memory ``[B, N, M]`` to start from: rows of the identity, padded or cut (Sonnet).
+
+        Args:
+            batch_size: number B of sequences.
+            device: default: the parameters'.
+            dtype: default: the parameters'.
+        """
+        like = self.projection_weight
+        identity = torch.eye(
+            self.mem_slots,
+            self.mem_size,
+            device=like.device if device is None else device,
+            dtype=like.dtype if dtype is None else dtype,
+        )
+        return identity.repeat(batch_size, 1, 1)
+
+    def _check(self, inputs: Tensor, memory: Tensor | None, batch_size: int | None) -> None:
+        rows = () if self.input_rows is None else (self.input_rows,)
+        expected = (*rows, self.input_size)
+        if inputs.shape[-len(expected) :] != expected:
+            raise ValueError(
+                f"inputs have shape {list(inputs.shape)}; the last sizes must be {list(expected)}"
+            )
+        batch = () if batch_size is None else (batch_size,)
+        state = (*batch, self.mem_slots, self.mem_size)
+        if memory is not None and memory.shape != state:
+            raise ValueError(f"memory has shape {list(memory.shape)}; it must be {list(state)}")
+        dtype = self.projection_weight.dtype
+        if inputs.dtype != dtype and not torch.is_autocast_enabled(inputs.device.type):
+            raise ValueError(f"inputs are {inputs.dtype}; the parameters are {dtype}")
+
+    def _run(
+        self, inputs: Tensor, memory: Tensor | None, *, batch_dim: int
+    ) -> tuple[Tensor, Tensor]:
+        """Bring any accepted layout to ``[T, B, n, I]``, run, and bring the answer back."""
+        row_dims = 1 if self.input_rows is None else 2
+        if inputs.dim() not in (row_dims + 1, row_dims + 2):
+            given = list(inputs.shape)
+            raise ValueError(f"inputs have shape {given}; too many or too few dimensions")
+        batched = inputs.dim() == row_dims + 2
+        if not batched:
+            inputs = inputs.unsqueeze(1)
+            batch_dim = 1
+        inputs = inputs.movedim(batch_dim, 1)  # [T, B, ...]
+        batch_size = inputs.shape[1]
+        self._check(inputs, memory, batch_size if batched else None)
+        if inputs.shape[0] == 0:
+            raise ValueError(f"inputs have shape {list(inputs.shape)}; T must be at least 1")
+        if memory is None:
+            memory = self.initial_state(batch_size)
+        elif not batched:
+            memory = memory.unsqueeze(0)
+        if self.input_rows is None:
+            inputs = inputs.unsqueeze(2)
+        memories, memory = relational_memory(
+            inputs,
+            memory,
+            self.core_parameters(),
+            self.options,
+            backend=self.backend,
+            checkpoint_every=self.checkpoint_every,
+        )
+        output = memories.flatten(2)  # [T, B, N * M]
+        if not batched:
+            return output.squeeze(1), memory.squeeze(0)
+        return output.movedim(1, batch_dim), memory
+
+    @classmethod
+    def from_sonnet(cls, variables: Mapping[str, np.ndarray], **arguments: Any) -> Self:
+        """A module with the weights of a Sonnet `RelationalMemory`.
+
+        Args:
+            variables: Sonnet's variable names to arrays, ``{"relational_memory/linear/w": ...}``.
+                Any scope before the core's own names is accepted. float64 arrays give a float64
+                module.
+            **arguments: those of the constructor.
+
+        Raises:
+            ValueError: for a missing, unknown or misshapen variable, naming it.
+        """
+        module = cls(**arguments)
+        state = from_variables(
+            variables,
+            {name: tuple(value.shape) for name, value in module.state_dict().items()},
+        )
+        module.to(next(iter(state.values())).dtype)
+        module.load_state_dict(state)
+        return module
+
+    def to_sonnet(self) -> dict[str, np.ndarray]:
+        """The weights under Sonnet's variable names, ready for `from_sonnet`."""
+        return to_variables(self.state_dict())
+
+    def extra_repr(self) -> str:
+        """The arguments that differ from the defaults, for ``print(module)``."""
+        text = (
+            f"{self.input_size}, mem_slots={self.mem_slots}, head_size={self.head_size}, "
+            f"num_heads={self.num_heads}, key_size={self.key_size}, num_blocks={self.num_blocks}, "
+            f"attention_mlp_layers={self.attention_mlp_layers}, gate_style={self.gate_style!r}"
+        )
+        return text if self.backend == "auto" else f"{text}, backend={self.backend!r}"

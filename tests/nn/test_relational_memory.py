@@ -1,0 +1,201 @@
+"""What the modules mean, how they are called, and what they refuse."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from relational_rnn import RelationalMemory, RelationalMemoryCell
+from relational_rnn.ops.relational_memory import BACKENDS
+
+SMALL: dict[str, Any] = {"input_size": 3, "mem_slots": 2, "head_size": 4, "num_heads": 2}
+CPU_BACKENDS = [name for name in BACKENDS if name != "triton"]
+EXACT = {"atol": 1e-12, "rtol": 1e-12}
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize("gate_style", ["unit", "memory"])
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_closed_input_and_open_forget_gate_keep_the_memory_to_the_bit(
+    gate_style: Any, backend: str
+) -> None:
+    core = RelationalMemory(
+        **SMALL,
+        gate_style=gate_style,
+        forget_bias=float("inf"),
+        input_bias=float("-inf"),
+        backend=backend,
+    )
+    memory = torch.randn(5, 2, 8)
+    output, last = core(torch.randn(7, 5, 3), memory)
+    assert torch.equal(last, memory)
+    assert torch.equal(output, memory.flatten(1).expand(7, -1, -1))
+
+
+@pytest.mark.parametrize("options", [{}, {"num_blocks": 2}, {"gate_style": None}], ids=str)
+def test_sequence_equals_cell_step_by_step(options: dict[str, Any]) -> None:
+    core = RelationalMemory(**SMALL, **options, dtype=torch.float64)
+    cell = RelationalMemoryCell(**SMALL, **options, dtype=torch.float64)
+    cell.load_state_dict(core.state_dict())
+    inputs = torch.randn(6, 4, 3, dtype=torch.float64)
+    output, last = core(inputs)
+    memory = None
+    for t, row in enumerate(inputs):
+        memory = cell(row, memory)
+        torch.testing.assert_close(memory.flatten(1), output[t], **EXACT)
+    torch.testing.assert_close(memory, last, **EXACT)
+
+
+def test_batch_first_and_unbatched_are_layouts_only() -> None:
+    core = RelationalMemory(**SMALL, dtype=torch.float64)
+    other = RelationalMemory(**SMALL, dtype=torch.float64, batch_first=True)
+    other.load_state_dict(core.state_dict())
+    inputs = torch.randn(6, 4, 3, dtype=torch.float64)
+    memory = torch.randn(4, 2, 8, dtype=torch.float64)
+    output, last = core(inputs, memory)
+    swapped, swapped_last = other(inputs.transpose(0, 1), memory)
+    torch.testing.assert_close(swapped.transpose(0, 1), output, **EXACT)
+    torch.testing.assert_close(swapped_last, last, **EXACT)
+    for module in (core, other):
+        alone, alone_last = module(inputs[:, 1], memory[1])
+        torch.testing.assert_close(alone, output[:, 1], **EXACT)
+        torch.testing.assert_close(alone_last, last[1], **EXACT)
+
+
+def test_matrix_inputs_have_a_dimension_more() -> None:
+    core = RelationalMemory(**SMALL, input_rows=3)
+    output, memory = core(torch.randn(5, 4, 3, 3))
+    assert output.shape == (5, 4, 16)
+    assert memory.shape == (4, 2, 8)
+    alone, _ = core(torch.randn(5, 3, 3))
+    assert alone.shape == (5, 16)
+    assert RelationalMemoryCell(**SMALL, input_rows=3)(torch.randn(4, 3, 3)).shape == (4, 2, 8)
+
+
+def test_more_and_fewer_slots_than_width() -> None:
+    wide = RelationalMemory(input_size=3, mem_slots=2, head_size=4).initial_state(1)[0]
+    assert torch.equal(wide, torch.eye(2, 4))
+    tall = RelationalMemory(input_size=3, mem_slots=4, head_size=2).initial_state(1)[0]
+    assert torch.equal(tall, torch.eye(4, 2))
+
+
+def test_initialisation_is_sonnets() -> None:
+    core = RelationalMemory(input_size=50, mem_slots=1, head_size=100, num_heads=2)
+    for name, value in core.state_dict().items():
+        if name.endswith("norm_weight"):
+            assert torch.equal(value, torch.ones_like(value)), name
+        elif name.endswith("bias"):
+            assert torch.equal(value, torch.zeros_like(value)), name
+        else:
+            deviation = value.shape[-1] ** -0.5
+            assert value.abs().max() <= 2 * deviation, name
+            # a normal cut at two standard deviations has 0.88 of the standard deviation left
+            assert value.std() / deviation == pytest.approx(0.88, abs=0.03), name
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("every", [1, 3, 7, 50])
+def test_checkpoints_change_memory_and_not_results(backend: str, every: int) -> None:
+    core = RelationalMemory(**SMALL, backend=backend, dtype=torch.float64)
+    sparing = RelationalMemory(
+        **SMALL, backend=backend, dtype=torch.float64, checkpoint_every=every
+    )
+    sparing.load_state_dict(core.state_dict())
+    inputs = torch.randn(7, 3, 3, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(7, 3, 16, dtype=torch.float64)
+    results = []
+    for module in (core, sparing):
+        output, _ = module(inputs)
+        gradients = torch.autograd.grad((output * weights).sum(), [inputs, *module.parameters()])
+        results.append([output, *gradients])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, **EXACT)
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_dtypes(backend: str) -> None:
+    core = RelationalMemory(**SMALL, backend=backend)
+    inputs = torch.randn(5, 4, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        output, memory = core(inputs)
+    assert output.dtype == memory.dtype == torch.float32
+    half = copy.deepcopy(core).to(torch.bfloat16)
+    output, memory = half(inputs.bfloat16())
+    assert output.dtype == memory.dtype == torch.bfloat16
+    torch.testing.assert_close(output.float(), core(inputs)[0], atol=0.1, rtol=0.1)
+    output.float().sum().backward()
+    assert all(parameter.grad is not None for parameter in half.parameters())
+
+
+def test_one_state_dict_for_all_backends_and_for_copies() -> None:
+    core = RelationalMemory(**SMALL)
+    for backend in CPU_BACKENDS:
+        other = RelationalMemory(**SMALL, backend=backend)
+        other.load_state_dict(core.state_dict())
+    inputs = torch.randn(5, 4, 3)
+    assert torch.equal(copy.deepcopy(core)(inputs)[0], core(inputs)[0])
+
+
+def test_trains() -> None:
+    core, head = RelationalMemory(**SMALL), nn.Linear(16, 3)
+    optimizer = torch.optim.Adam([*core.parameters(), *head.parameters()], lr=1e-2)
+    inputs = torch.randn(5, 16, 3)
+    losses = []
+    for _ in range(120):  # say what was heard the step before
+        output, _ = core(inputs)
+        loss = (head(output[1:]) - inputs[:-1]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mem_slots": 0}, "mem_slots is 0"),
+        ({"num_heads": 1.5}, "num_heads is 1.5"),
+        ({"head_size": -2}, "head_size is -2"),
+        ({"key_size": 0}, "key_size is 0"),
+        ({"num_blocks": 0}, "num_blocks is 0"),
+        ({"attention_mlp_layers": 0}, "attention_mlp_layers is 0"),
+        ({"gate_style": "row"}, "gate_style is 'row'.*'unit', 'memory' or None"),
+        ({"backend": "magic"}, "backend is 'magic'.*'auto'.*'reference'"),
+        ({"input_rows": 0}, "input_rows is 0"),
+        ({"checkpoint_every": 0}, "checkpoint_every is 0"),
+    ],
+    ids=str,
+)
+def test_names_the_argument_that_is_out_of_range(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RelationalMemory(**{**SMALL, **change})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "memory", "message"),
+    [
+        ((5, 4, 2), None, r"inputs have shape \[5, 4, 2\]; the last sizes must be \[3\]"),
+        ((5, 4, 3), (3, 2, 8), r"memory has shape \[3, 2, 8\]; it must be \[4, 2, 8\]"),
+        ((5, 3), (4, 2, 8), r"it must be \[2, 8\]"),
+        ((0, 4, 3), None, "T must be at least 1"),
+        ((3,), None, "dimensions"),
+        ((1, 5, 4, 3), None, "dimensions"),
+    ],
+    ids=str,
+)
+def test_names_the_shape_that_does_not_fit(inputs: Any, memory: Any, message: str) -> None:
+    core = RelationalMemory(**SMALL)
+    with pytest.raises(ValueError, match=message):
+        core(torch.zeros(inputs), None if memory is None else torch.zeros(memory))
+
+
+def test_refuses_inputs_of_another_dtype() -> None:
+    with pytest.raises(ValueError, match=r"inputs are torch.float64; the parameters are"):
+        RelationalMemory(**SMALL)(torch.zeros(5, 4, 3, dtype=torch.float64))
