@@ -109,7 +109,7 @@ def _layer(config: CoreConfig, input_size: int, *, hidden_size: int) -> tuple[nn
     else:
         core = (nn.LSTM if config.model == "lstm" else LoopLSTM)(input_size, hidden_size)
         with torch.no_grad():
-            input_gate, forget_gate, _, _ = core.bias_ih_l0.chunk(4)
+            input_gate, forget_gate, _, _ = core.get_parameter("bias_ih_l0").chunk(4)
             input_gate += config.input_bias
             forget_gate += config.forget_bias
         recurrent = ["weight_hh_l0"]

@@ -46,7 +46,7 @@ class LanguageModel(nn.Module):
             self.head = SoftmaxHead(
                 width,
                 vocabulary_size,
-                tied_weight=self.embedding.weight if config.tied else None,
+                tied_weight=self.embedding.get_parameter("weight") if config.tied else None,
                 mixtures=config.mixtures,
                 label_smoothing=config.label_smoothing,
             )

@@ -80,7 +80,7 @@ def relational_memory(
     if checkpoint_every is None or checkpoint_every >= len(inputs) or not torch.is_grad_enabled():
         return run(inputs, memory, p, o)
     pieces = []
-    for piece in inputs.split(checkpoint_every):
+    for piece in torch.split(inputs, checkpoint_every):
         memories, memory = checkpoint(run, piece, memory, p, o, use_reentrant=False)
         pieces.append(memories)
     return torch.cat(pieces), memory
