@@ -200,10 +200,10 @@ def run_folder(name: str) -> Path:
 
 
 def save_weights(model: "nn.Module", path: Path) -> None:
-    """Write every parameter once (tied ones under their first name) as safetensors."""
+    """Write every parameter and buffer once (tied ones under their first name) as safetensors."""
     from safetensors.torch import save as to_bytes
 
-    tensors = {name: value.detach().contiguous() for name, value in model.named_parameters()}
+    tensors = {name: value.detach().contiguous() for name, value in _kept(model).items()}
     write_bytes(path, to_bytes(tensors))
 
 
@@ -232,14 +232,18 @@ def _load_checkpoint(model: "nn.Module", path: Path) -> None:
     except Exception as error:
         raise UserError(f"{path}: cut short, or not a checkpoint of ours") from error
     prefix = "averaged.module." if saved.get("averaged.n_averaged", 0) > 0 else "model."
-    names = [name for name, _ in model.named_parameters()]
+    names = _kept(model)
     _put(model, {name: saved[prefix + name] for name in names if prefix + name in saved}, path)
+
+
+def _kept(model: "nn.Module") -> dict[str, "torch.Tensor"]:
+    return dict(model.named_parameters()) | dict(model.named_buffers())
 
 
 def _put(model: "nn.Module", tensors: dict[str, "torch.Tensor"], path: Path) -> None:
     import torch
 
-    parameters = dict(model.named_parameters())
+    parameters = _kept(model)
     if different := parameters.keys() ^ tensors.keys():
         raise UserError(f"{path}: of another model: {min(different)} is on one side alone")
     with torch.no_grad():

@@ -20,6 +20,9 @@ class GeneratedConfig(TaskConfig):
     readout_size: int = 256
     """Width of that MLP."""
 
+    readout_norm: bool = False
+    """Begin that MLP with a batch norm: a plateau is left much earlier (docs/learn-faster.md)."""
+
     eval_batch_size: int = 400
     """Examples run at once at evaluation."""
 
@@ -38,6 +41,9 @@ class GeneratedConfig(TaskConfig):
             )
         check_at_least(self, 1, "readout_size", "valid_examples", "test_examples")
         check_at_least(self, 0, "readout_layers")
+        smallest = (self.micro_batch_size or self.batch_size) // (self.devices * self.num_nodes)
+        if self.readout_norm and smallest < 2:
+            raise UserError("batch_size: readout_norm needs 2 examples at once in every process")
 
     @property
     def total_steps(self) -> int:

@@ -41,6 +41,7 @@ class EncoderDecoder(nn.Module):
             characters,
             layers=config.readout_layers,
             width=config.readout_size,
+            normalized=config.readout_norm,
         )
 
     def forward(self, inputs: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:

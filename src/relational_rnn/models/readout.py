@@ -16,10 +16,15 @@ class ReadOut(nn.Module):
         output_size: number C of answers.
         layers: hidden layers.
         width: of a hidden layer.
+        normalized: begin with a batch norm. What a memory holds in common to all examples is far
+            greater than what it holds of the one at hand, which the norm brings forward.
     """
 
-    def __init__(self, input_size: int, output_size: int, *, layers: int, width: int) -> None:
+    def __init__(
+        self, input_size: int, output_size: int, *, layers: int, width: int, normalized: bool
+    ) -> None:
         super().__init__()
+        self.norm = nn.BatchNorm1d(input_size) if normalized else nn.Identity()
         sizes = [input_size, *[width] * layers]
         parts: list[nn.Module] = []
         for before, after in pairwise(sizes):
@@ -31,5 +36,6 @@ class ReadOut(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Logits ``[..., C]`` of ``hidden`` ``[..., I]``."""
-        logits: Tensor = self.layers(hidden)
-        return logits
+        rows = self.norm(hidden.flatten(0, -2))
+        logits: Tensor = self.layers(rows)
+        return logits.view(*hidden.shape[:-1], -1)

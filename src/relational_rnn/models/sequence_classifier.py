@@ -27,7 +27,11 @@ class SequenceClassifier(nn.Module):
         super().__init__()
         self.core = Stack(config, input_size)
         self.readout = ReadOut(
-            self.core.output_size, classes, layers=config.readout_layers, width=config.readout_size
+            self.core.output_size,
+            classes,
+            layers=config.readout_layers,
+            width=config.readout_size,
+            normalized=config.readout_norm,
         )
 
     def forward(self, inputs: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:

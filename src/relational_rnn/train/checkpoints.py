@@ -89,7 +89,7 @@ def origin(config: LanguageModelingConfig, corpus: Corpus) -> dict[str, Any]:
 
 def generated_origin(config: GeneratedConfig) -> dict[str, Any]:
     """As :func:`origin`, for a generated task: what it asks, and the shape of its model."""
-    names = (*CORE_FIELDS, "readout_layers", "readout_size", *TASK_FIELDS)
+    names = (*CORE_FIELDS, "readout_layers", "readout_size", "readout_norm", *TASK_FIELDS)
     return {name: getattr(config, name) for name in names if hasattr(config, name)}
 
 
