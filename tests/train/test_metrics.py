@@ -1,0 +1,59 @@
+"""metrics.csv: rows, and cutting it back."""
+
+import csv
+
+import pytest
+
+from relational_rnn.train.metrics import Metrics
+
+COLUMNS = ("step", "train_loss", "valid_loss", "tokens_per_s")
+
+
+@pytest.fixture(autouse=True)
+def _no_tensorboard(monkeypatch):
+    monkeypatch.setattr("relational_rnn.train.metrics.find_spec", lambda name: None)
+
+
+def rows(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def filled(path, steps):
+    metrics = Metrics(path, COLUMNS, step=0)
+    for step in steps:
+        metrics.add({"step": step, "train_loss": 1 / step, "tokens_per_s": 10.0})
+    return metrics
+
+
+def test_rows_hold_every_digit_and_lack_what_is_not_known(tmp_path):
+    path = tmp_path / "metrics.csv"
+    filled(path, [3])
+    assert rows(path) == [
+        {"step": "3", "train_loss": repr(1 / 3), "valid_loss": "", "tokens_per_s": "10.0"}
+    ]
+
+
+def test_cut_back(tmp_path):
+    path = tmp_path / "metrics.csv"
+    filled(path, range(1, 13))
+    Metrics(path, COLUMNS, step=10)
+    assert [row["step"] for row in rows(path)] == [str(step) for step in range(1, 11)]
+
+
+@pytest.mark.parametrize("kept", range(1, 25))
+def test_a_row_cut_short_is_removed(tmp_path, kept):
+    path = tmp_path / "metrics.csv"
+    filled(path, [10, 20])
+    whole = path.read_bytes()
+    last = whole.splitlines(keepends=True)[-1]
+    path.write_bytes(whole[: -len(last)] + last[:kept])
+    Metrics(path, COLUMNS, step=10)
+    assert [row["step"] for row in rows(path)] == ["10"]
+
+
+def test_a_new_run_starts_afresh(tmp_path):
+    path = tmp_path / "metrics.csv"
+    filled(path, [10, 20])
+    Metrics(path, COLUMNS, step=0)
+    assert rows(path) == []
