@@ -22,7 +22,7 @@ NAMES = {
 
 # Each room may import from the rows above its own, never from its own row or below.
 ROWS = [
-    {"configs", "errors", "ops", "pretrained"},
+    {"allocator", "configs", "errors", "ops", "pretrained"},
     {"device", "files"},
     {"config", "nn"},
     {"models", "tasks"},

@@ -29,8 +29,12 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
         product = torch.get_autocast_dtype(device)
     with torch.autocast(device, enabled=False):
         hoisted = hoist(inputs, p, o, product)
+        tensors = memory.to(state), *hoisted, *p
+        keep_tape = torch.is_grad_enabled() and any(
+            x is not None and x.requires_grad for x in tensors
+        )
         memories, last = Recurrence.apply(  # type: ignore[no-untyped-call]
-            o, product, memory.to(state), *hoisted, *p
+            o, product, keep_tape, *tensors
         )
     return memories.to(memory.dtype), last.to(memory.dtype)
 
@@ -40,14 +44,13 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, o: Options, product: torch.dtype, memory: Tensor, *tensors: Any
+        ctx: Any, o: Options, product: torch.dtype, keep_tape: bool, memory: Tensor, *tensors: Any
     ) -> tuple[Tensor, Tensor]:
         """Memories ``[T, B, N, M]`` and the last one, from memory, `Hoisted` and `Parameters`."""
         hoisted, p = Hoisted(*tensors[:3]), Parameters(*tensors[3:])
         steps = next(len(x) for x in hoisted if x is not None)
         rows = memory.shape[:2].numel()
         prepared = Prepared.of(p, product, memory.dtype, rows=rows, uses=steps)
-        keep_tape = any(ctx.needs_input_grad)
         tape = Tape.empty(steps if keep_tape else 1, memory, hoisted, p, product)
         pages = steps_of(tape, steps) if keep_tape else steps_of(tape, 1) * steps
         memories = memory.new_empty(steps, *memory.shape)
@@ -88,4 +91,4 @@ class Recurrence(torch.autograd.Function):
             if name not in d_p:
                 d_p[name] = torch.zeros_like(whole, dtype=memory.dtype)
             (d_p[name] if whole.dim() == value.dim() else d_p[name][place]).copy_(value)
-        return None, None, d_now, *d_hoisted, *(d_p.get(name) for name in p._fields)
+        return None, None, None, d_now, *d_hoisted, *(d_p.get(name) for name in p._fields)

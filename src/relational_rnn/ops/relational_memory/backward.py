@@ -57,12 +57,7 @@ class Step:
             d_x = self._gates(d_memory, memory, tape, factors, d_hoisted)
         for block in reversed(range(len(tape.blocks))):
             d_x = self._block(
-                d_x,
-                block,
-                tape.blocks[block],
-                statistics[block],
-                factors,
-                d_hoisted.qkv,
+                d_x, block, tape.blocks[block], statistics[block], factors, d_hoisted.qkv
             )
         slots = memory.shape[1]
         if d_hoisted.rows is not None:
