@@ -1,0 +1,82 @@
+"""Accuracy against answers that are right and wrong by construction."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import one_hot
+
+from relational_rnn.config import MemorizationConfig, NthFarthestConfig, ProgramsConfig
+from relational_rnn.evaluate.accuracy import Score, answer, by_difficulty, evaluate
+from relational_rnn.runs import new_task_model
+from relational_rnn.tasks.sampling import Batch
+
+SMALL = {"head_size": 4, "num_heads": 1, "readout_size": 8, "test_examples": 60}
+
+
+class Oracle(nn.Module):
+    """Gives the targets, but for the characters of some places and examples."""
+
+    padding = 0
+
+    def __init__(self, wrong):
+        super().__init__()
+        self.wrong = wrong
+
+    def forward(self, inputs, lengths, targets):
+        given = targets.clone()
+        for step, example in self.wrong:
+            given[step, example] = targets[step, example] % 9 + 1
+        return 50.0 * one_hot(given, 10)
+
+
+def test_characters_and_answers():
+    targets = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 0], [8, 0, 0, 0]])  # 4 answers, 8 characters
+    batch = Batch(torch.zeros(2, 4, 1), targets, torch.full((4,), 2))
+    wrong = [(0, 0), (2, 0), (1, 2)]
+    score = Score.of(answer(Oracle(wrong), batch, batch_size=4).sums())
+    assert score.accuracy == pytest.approx(5 / 8)
+    assert score.answer_accuracy == 2 / 4
+    assert score.examples == 4
+    assert score.loss == pytest.approx(3 * 50 / 8, rel=1e-5)
+
+
+def test_wrong_padding_does_not_count():
+    targets = torch.tensor([[1, 2], [3, 0]])
+    batch = Batch(torch.zeros(2, 2, 1), targets, torch.full((2,), 2))
+    score = Score.of(answer(Oracle([(1, 1)]), batch, batch_size=2).sums())
+    assert (score.accuracy, score.answer_accuracy, score.loss) == (1, 1, pytest.approx(0, abs=1e-6))
+
+
+CONFIGS = [
+    pytest.param(NthFarthestConfig(objects=3, features=2, **SMALL), id="nth-farthest"),
+    pytest.param(ProgramsConfig(length=2, nesting=2, **SMALL), id="programs"),
+    pytest.param(MemorizationConfig(length=3, **SMALL), id="memorization"),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_any_evaluation_batch_gives_the_same(config):
+    torch.manual_seed(0)
+    model = new_task_model(config)
+    whole = evaluate(model, config)
+    config.eval_batch_size = 7
+    assert evaluate(model, config) == pytest.approx(whole)
+    assert model.training
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_difficulties_share_out_the_test(config):
+    torch.manual_seed(0)
+    rows = by_difficulty(new_task_model(config), config)
+    kinds = {"nth-farthest": 3, "programs": 4, "memorization": 3}[config.task]
+    assert len(rows) == kinds
+    assert sum(row["examples"] for row in rows) == config.test_examples
+
+
+def test_places_of_nth_farthest_add_up_to_the_whole():
+    config = CONFIGS[0].values[0]
+    torch.manual_seed(0)
+    model = new_task_model(config)
+    rows = by_difficulty(model, config)
+    right = sum(row["accuracy"] * row["examples"] for row in rows)
+    assert right / config.test_examples == pytest.approx(evaluate(model, config).accuracy)
