@@ -1,0 +1,184 @@
+"""Results as tables, for the terminal and in Markdown, and as files."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import UserError
+from ..files import write_bytes, write_text
+from ..report.picture import as_png
+from .picture import draw
+
+Result = Mapping[str, Any]
+
+
+class Sheet(NamedTuple):
+    """A table in words."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+def sheets(result: Result) -> list[Sheet]:
+    """The tables of a result: its rows, then its ratios if it has any."""
+    rows: Sequence[Mapping[str, Any]] = result["rows"]
+    found = []
+    if "growth_mb" in result:
+        cells = [[f"{row['step']:,}", f"{row['resident_mb']:,.1f}"] for row in rows]
+        found.append(Sheet(["step", "process, MB"], cells))
+    elif "part" in rows[0]:
+        cells = [
+            [row["row"], row["part"], _timing(row, "ms"), f"{row['share']:.1%}"] for row in rows
+        ]
+        found.append(Sheet(["row", "part", "ms", "share"], cells))
+    elif "grow" in result:
+        found.append(_growth(result["grow"], rows))
+    else:
+        found.append(_speed(rows))
+    if result.get("ratios"):
+        cells = [
+            [one["ratio"], f"{one['value']:.2f}", one["target"], "yes" if one["met"] else "no"]
+            for one in result["ratios"]
+        ]
+        found.append(Sheet(["ratio of medians", "measured", "target", "met"], cells))
+    return found
+
+
+def _speed(rows: Sequence[Mapping[str, Any]]) -> Sheet:
+    header = [
+        "row",
+        "core forward, ms",
+        "core forward + backward, ms",
+        "its floor, ms",
+        "times floor",
+        "training step, ms",
+        "tokens/s",
+        "peak, MB",
+    ]
+    cells = [
+        [
+            row["row"],
+            *(_timing(row, f"{name}_ms") for name in ("core_forward", "core_step", "core_floor")),
+            _number(row.get("core_step_over_floor"), ".2f"),
+            _timing(row, "train_step_ms"),
+            _number(row.get("tokens_per_s"), ",.0f"),
+            _number(row.get("peak_mb"), ",.0f"),
+        ]
+        for row in rows
+    ]
+    return _with_errors(Sheet(header, cells), rows)
+
+
+def _growth(what: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
+    names = [
+        name for name in ("core_step", "train_step") if any(f"{name}_ms" in row for row in rows)
+    ]
+    titles = {"core_step": "core forward + backward, ms", "train_step": "training step, ms"}
+    cells = [
+        [row["row"], f"{row[what]:,}", *(_timing(row, f"{name}_ms") for name in names)]
+        for row in rows
+    ]
+    return _with_errors(Sheet(["row", what, *(titles[name] for name in names)], cells), rows)
+
+
+def _with_errors(sheet: Sheet, rows: Sequence[Mapping[str, Any]]) -> Sheet:
+    """One column more where a row has failed: a gap says why it is there."""
+    if not any("error" in row for row in rows):
+        return sheet
+    cells = [[*line, row.get("error", "")] for line, row in zip(sheet.rows, rows, strict=True)]
+    return Sheet([*sheet.header, "error"], cells)
+
+
+def _timing(row: Mapping[str, Any], name: str) -> str:
+    """Median, and half the distance between the 20 % and 80 % quantiles in per cent of it."""
+    median = row.get(name)
+    if median is None:
+        return "–"
+    low, high = row[name.removesuffix("ms") + "spread_ms"]
+    number = f"{median:,.0f}" if median >= 100 else f"{median:.3g}"
+    return f"{number} ±{(high - low) / 2 / median:.0%}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def machine_lines(machine: Mapping[str, Any]) -> list[str]:
+    """Where and with what, for people."""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    load = machine["load_average"]
+    before = "unknown" if load is None else " ".join(f"{value:.2f}" for value in load)
+    commit = machine["commit"] or "no commit"
+    changed = " with changes" if machine["dirty"] else ""
+    return [
+        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
+        f"device {machine['device']}, load average before {before}",
+        f"{versions}, commit {commit[:12]}{changed}, {machine['time']}",
+    ]
+
+
+def note(result: Result) -> str | None:
+    """What the figures mean."""
+    if "growth_mb" in result:
+        return f"{result['row']}: growth after settling {result['growth_mb']:.1f} MB"
+    text = "Medians; ± half the distance between the 20 % and 80 % quantiles."
+    if "part" in result["rows"][0] or "grow" in result:
+        return text
+    return (
+        f"{text} Cores: forward, then forward and backward, next to the same matrix products "
+        "alone. Training step: whole model with loss, clipping and Adam; peak: its memory above "
+        "the process with weights and optimizer state."
+    )
+
+
+def show(result: Result, console: Console) -> None:
+    """Print the tables."""
+    for sheet in sheets(result):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        for number, name in enumerate(sheet.header):
+            words = number == 0 or name in ("part", "error")
+            table.add_column(name, justify="left" if words else "right")
+        for line in sheet.rows:
+            table.add_row(*(cell.replace("[", r"\[") for cell in line))
+        console.print(table)
+    for text in (note(result), *machine_lines(result["machine"])):
+        if text is not None:
+            console.print(text, style="dim", markup=False, highlight=False)
+
+
+def as_markdown(result: Result, command: str) -> str:
+    """The tables in Markdown, with the command that made them."""
+    lines = []
+    for sheet in sheets(result):
+        lines.append(_line(sheet.header))
+        lines.append(_line([":--", *["--:"] * (len(sheet.header) - 1)]))
+        lines += [*(_line(row) for row in sheet.rows), ""]
+    lines += [*filter(None, [note(result)]), "", f"`{command}`: "]
+    lines[-1] += "; ".join(machine_lines(result["machine"]))
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def save(result: Result, folder: Path, name: str, *, command: str) -> list[Path]:
+    """Write ``NAME.json`` (all figures), ``NAME.md`` (the tables) and ``NAME.png``.
+
+    Raises:
+        UserError: the folder cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made: {error.strerror}") from error
+    paths = [folder / f"{name}.{kind}" for kind in ("json", "md", "png")]
+    write_text(paths[0], json.dumps(result, indent=1, allow_nan=False) + "\n")
+    write_text(paths[1], as_markdown(result, command))
+    write_bytes(paths[2], as_png(draw(result)))
+    return paths

@@ -1,0 +1,108 @@
+"""The published speed table, measured here: all rows in one run, in interleaved rounds."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from .machine import describe
+from .rows import CPU_ROWS, CUDA_ROWS, MODELS, ROWS, Case
+from .targets import speed_ratios
+from .timing import Spread, Stop, interleave
+from .worker import RowError, Worker
+
+CORE_QUESTIONS = ("core_forward", "core_step", "core_floor")
+CORE_STOP = Stop(seconds=2.0, least=3, most=7)
+ONCE = Stop(seconds=0.0, least=1, most=1)
+TRAIN_STOP = Stop(seconds=7.0, least=2, most=5)
+
+
+def cases() -> list[Case]:
+    """All rows that this machine can measure, at the published sizes."""
+    rows = CPU_ROWS + (CUDA_ROWS if torch.cuda.is_available() else ())
+    return [Case(row=row.name) for row in rows]
+
+
+def measure(
+    cases: Sequence[Case],
+    *,
+    core_stop: Stop = CORE_STOP,
+    train_stop: Stop = TRAIN_STOP,
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Measure the cases against each other.
+
+    Each is in its own process. After the checks (by then all processes are up) come whole
+    training steps, the first of each also for its memory, then the cores. A case that fails
+    anywhere has no figures but its error.
+
+    Returns:
+        machine, rows and ratios: plain values, ready for JSON.
+    """
+    machine = describe()
+    with contextlib.ExitStack() as stack:
+        workers = {case.row: stack.enter_context(Worker(case)) for case in cases}
+        seconds: dict[tuple[str, str], Spread] = {}
+        errors: dict[str, str] = {}
+        phases = ((("check",), ONCE), (("train_step",), train_stop), (CORE_QUESTIONS, core_stop))
+        for questions, stop in phases:
+            cells = {
+                (row, question): partial(worker.ask, question)
+                for row, worker in workers.items()
+                for question in questions
+                if row not in errors and _has(row, question)
+            }
+            good, bad = interleave(
+                cells, stop, progress=lambda key: progress(f"{key[0]}: {key[1].replace('_', ' ')}")
+            )
+            seconds |= good
+            errors |= {row: text for (row, _), text in bad.items()}
+        peaks: dict[str, float] = {}
+        for row, worker in workers.items():
+            try:
+                if row not in errors:
+                    peaks[row] = worker.ask("peak_mb")
+            except RowError as failure:
+                errors[row] = str(failure)
+    rows = []
+    for case in cases:
+        if case.row in errors:
+            rows.append({"row": case.row, "error": errors[case.row]})
+        else:
+            own = {
+                question: spread for (row, question), spread in seconds.items() if row == case.row
+            }
+            rows.append(_row(case, own, peaks[case.row]))
+    return {"machine": machine, "rows": rows, "ratios": speed_ratios(rows)}
+
+
+def _has(row: str, question: str) -> bool:
+    return ROWS[row].model != "plain" or question not in CORE_QUESTIONS
+
+
+def _row(case: Case, seconds: Mapping[str, Spread], peak: float) -> dict[str, Any]:
+    config = case.config(MODELS)
+    row: dict[str, Any] = {"row": case.row}
+    for question in (*CORE_QUESTIONS, "train_step"):
+        spread = seconds.get(question)
+        row |= milliseconds(question, spread)
+    if "core_step" in seconds:
+        row["core_step_over_floor"] = seconds["core_step"].median / seconds["core_floor"].median
+    else:
+        row["core_step_over_floor"] = None
+    row["tokens_per_s"] = config.batch_size * config.bptt / seconds["train_step"].median
+    row["peak_mb"] = peak
+    return row
+
+
+def milliseconds(question: str, spread: Spread | None) -> dict[str, Any]:
+    """A timing as fields of a row: median, 20 % and 80 % quantile, number of samples."""
+    if spread is None:
+        return {f"{question}_ms": None}
+    return {
+        f"{question}_ms": spread.median * 1e3,
+        f"{question}_spread_ms": [spread.p20 * 1e3, spread.p80 * 1e3],
+        f"{question}_samples": spread.samples,
+    }

@@ -1,0 +1,152 @@
+import json
+
+import pytest
+from rich.console import Console
+
+from relational_rnn.bench import report
+from relational_rnn.cli import main
+
+MACHINE = {
+    "processor": "A Processor",
+    "cores": 2,
+    "threads": 2,
+    "device": "cpu",
+    "load_average": [0.0, 0.1, 0.2],
+    "versions": {"python": "3.11", "torch": "2.13"},
+    "commit": "0123456789abcdef",
+    "dirty": True,
+    "time": "2026-01-01T00:00:00+00:00",
+}
+
+
+def timing(name, median):
+    return {f"{name}_ms": median, f"{name}_spread_ms": [median * 0.9, median * 1.1]}
+
+
+SPEED = {
+    "machine": MACHINE,
+    "rows": [
+        {
+            "row": "rmc fused bfloat16",
+            **timing("core_forward", 1.5),
+            **timing("core_step", 512.0),
+            **timing("core_floor", 400.0),
+            **timing("train_step", 2000.0),
+            "core_step_over_floor": 1.28,
+            "tokens_per_s": 3200.0,
+            "peak_mb": 527.0,
+        },
+        {
+            "row": "plain model",
+            "core_step_ms": None,
+            **timing("train_step", 6000.0),
+            "peak_mb": 9.0,
+        },
+        {"row": "lstm", "error": "RowError: no [memory] | left"},
+    ],
+    "ratios": [{"ratio": "a / b", "value": 1.25, "target": "≤ 1.35", "met": True}],
+}
+GROWTH = {
+    "machine": MACHINE,
+    "grow": "slots",
+    "rows": [
+        {"row": "rmc", "slots": 1, **timing("core_step", 10.0), **timing("train_step", 20.0)},
+        {"row": "rmc", "slots": 4, **timing("core_step", 30.0), **timing("train_step", 50.0)},
+        {"row": "rmc", "slots": 8, "error": "too large"},
+    ],
+    "ratios": [],
+}
+PARTS = {
+    "machine": MACHINE,
+    "rows": [
+        {"row": row, "part": part, "ms": 5.0, "spread_ms": [4.0, 6.0], "share": 0.5}
+        for row in ("rmc", "lstm")
+        for part in ("embedding", "core forward")
+    ],
+}
+STEADY = {
+    "machine": MACHINE,
+    "row": "rmc",
+    "rows": [{"step": 50, "resident_mb": 300.0}, {"step": 100, "resident_mb": 301.0}],
+    "growth_mb": 1.0,
+}
+ALL_FAILED = {**SPEED, "rows": [{"row": "lstm", "error": "it broke"}], "ratios": []}
+GROWTH_FAILED = {**GROWTH, "rows": [{"row": "rmc", "slots": 1, "error": "it broke"}]}
+RESULTS = {
+    "speed": SPEED,
+    "growth": GROWTH,
+    "parts": PARTS,
+    "steady": STEADY,
+    "all-failed": ALL_FAILED,
+    "growth-failed": GROWTH_FAILED,
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_files(name, tmp_path):
+    result = RESULTS[name]
+    folder = tmp_path / "deep" / "folder"
+    paths = report.save(result, folder, name, command="rrnn bench")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in paths)
+    assert json.loads(paths[0].read_text(encoding="utf-8")) == result
+    text = paths[1].read_text(encoding="utf-8")
+    assert "0123456789ab with changes" in text
+    assert "`rrnn bench`" in text
+    assert paths[2].read_bytes().startswith(b"\x89PNG")
+
+
+def test_speed_table(capsys):
+    report.show(SPEED, Console(width=160))
+    text = capsys.readouterr().out
+    assert "512 ±10%" in text
+    assert "1.5 ±10%" in text
+    assert "1.28" in text
+    assert "3,200" in text
+    assert "[memory]" in text
+    assert "≤ 1.35" in text
+    assert "load average before 0.00 0.10 0.20" in text
+
+
+def test_markdown_rows_have_the_columns_of_the_header():
+    for sheet in report.sheets(SPEED):
+        assert {len(line) for line in sheet.rows} == {len(sheet.header)}
+    assert r"no [memory] \| left" in report.as_markdown(SPEED, "rrnn bench")
+
+
+def test_command_prints_saves_and_ends_with_json(monkeypatch, tmp_path, capsys):
+    from relational_rnn.bench import speed
+
+    monkeypatch.setattr(speed, "measure", lambda cases, progress: SPEED)
+    output = tmp_path / "out"
+    assert main(["bench", "--output", str(output), "--json"]) == 1  # a row has failed
+    lines = capsys.readouterr().out.splitlines()
+    assert json.loads(lines[-1]) == SPEED
+    assert (output / "speed.md").exists()
+
+
+def test_command_grows(monkeypatch, tmp_path, capsys):
+    from relational_rnn.bench import growth
+
+    asked = []
+    monkeypatch.setattr(
+        growth, "measure", lambda what, points, progress: asked.append(what) or STEADY
+    )
+    assert main(["bench", "--grow", "slots", "--output", str(tmp_path)]) == 0
+    assert asked == ["slots"]
+    assert (tmp_path / "grow-slots.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--grow", "slots", "--profile"], "one at a time"),
+        (["--memory-steps", "0"], "1 or more"),
+        (["--grow", "weeds"], "weeds"),
+    ],
+    ids=["two", "no-steps", "unknown"],
+)
+def test_mistakes(arguments, message, capsys):
+    assert main(["bench", *arguments]) == 2
+    streams = capsys.readouterr()
+    assert message in streams.err
+    assert len(streams.err.splitlines()) == 1
