@@ -22,12 +22,14 @@ class Statistics(NamedTuple):
     mixed: tuple[Tensor, Tensor]  # of the norm after the MLP
 
 
-def tanh(x: Tensor) -> Tensor:
-    """Hyperbolic tangent. In float32 through the sigmoid, which is three times as fast on a CPU.
+def tanh(x: Tensor, out: Tensor | None = None) -> Tensor:
+    """Hyperbolic tangent. In float32 through the sigmoid, which is twice as fast on a CPU.
 
     The absolute error is that of one rounding of a number near one, 6e-8.
     """
-    return x.tanh() if x.dtype == torch.float64 else (2 * x).sigmoid_().mul_(2).sub_(1)
+    if x.dtype == torch.float64:
+        return torch.tanh(x, out=out)
+    return torch.mul(x, 2, out=out).sigmoid_().mul_(2).sub_(1)
 
 
 def normalise(rows: Tensor, norm: Norm) -> tuple[Tensor, Tensor, Tensor]:
@@ -102,6 +104,6 @@ def step_forward(
     logits = p.gate_memory(tape.squashed).view(tape.gates.shape)
     tape.gates.copy_(logits).add_(hoisted.gates[:, None]).sigmoid_()
     input_gate, forget_gate = tape.gates.chunk(2, dim=-1)
-    tape.candidate.copy_(tanh(x))
+    tanh(x, out=tape.candidate)
     torch.mul(forget_gate, memory, out=out).addcmul_(input_gate, tape.candidate)
     return statistics
