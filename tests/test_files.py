@@ -28,7 +28,8 @@ def test_an_error_while_writing_leaves_the_older_file(tmp_path):
             file.flush()
             raise ZeroDivisionError
 
-    pytest.raises(ZeroDivisionError, write_half)
+    with pytest.raises(ZeroDivisionError):
+        write_half()
     assert path.read_text(encoding="utf-8") == "one"
     assert os.listdir(tmp_path) == ["file"]
 

@@ -145,12 +145,12 @@ class RelationalMemoryBase(nn.Module):
             dtype: default: the parameters'.
         """
         like = self.projection_weight
-        identity = torch.eye(
+        identity = torch.zeros(
             self.mem_slots,
             self.mem_size,
             device=like.device if device is None else device,
             dtype=like.dtype if dtype is None else dtype,
-        )
+        ).fill_diagonal_(1)
         return identity.repeat(batch_size, 1, 1)
 
     def _check(self, inputs: Tensor, memory: Tensor | None, batch_size: int | None) -> None:

@@ -89,6 +89,6 @@ class Recurrence(torch.autograd.Function):
         for (name, place), value in gradients.sums.items():
             whole = getattr(p, name)
             if name not in d_p:
-                d_p[name] = torch.zeros_like(whole, dtype=memory.dtype)
+                d_p[name] = torch.empty_like(whole, dtype=memory.dtype)
             (d_p[name] if whole.dim() == value.dim() else d_p[name][place]).copy_(value)
         return None, None, None, d_now, *d_hoisted, *(d_p.get(name) for name in p._fields)

@@ -84,8 +84,8 @@ class Gradients:
     ) -> None:
         d_outputs = d_outputs.flatten(0, 1)
         self.add(f"{name}_weight", place, d_outputs.t() @ inputs.flatten(0, 1))
-        if bias:
-            self.add(f"{name}_bias", place, d_outputs.sum(0))
+        if bias:  # a product with ones is a faster sum over rows
+            self.add(f"{name}_bias", place, (d_outputs.new_ones(1, len(d_outputs)) @ d_outputs)[0])
 
     def norm(
         self,
