@@ -1,0 +1,57 @@
+"""The picture and the page of a memory."""
+
+import json
+import re
+
+import pytest
+import torch
+from PIL import Image
+
+from relational_rnn.inspection import Inspection
+from relational_rnn.report import write_memory
+from relational_rnn.report.memory_picture import draw_memory
+
+
+def seen(steps=5, slots=3, gates=True):
+    torch.manual_seed(0)
+    attention = torch.randn(steps, 1, 2, slots + 1, slots + 1).softmax(dim=-1)
+    gate = torch.rand(steps, slots) if gates else None
+    words = [f"<w{number}>" for number in range(steps)]
+    return Inspection("a <title>", words, attention, slots, gate, gate)
+
+
+@pytest.mark.parametrize("gates", [True, False], ids=["gates", "no gates"])
+@pytest.mark.parametrize("slots", [1, 3])
+def test_files(tmp_path, slots, gates):
+    picture, page = write_memory(seen(slots=slots, gates=gates), tmp_path / "new")
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
+        assert image.width > 1000
+    assert page.read_text(encoding="utf-8").endswith("</html>\n")
+
+
+def test_strips_are_the_attention_to_the_input():
+    one = seen()
+    strip = draw_memory(one).subfigs[0].axes[0].images[0].get_array().data
+    expected = one.attention[:, 0].mean(dim=1)[:, :3, 3].T  # [slots, steps]
+    assert strip == pytest.approx(expected.numpy())
+
+
+def test_long_texts_show_some_of_their_steps():
+    figure = draw_memory(seen(steps=50))
+    shown = [axes.get_title() for axes in figure.subfigs[1].axes if axes.images]
+    assert shown[:2] == ["<w0>", "<w4>"]
+    assert len(shown) <= 16
+
+
+def test_page_stands_alone_with_all_the_numbers(tmp_path):
+    one = seen()
+    page = write_memory(one, tmp_path)[1].read_text(encoding="utf-8")
+    assert not re.findall(r"<(?:link|img|iframe)\b|@import|url\(|src=", page)
+    assert "a &lt;title&gt;" in page
+    assert page.count("&lt;w") == 5
+    data = json.loads(re.search(r"const data = (\{.*?\});", page)[1])
+    assert data["rows"] == ["slot 0", "slot 1", "slot 2", "input"]
+    assert data["attention"][2][0][1][0] == pytest.approx(
+        (one.attention[2, 0, 1, 0] * 1000).tolist(), abs=0.6
+    )

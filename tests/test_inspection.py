@@ -1,0 +1,85 @@
+"""What is shown of a memory is what it did."""
+
+import pytest
+import torch
+
+from relational_rnn.config import NthFarthestConfig, ProgramsConfig
+from relational_rnn.errors import UserError
+from relational_rnn.inspection import inspect
+from relational_rnn.runs import Run, new_task_model, save_weights
+from relational_rnn.tasks.generated import build_task
+from relational_rnn.tasks.sampling import BatchSource
+
+CORE = {"mem_slots": 3, "head_size": 4, "num_heads": 2, "readout_size": 8}
+CONFIGS = {
+    "nth-farthest": NthFarthestConfig(objects=4, features=2, **CORE),
+    "blocks": NthFarthestConfig(objects=4, features=2, num_blocks=2, gate_style=None, **CORE),
+    "programs": ProgramsConfig(length=2, nesting=1, **CORE),
+    "predictions": ProgramsConfig(length=2, nesting=1, decoder_inputs="predictions", **CORE),
+}
+
+
+def run_of(config, tmp_path):
+    torch.manual_seed(0)
+    run = Run(tmp_path / "run")
+    run.save_config(config)
+    save_weights(new_task_model(config), run.weights_path)
+    return run
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_step_is_shown(name, tmp_path):
+    config = CONFIGS[name]
+    seen = inspect(run_of(config, tmp_path))
+    steps = 4 if config.task == "nth-farthest" else 5 + 3  # "12+34" and three characters of answer
+    assert len(seen.steps) == steps
+    assert seen.attention.shape == (steps, config.num_blocks, 2, 4, 4)
+    torch.testing.assert_close(
+        seen.attention.sum(dim=-1), torch.ones(steps, config.num_blocks, 2, 4)
+    )
+    if config.gate_style is None:
+        assert seen.input_gate is seen.forget_gate is None
+    else:
+        assert seen.input_gate.shape == seen.forget_gate.shape == (steps, 3)
+
+
+def test_it_is_the_example_and_the_answer_of_the_model(tmp_path):
+    config = CONFIGS["nth-farthest"]
+    run = run_of(config, tmp_path)
+    source = BatchSource(
+        build_task(config, training=False), batch_size=1, batches=1, seed=1, stream="test"
+    )
+    batch = source.batch(5)
+    answer = run.load_task_model()(*batch[:1], batch.input_lengths, batch.targets).argmax()
+    seen = inspect(run, example=5)
+    assert seen.title.endswith(f"answer {int(answer)}, right is {int(batch.targets[0])}")
+    ids = batch.inputs[:, 0, 2:6].argmax(dim=-1).tolist()
+    assert [int(step.split()[0]) for step in seen.steps] == ids
+    assert sum("(m)" in step for step in seen.steps) == 1
+    core = run.load_task_model().core.layers[0]
+    trace = core.trace(batch.inputs)
+    torch.testing.assert_close(seen.attention, trace.attention[:, :, 0])
+    torch.testing.assert_close(seen.forget_gate, trace.forget_gate[:, 0].mean(dim=-1))
+
+
+def test_reading_at_once_and_writing_step_by_step_show_the_same_reading(tmp_path):
+    seen = [
+        inspect(run_of(CONFIGS[name], tmp_path / name)).attention[:5]
+        for name in ("programs", "predictions")
+    ]
+    torch.testing.assert_close(*seen)
+
+
+@pytest.mark.parametrize(
+    ("fields", "arguments", "said"),
+    [
+        pytest.param({"model": "lstm"}, {}, "which has no slots", id="lstm"),
+        pytest.param({}, {"layer": 2}, "layers 1 to 1", id="layer"),
+        pytest.param({}, {"example": -1}, "a number >= 0", id="example"),
+        pytest.param({}, {"prompt": "the"}, "--example", id="prompt"),
+    ],
+)
+def test_mistakes(fields, arguments, said, tmp_path):
+    run = run_of(NthFarthestConfig(objects=3, features=2, **CORE | fields), tmp_path)
+    with pytest.raises(UserError, match=said):
+        inspect(run, **arguments)

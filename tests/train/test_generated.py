@@ -1,0 +1,117 @@
+"""Generated tasks in training: resumed to the same bits, in several processes, refused clearly."""
+
+import csv
+import json
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+CORE = ("--head-size", 4, "--num-heads", 2, "--mem-slots", 2, "--readout-size", 16)
+STEPS = (
+    *("--max-steps", 24, "--validate-every", 9, "--checkpoint-every", 4, "--log-every", 3),
+    *("--batch-size", 8, "--valid-examples", 20, "--test-examples", 24, "--readout-norm"),
+    *("--learning-rate", 0.01, "--run", "run"),
+)
+TASKS = {
+    "nth-farthest": ("--objects", 3, "--features", 2, "--curriculum", "mix"),
+    "programs": ("--length", 2, "--curriculum", "combined", "--averaging", "ema"),
+    "memorization": ("--category", "double", "--length", 3, "--micro-batch-size", 4),
+}
+
+
+def start(task):
+    return ("train", task, *TASKS[task], *CORE, *STEPS)
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with open(run / "metrics.csv", encoding="utf-8", newline="") as file:
+        taken = ("seconds", "examples_per_s")
+        return [{k: v for k, v in row.items() if k not in taken} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_killed_and_resumed_to_the_same_bits(rrnn, tmp_path, task):
+    other = tmp_path / "other"
+    other.mkdir()
+    assert rrnn(*start(task), cwd=other).code == 0
+    assert rrnn(*start(task), at=("step", 15, signal.SIGKILL)).code == -signal.SIGKILL
+    ended = rrnn("train", "--resume", "run", "--json")
+    assert ended.code == 0, ended.stderr
+    run, reference = tmp_path / "runs" / "run", other / "runs" / "run"
+    assert rows(run) == rows(reference)
+    assert (run / "model.safetensors").read_bytes() == (
+        reference / "model.safetensors"
+    ).read_bytes()
+    ours, theirs = (json.loads((x / "summary.json").read_text("utf-8")) for x in (run, reference))
+    for name in ("test", "valid", "by_difficulty", "steps", "examples"):
+        assert ours[name] == theirs[name]
+    assert ended.json["test"] == ours["test"]
+    assert 0 <= ours["test"]["answer_accuracy"] <= ours["test"]["accuracy"] <= 1
+
+
+def test_the_level_of_a_curriculum_rises_and_is_saved(rrnn, tmp_path):
+    assert rrnn(*start("programs")).code == 0
+    last = torch.load(tmp_path / "runs/run/checkpoints/last.ckpt", weights_only=True)
+    (stream,) = last["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+    assert stream["task"]["tries"] == 24 // 3, "a loss for every row of metrics"
+
+
+def test_a_little_task_is_learnt(rrnn, tmp_path):
+    ended = rrnn(
+        *("train", "memorization", "--length", 1, *CORE, "--batch-size", 32, "--run", "run"),
+        *("--max-steps", 150, "--validate-every", 50, "--learning-rate", 0.01, "--json"),
+        *("--valid-examples", 100, "--test-examples", 100, "--readout-layers", 1),
+    )
+    assert ended.code == 0, ended.stderr
+    assert ended.json["test"]["accuracy"] == 1
+
+
+# Without the norm before the read-out: each process norms its own part of the batch.
+@pytest.mark.distributed
+def test_two_processes_equal_one(command, several, tmp_path):
+    runs = []
+    for devices in (1, 2):
+        folder = tmp_path / str(devices)
+        folder.mkdir()
+        ended = (several if devices > 1 else command)(
+            *("train", "programs", "--length", 2, *CORE, *STEPS, "--readout-norm", "false"),
+            *("--devices", devices),
+            cwd=folder,
+        )
+        assert ended.code == 0, ended.stderr
+        runs.append(folder / "runs" / "run")
+    for one, two in zip(*map(rows, runs), strict=True):
+        for name in ("valid_loss", "valid_accuracy", "valid_answer_accuracy"):
+            if one[name]:
+                assert float(two[name]) == pytest.approx(float(one[name]), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(("nth-farthest", "--objects", 1), "objects: 1 is out of range", id="objects"),
+        pytest.param(("programs", "--nesting", 0), "nesting: 0 is out of range", id="nesting"),
+        pytest.param(("programs", "--category", "divide"), "one of addition", id="operator"),
+        pytest.param(("memorization", "--length", 0), "length: 0 is out of range", id="length"),
+        pytest.param(("memorization", "--nesting", 2), "nesting: unknown field", id="other task's"),
+        pytest.param(("programs", "--epochs", 3), "use max_steps", id="epochs"),
+        pytest.param(("programs", "--readout-norm", "--batch-size", 1), "2 examples", id="norm"),
+        pytest.param(("nth-farthest", "--features", "many"), "an integer", id="no number"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(rrnn, tmp_path, arguments, said):
+    ended = rrnn("train", *arguments, "--max-steps", 1)
+    assert ended.code == 2
+    assert ended.stderr.count("\n") == 1
+    assert said in ended.stderr
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_run_of_another_task_is_refused_where_words_are_needed(rrnn):
+    assert rrnn(*start("memorization")).code == 0
+    ended = rrnn("generate", "run")
+    assert ended.code == 2
+    assert "its task is memorization" in ended.stderr
+    assert ended.stderr.count("\n") == 1
