@@ -1,0 +1,106 @@
+"""The command itself: help at once, mistakes in one line."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from jsonargparse import Namespace
+
+from relational_rnn import __version__
+from relational_rnn.cli import VERBS, main
+
+HEAVY = {"torch", "lightning", "matplotlib", "numpy"}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["--version"], ["trian"]])
+def test_answers_without_loading_what_is_slow(words):
+    code = (
+        "import sys\n"
+        "from relational_rnn.cli import main\n"
+        f"main({words})\n"
+        f"print(sorted({HEAVY} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+def test_help_takes_less_than_half_a_second():
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "relational_rnn", "--help"], check=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5
+
+
+def test_overview_names_every_verb(capsys):
+    assert main([]) == main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for verb in VERBS:
+        assert f"\n  {verb} " in printed
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["trian"], "error: trian: unknown command; did you mean train?"),
+        (["train", "--epoch", "3"], "error: --epoch: unknown option; did you mean --epochs?"),
+        (["train", "--mem_slot=3"], "error: --mem-slot: unknown option; did you mean --mem-slots?"),
+        (["train", "x", "--epochs"], "error: argument --epochs: expected one argument"),
+        (["train", "wikitext-rmc"], "error: wikitext-rmc: no such configuration; did you mean "),
+        (["train", "a", "b"], "error: unrecognized arguments: b"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(capsys, words, line):
+    assert main(words) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(line)
+    assert printed.err.count("\n") == 1
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """What the verb train was given."""
+    found = []
+    monkeypatch.setattr("relational_rnn.cli.train.run", lambda arguments: found.append(arguments))
+    return found
+
+
+def test_options_are_taken_with_dashes_and_underscores(given):
+    words = ["train", "nth-farthest", "--mem_slots", "4", "--head-size=8", "--betas", "0.9", "0.99"]
+    assert main([*words, "--tied", "--data", "a_b"]) == 0
+    arguments: Namespace = given[0]
+    assert (arguments.config, arguments.mem_slots, arguments.head_size) == (
+        "nth-farthest",
+        "4",
+        "8",
+    )
+    assert (arguments.betas, arguments.tied, arguments.data) == (["0.9", "0.99"], "true", "a_b")
+    assert "key_size" not in arguments
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 1)], ids=["ctrl-c", "pipe"]
+)
+def test_interruptions_end_quietly(monkeypatch, raised, code):
+    def run(arguments):
+        raise raised
+
+    monkeypatch.setattr("relational_rnn.cli.train.run", run)
+    monkeypatch.setattr("os.dup2", lambda *descriptors: None)
+    assert main(["train"]) == code
+
+
+def test_options_without_effect_are_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("relational_rnn.cli.train._fit", lambda *arguments, **options: 0)
+    assert main(["train", "language-modeling", "--hidden-size", "5", "--mem-slots", "2"]) == 0
+    assert capsys.readouterr().err == "note: hidden_size has no effect: model is rmc\n"
