@@ -173,3 +173,22 @@ def test_on_a_gpu() -> None:
     inputs, targets = NthFarthest().batch(64, torch.Generator("cuda").manual_seed(0), "cuda")
     vectors, ids, m, n = _taken_apart(inputs.cpu(), 8)
     assert torch.equal(label(vectors, ids, m[:, 0], n[:, 0], "farthest"), targets.cpu())
+
+
+@pytest.mark.parametrize("order", ["farthest", "nearest"])
+def test_mixed_samples_show_fewer_objects_after_zeros(order):
+    task = NthFarthest(5, 3, order, curriculum="mix")
+    inputs, targets, lengths = task.sample(400, np.random.SeedSequence(1))
+    assert inputs.shape == (5, 400, task.input_size)
+    assert lengths.tolist() == [5] * 400
+    present = inputs.abs().sum(dim=-1) > 0  # [T, B]
+    assert present.sum(dim=0).unique().tolist() == [2, 3, 4, 5]
+    for column, target, here in zip(inputs.unbind(1), targets.tolist(), present.T, strict=True):
+        assert here.tolist() == sorted(here.tolist()), "zeros come first"
+        shown = column[here]
+        ids, m, n = (part.argmax(dim=-1) for part in shown[:, 3:].split(5, dim=-1))
+        assert len(set(ids.tolist())) == len(ids)
+        reference = shown[ids.tolist().index(int(m[0])), :3]
+        distances = (shown[:, :3] - reference).norm(dim=-1)
+        ranking = distances.argsort(descending=order == "farthest")
+        assert target == int(ids[ranking[n[0]]])

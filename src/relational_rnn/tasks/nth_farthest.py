@@ -31,8 +31,8 @@ class NthFarthest:
         objects: number of objects O, at least 2.
         features: size F of a vector, at least 1.
         order: ``"farthest"`` or ``"nearest"``.
-        curriculum: ``"maximum"`` or ``"mix"``: the samples of a seed show ``present`` objects, or
-            all of them the same number from 2 up to it.
+        curriculum: ``"maximum"``: every sample of a seed shows ``present`` objects; ``"mix"``: each
+            its own number of them, uniform from 2 up to that, after steps of zeros.
 
     Attributes:
         present: how many of the objects a sample shows, 2 to ``objects``; set it from a
@@ -79,23 +79,28 @@ class NthFarthest:
         ``generator`` and ``device`` must be of one kind. With fewer objects ``present``, the
         first dimension is their number.
         """
-        return self._batch(batch_size, self.present, generator, device)
+        B = at_least("batch_size", batch_size, 1)
+        return self._batch(torch.full((B,), self.present, device=device), self.present, generator)
 
     def _batch(
-        self, batch_size: int, present: int, generator: torch.Generator, device: torch.device | str
+        self, shown: Tensor, steps: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        B, P, O = at_least("batch_size", batch_size, 1), present, self.objects  # noqa: E741
-        vectors = torch.rand(P, B, self.features, generator=generator, device=device) * 2 - 1
+        """A batch of samples with ``shown`` [B] objects each, at the end of ``steps``."""
+        B, O, device = len(shown), self.objects, shown.device  # noqa: E741
+        vectors = torch.rand(steps, B, self.features, generator=generator, device=device) * 2 - 1
         shuffled = torch.rand(O, B, generator=generator, device=device).argsort(dim=0)
-        ids = shuffled[:P]  # [P, B]
-        place = torch.randint(P, (2, B), generator=generator, device=device)
-        m = ids.gather(0, place[:1])[0]  # [B]
-        n = place[1]
+        ids = shuffled[:steps]  # [T, B]
+        draws = torch.rand(2, B, generator=generator, device=device) * shown
+        place, n = draws.long().minimum(shown - 1)  # [B] each
+        first = steps - shown
+        m = ids.gather(0, (first + place)[None])[0]  # [B]
         question = torch.cat([one_hot(m, O), one_hot(n, O)], dim=-1)  # [B, 2 * O]
         inputs = torch.cat(
-            [vectors, one_hot(ids, O).float(), question.float().expand(P, -1, -1)], dim=-1
+            [vectors, one_hot(ids, O).float(), question.float().expand(steps, -1, -1)], dim=-1
         )
-        return inputs, label(vectors.transpose(0, 1), ids.T, m, n, self.order)
+        present = torch.arange(steps, device=device)[:, None] >= first  # [T, B]
+        targets = label(vectors.transpose(0, 1), ids.T, m, n, self.order, present=present.T)
+        return inputs * present[..., None], targets
 
     def sample(
         self, batch_size: int, seed: np.random.SeedSequence, device: torch.device | str = "cpu"
@@ -103,11 +108,13 @@ class NthFarthest:
         """Return the batch of a seed, made on the device."""
         number = int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1))
         generator = torch.Generator(device).manual_seed(number)
-        present = self.present
-        if self.curriculum == "mix":
-            present = int(np.random.default_rng(seed).integers(2, present, endpoint=True))
-        inputs, targets = self._batch(batch_size, present, generator, device)
-        return Batch(inputs, targets, torch.full_like(targets, present))
+        if self.curriculum == "maximum":
+            inputs, targets = self.batch(batch_size, generator, device)
+        else:
+            sizes = np.random.default_rng(seed).integers(2, self.present, batch_size, endpoint=True)
+            shown = torch.from_numpy(sizes).to(device)
+            inputs, targets = self._batch(shown, self.present, generator)
+        return Batch(inputs, targets, torch.full_like(targets, self.present))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of objects present."""
@@ -118,7 +125,15 @@ class NthFarthest:
         self.present = state["present"]
 
 
-def label(vectors: Tensor, ids: Tensor, m: Tensor, n: Tensor, order: str) -> Tensor:
+def label(
+    vectors: Tensor,
+    ids: Tensor,
+    m: Tensor,
+    n: Tensor,
+    order: str,
+    *,
+    present: Tensor | None = None,
+) -> Tensor:
     """Return the answers [B] int64.
 
     Args:
@@ -127,6 +142,7 @@ def label(vectors: Tensor, ids: Tensor, m: Tensor, n: Tensor, order: str) -> Ten
         m: [B] int64, id of the reference, one of ``ids``.
         n: [B] int64, place asked for, from 0.
         order: ``"farthest"`` or ``"nearest"`` first.
+        present: [B, O] bool, objects that count; default: all.
 
     Equal distances keep the order of presentation.
     """
@@ -134,6 +150,9 @@ def label(vectors: Tensor, ids: Tensor, m: Tensor, n: Tensor, order: str) -> Ten
     place = (ids == m[:, None]).int().argmax(dim=1)  # [B]
     reference = vectors.gather(1, place[:, None, None].expand(-1, 1, vectors.shape[2]))
     distances = (vectors - reference).square().sum(dim=-1)  # [B, O]
+    if present is not None:
+        last = -torch.inf if order == "farthest" else torch.inf
+        distances = distances.where(present, last)
     ranking = distances.argsort(dim=1, descending=order == "farthest", stable=True)
     return ids.gather(1, ranking.gather(1, n[:, None]))[:, 0]
 
