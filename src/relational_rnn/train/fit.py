@@ -113,6 +113,7 @@ def _trainer(
 def _results(config: TaskConfig, run: Run, job: Job, loop: Loop) -> dict[str, Any]:
     """Evaluate the best weights, exactly."""
     module = job.module
+    print("evaluating the best weights on all of the validation and test data", flush=True)
     scores = job.scores(run, module.device)
     course = loop.course
     return {

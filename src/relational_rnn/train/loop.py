@@ -71,6 +71,11 @@ class Loop(Callback):
         if trainer.is_global_zero:
             self.metrics = Metrics(self.run.metrics_path, columns(pl_module), step=self.course.step)
             self.display = open_display(self.total_steps, self.course.step)
+            size = sum(parameter.numel() for parameter in pl_module.model.parameters())
+            self.display.say(
+                f"{self.run.folder}: {self.config.model} with {size:,} parameters · "
+                f"steps {self.course.step + 1} to {self.total_steps} on {pl_module.device.type}"
+            )
         if self.course.out_of_patience(self.config):
             trainer.should_stop = True
         self.session_start = time.monotonic() - self.course.seconds

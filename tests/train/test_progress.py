@@ -1,0 +1,44 @@
+"""What is seen of training."""
+
+import math
+
+from rich.console import Console
+
+from relational_rnn.train import progress
+
+
+def test_lines_come_every_few_seconds_and_tell_the_time_left(capsys, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    lines = progress.Lines(total=300, start=100)
+    for step in range(101, 126):
+        now[0] += 1.0
+        lines.step(step, "perplexity 7.00", "5 tokens/s")
+    assert capsys.readouterr().out.splitlines() == [
+        "step 110/300 · perplexity 7.00 · 5 tokens/s · 3:10 left",
+        "step 120/300 · perplexity 7.00 · 5 tokens/s · 3:00 left",
+    ]
+
+
+def test_a_bar_on_a_terminal(monkeypatch):
+    console = Console(force_terminal=True, width=120, record=True, file=None)
+    monkeypatch.setattr(progress, "Console", lambda: console)
+    bar = progress.open_display(10, 4)
+    bar.say("best [so far]")
+    bar.step(5, "perplexity 7.00", "5 tokens/s")
+    bar.close()
+    text = console.export_text()
+    for part in ("best [so far]", "5/10", "perplexity 7.00", "5 tokens/s", "left"):
+        assert part in text
+
+
+def test_lines_where_there_is_no_terminal(capsys):
+    assert isinstance(progress.open_display(10, 4), progress.Lines)
+
+
+def test_numbers_for_people():
+    assert progress.perplexity_text(math.log(1234.5)) == "perplexity 1,234.50"
+    assert progress.perplexity_text(math.nan) == "perplexity …"
+    assert progress.perplexity(1000.0) == math.inf
+    assert progress._duration(59.6) == "1:00"
+    assert progress._duration(3 * 3600 + 62) == "3:01:02"
