@@ -142,7 +142,7 @@ def test_bad_files(tmp_path, text, message):
 
 
 def test_no_such_configuration(tmp_path):
-    with pytest.raises(UserError, match="did you mean wikitext2-rmc?"):
+    with pytest.raises(UserError, match=r"did you mean wikitext2-rmc\?"):
         load("wikitext2-rmm")
     with pytest.raises(UserError, match="no such configuration file"):
         load(tmp_path / "none.yaml")
