@@ -9,13 +9,14 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$p" && break; done)
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo test test-slow test-gpu lint bench
+.PHONY: help setup demo test test-slow test-gpu lint bench readme
 
 help:
 	@echo "make demo       train a small RMC and a small LSTM, compare them (about two minutes)"
 	@echo "make test       the test suite          make test-slow   what takes longer"
 	@echo "make lint       ruff and mypy           make test-gpu    what needs a CUDA device"
 	@echo "make bench      time the cores          make setup       only make the environment"
+	@echo "make readme     fill the tables of README.md and docs/ from results/"
 
 setup: $(VENV)/.developer
 
@@ -38,6 +39,9 @@ lint: $(VENV)/.developer
 
 bench: $(VENV)/.user
 	$(VENV)/bin/rrnn bench
+
+readme: $(VENV)/.user
+	$(RUN) relational_rnn.report.tables README.md docs/*.md
 
 # The stamps keep set-up from being repeated until what it reads has changed.
 $(VENV)/.user: pyproject.toml constraints.txt | $(VENV)/.created
