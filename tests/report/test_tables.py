@@ -1,0 +1,98 @@
+"""Tables of the README from results."""
+
+import json
+
+import pytest
+
+from relational_rnn.errors import UserError
+from relational_rnn.report.tables import BLOCKS, MISSING, fill, main
+
+METRICS = "step,tokens,seconds,train_loss,valid_{0}\n326,2086400,90.5,6.1,{1}\n"
+
+
+def block(name, content="old\n"):
+    return f"before\n<!-- results: {name} -->\n{content}<!-- end -->\nafter\n"
+
+
+def make_run(folder, *, measure, valid, test, **config):
+    folder.mkdir(parents=True)
+    lines = "".join(f"{key}: {value}\n" for key, value in config.items())
+    (folder / "config.yaml").write_text(lines, encoding="utf-8")
+    (folder / "metrics.csv").write_text(METRICS.format(measure, valid), encoding="utf-8")
+    summary = {"parameters": 10_712_345, "valid": {measure: valid}, "test": test}
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", list(BLOCKS))
+def test_without_results_a_block_says_so(tmp_path, name):
+    assert fill(block(name), tmp_path, base=tmp_path) == block(name, MISSING)
+
+
+def test_language_models_best_first(tmp_path):
+    for name, valid, perplexity in (("lstm", 400.0, 380.25), ("rmc", 390.0, 370.125)):
+        make_run(
+            tmp_path / f"wikitext2-{name}",
+            measure="perplexity",
+            valid=valid,
+            test={"perplexity": perplexity},
+            task="language-modeling",
+            model=name,
+        )
+    text = fill(block("wikitext2"), tmp_path, base=tmp_path)
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| wiki")]
+    assert [row[1:4] for row in rows] == [
+        ["rmc", "10.71 M", "326"],
+        ["lstm", "10.71 M", "326"],
+    ]
+    assert [row[-2:] for row in rows] == [["390.00", "370.12 |"], ["400.00", "380.25 |"]]
+    assert text.startswith("before\n")
+    assert text.endswith("<!-- end -->\nafter\n")
+    assert fill(text, tmp_path, base=tmp_path) == text
+
+
+def test_tasks(tmp_path):
+    make_run(
+        tmp_path / "tasks" / "deeper" / "copy-1",
+        measure="accuracy",
+        valid=0.9,
+        test={"accuracy": 0.95125, "answer_accuracy": 0.5},
+        task="memorization",
+        model="rmc",
+        seed=3,
+    )
+    text = fill(block("tasks"), tmp_path, base=tmp_path)
+    assert (
+        "| copy-1 | memorization | rmc | 3 | 10,712,345 | 326 | 1.5 min | 95.12% | 50.00% |" in text
+    )
+
+
+def test_what_a_command_printed_and_pictures_from_the_page(tmp_path):
+    results, docs = tmp_path / "results", tmp_path / "docs"
+    for folder in (results / "demo", results / "bench", docs):
+        folder.mkdir(parents=True)
+    (results / "demo" / "demo.txt").write_text("1 of 2\n\ndone \n", encoding="utf-8")
+    (results / "demo" / "test.txt").write_text("a\nb\nc\nd\n5 passed\n", encoding="utf-8")
+    (results / "bench" / "speed.md").write_text("| row |\n| :-- |\n", encoding="utf-8")
+    (results / "bench" / "speed.png").write_bytes(b"")
+    content = block("demo") + block("test") + block("speed")
+    text = fill(content, results, base=docs)
+    assert "```text\n1 of 2\n\ndone\n```\n" in text
+    assert "```text\n...\nc\nd\n5 passed\n```\n" in text
+    assert "| row |\n| :-- |\n\n![speed](../results/bench/speed.png)\n" in text
+
+
+def test_unknown_block(tmp_path):
+    with pytest.raises(UserError, match="speeed"):
+        fill(block("speeed"), tmp_path, base=tmp_path)
+
+
+def test_command_writes_what_changed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "README.md"
+    page.write_text(block("demo"), encoding="utf-8")
+    assert main(["README.md"]) == 0
+    assert page.read_text(encoding="utf-8") == block("demo", MISSING)
+    assert capsys.readouterr().out == "README.md: filled\n"
+    assert main(["README.md"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["missing.md"]) == 2
