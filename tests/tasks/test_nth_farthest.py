@@ -192,3 +192,19 @@ def test_mixed_samples_show_fewer_objects_after_zeros(order):
         distances = (shown[:, :3] - reference).norm(dim=-1)
         ranking = distances.argsort(descending=order == "farthest")
         assert target == int(ids[ranking[n[0]]])
+
+
+def test_growing_shows_more_objects_when_vectors_are_compared():
+    task = NthFarthest(5, 2, curriculum="grow")
+    assert task.sample(4, np.random.SeedSequence(1)).inputs.shape[0] == 3
+    guessing = 2 / 3 * np.log(2)
+    assert not task.update(guessing)
+    assert task.update(guessing / 2)
+    assert task.present == 4
+    assert not task.update(guessing / 2 + 0.5), "the loss of four objects is greater"
+    other = NthFarthest(5, 2, curriculum="grow")
+    other.load_state_dict(task.state_dict())
+    assert other.present == 4
+    assert other.update(0.0)
+    assert not other.update(0.0), "there are no more than five"
+    assert not NthFarthest(5, 2).update(0.0)

@@ -67,9 +67,9 @@ class NthFarthestConfig(GeneratedConfig):
     order: Literal["farthest", "nearest"] = "farthest"
     """What n counts from: the farthest vector (the paper's words), or the nearest, itself."""
 
-    curriculum: Literal["maximum", "mix"] = "maximum"
-    """How many objects the training examples have: as many as the test's, or, the same for a whole
-    batch, anything from 2 up to it."""
+    curriculum: Literal["maximum", "mix", "grow"] = "maximum"
+    """How many objects the training examples have: as many as the test's; each its own number from
+    2 up to it; or 3, and more as training gets along."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,7 @@
 """Nth farthest: which of the vectors seen is the n-th farthest from vector m? (paper 4.1, A.1)."""
 
 from functools import cache
+from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,10 @@ from .arguments import InvalidArgumentError, at_least, one_of
 from .sampling import Batch
 
 ORDERS = ("farthest", "nearest")
-CURRICULA = ("maximum", "mix")
+CURRICULA = ("maximum", "mix", "grow")
+
+_FIRST = 3  # objects that a growing curriculum begins with, the fewest that ask for a comparison
+_SOLVED = 0.75  # of the loss of answering m, else guessing: below, vectors are compared
 
 
 class NthFarthest:
@@ -32,7 +36,8 @@ class NthFarthest:
         features: size F of a vector, at least 1.
         order: ``"farthest"`` or ``"nearest"``.
         curriculum: ``"maximum"``: every sample of a seed shows ``present`` objects; ``"mix"``: each
-            its own number of them, uniform from 2 up to that, after steps of zeros.
+            its own number of them, uniform from 2 up to that, after steps of zeros; ``"grow"``: as
+            ``"maximum"``, but ``present`` begins at 3, and :meth:`update` raises it.
 
     Attributes:
         present: how many of the objects a sample shows, 2 to ``objects``; set it from a
@@ -56,7 +61,7 @@ class NthFarthest:
         self.order = one_of("order", order, ORDERS)
         self.curriculum = one_of("curriculum", curriculum, CURRICULA)
         self.input_size = features + 3 * objects
-        self._present = objects
+        self._present = min(_FIRST, objects) if curriculum == "grow" else objects
 
     @property
     def present(self) -> int:
@@ -108,13 +113,22 @@ class NthFarthest:
         """Return the batch of a seed, made on the device."""
         number = int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1))
         generator = torch.Generator(device).manual_seed(number)
-        if self.curriculum == "maximum":
+        if self.curriculum != "mix":
             inputs, targets = self.batch(batch_size, generator, device)
         else:
             sizes = np.random.default_rng(seed).integers(2, self.present, batch_size, endpoint=True)
             shown = torch.from_numpy(sizes).to(device)
             inputs, targets = self._batch(shown, self.present, generator)
         return Batch(inputs, targets, torch.full_like(targets, self.present))
+
+    def update(self, loss: float) -> bool:
+        """Take note of a loss in training; return whether one more object is shown from now on."""
+        others = self.present - 1
+        guessed = others / self.present * log(others)
+        if self.curriculum != "grow" or self.present == self.objects or loss >= _SOLVED * guessed:
+            return False
+        self.present += 1
+        return True
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of objects present."""

@@ -12,6 +12,7 @@ from ..config import GeneratedConfig
 from ..evaluate.accuracy import Score, answer
 from ..models import TaskModel
 from ..tasks.generated import GeneratedTask, build_task
+from ..tasks.nth_farthest import NthFarthest
 from ..tasks.programs import Programs
 from ..tasks.sampling import BatchSource
 from .module import TrainingModule
@@ -125,6 +126,8 @@ class GeneratedTraining(TrainingModule):
         """Let the curriculum know how well it goes."""
         if isinstance(self.task, Programs):
             self.task.curriculum.update(loss)
+        elif isinstance(self.task, NthFarthest):
+            self.task.update(loss)
 
     def _source(self, task: GeneratedTask, stream: str, batch_size: int) -> BatchSource:
         return BatchSource(
