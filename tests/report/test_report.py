@@ -123,6 +123,19 @@ def test_accuracy(make_run, tmp_path):
     assert cells(report.records)[0][-2:] == ["0.7500", "–"]
 
 
+@pytest.mark.parametrize(
+    ("objects", "lines"),
+    [pytest.param([4, 4], 2, id="one task"), pytest.param([4, 5], 0, id="of two sizes")],
+)
+def test_plateaus_of_nth_farthest(make_run, objects, lines):
+    kind = {"task": "nth-farthest", "features": 2, "header": "step,seconds,valid_accuracy"}
+    records = [
+        read(make_run(f"run-{number}", objects=size, rows=["1,1,0.25"], **kind))
+        for number, size in enumerate(objects)
+    ]
+    assert len(draw(records).axes[1].lines) == len(records) + lines
+
+
 def test_table(two_runs):
     records = [read(folder) for folder in two_runs]
     assert cells(records) == [

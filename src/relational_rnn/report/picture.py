@@ -120,10 +120,11 @@ def _plateaus(axes: Axes, records: Sequence[Record]) -> None:
     configs = [record.config for record in records]
     if configs[0].get("task") != "nth-farthest":
         return
-    sizes = {(config["objects"], config["features"]) for config in configs}
-    if len(sizes) > 1:
+    sizes = {(config.get("objects"), config.get("features")) for config in configs}
+    objects, features = sizes.pop()
+    if sizes or not isinstance(objects, int) or not isinstance(features, int):
         return
-    found = plateaus(*sizes.pop())
+    found = plateaus(objects, features)
     for value, name in (
         (found.answer_m, "answers m, else guesses"),
         (found.norm_only, "ranks by length alone"),
