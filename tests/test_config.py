@@ -48,6 +48,11 @@ def test_the_small_rmc_is_no_larger_than_the_lstm():
     assert parameters(rmc, 33_278) <= parameters(lstm, 33_278)
 
 
+def test_the_demo_compares_models_of_one_size():
+    rmc, lstm = (parameters(load(f"demo-{model}"), 2_678) for model in ("rmc", "lstm"))
+    assert lstm == pytest.approx(rmc, rel=0.002)
+
+
 def test_the_published_hyper_parameters():
     rmc, lstm = load("wikitext2-rmc"), load("wikitext2-lstm")
     same = ("embedding_dropout", "output_dropout", "learning_rate", "clip", "batch_size", "bptt")

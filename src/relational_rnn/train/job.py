@@ -73,7 +73,7 @@ class LanguageModelingJob:
         self.corpus.vocabulary.save(run.vocabulary_path)
 
     def scores(self, run: Run, device: torch.device) -> dict[str, Any]:
-        """Loss and perplexity."""
+        """Loss and perplexity, in float32 whatever the training was done in."""
         model = run.load_model(device)
         scores = {}
         for split in ("valid", "test"):
@@ -83,7 +83,6 @@ class LanguageModelingJob:
                 start=self.corpus.vocabulary.eos,
                 batch_size=self.config.eval_batch_size,
                 bptt=self.config.bptt,
-                precision=self.config.precision,
             )
             scores[split] = {"loss": score.loss, "perplexity": score.perplexity}
         return scores
