@@ -107,6 +107,7 @@ def test_growth(tiny):
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert [one["slots"] for one in result["rows"]] == [1, 2, 0]
     assert all(one["train_step_ms"] > 0 and one["core_step_ms"] > 0 for one in result["rows"][:2])
+    assert all(one["peak_mb"] >= 0 for one in result["rows"][:2])
     assert set(result["rows"][2]) == {"row", "slots", "error"}
 
 

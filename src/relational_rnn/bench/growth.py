@@ -8,7 +8,7 @@ from .rows import FUSED_BFLOAT16, LSTM_BFLOAT16, Case
 from .speed import ONCE, milliseconds
 from .subject import Subject
 from .targets import verdict
-from .timing import Stop, interleave
+from .timing import Spread, Stop, interleave
 
 STOP = Stop(seconds=2.0, least=3, most=7)
 BOTH = ("core_step", "train_step")
@@ -84,17 +84,19 @@ def measure(
     def tell(key: tuple[str, int, str]) -> None:
         progress(f"{key[0]}, {what} {key[1]:,}: {key[2].replace('_', ' ')}")
 
-    checks = {(*key, "check"): subject.check for key, subject in subjects.items()}
-    _, errors = interleave(checks, ONCE, progress=tell)
-    failed = {key[:2]: text for key, text in errors.items()}
-    cells = {
-        (*key, question): getattr(subject, question)
-        for question in questions
-        for key, subject in subjects.items()
-        if key not in failed
-    }
-    seconds, errors = interleave(cells, stop, progress=tell)
-    failed |= {key[:2]: text for key, text in errors.items()}
+    failed: dict[tuple[str, int], str] = {}
+    answers: dict[tuple[str, int, str], Spread] = {}
+    # As in the speed table: proof, then memory, whose step is the warm-up, then time.
+    for phase, until in ((("check",), ONCE), (("peak_mb",), ONCE), (questions, stop)):
+        cells = {
+            (*key, question): getattr(subject, question)
+            for question in phase
+            for key, subject in subjects.items()
+            if key not in failed
+        }
+        good, bad = interleave(cells, until, progress=tell)
+        answers |= good
+        failed |= {key[:2]: text for key, text in bad.items()}
     rows: list[dict[str, Any]] = []
     for series, size in subjects:
         row: dict[str, Any] = {"row": series, what: size}
@@ -102,7 +104,8 @@ def measure(
             row["error"] = failed[series, size]
         else:
             for question in questions:
-                row |= milliseconds(question, seconds[series, size, question])
+                row |= milliseconds(question, answers[series, size, question])
+            row["peak_mb"] = answers[series, size, "peak_mb"].median
         rows.append(row)
     return {"machine": machine, "grow": what, "rows": rows, "ratios": ratios(what, rows)}
 

@@ -80,10 +80,17 @@ def _growth(what: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
     ]
     titles = {"core_step": "core forward + backward, ms", "train_step": "training step, ms"}
     cells = [
-        [row["row"], f"{row[what]:,}", *(_timing(row, f"{name}_ms") for name in names)]
+        [
+            row["row"],
+            f"{row[what]:,}",
+            *(_timing(row, f"{name}_ms") for name in names),
+            _number(row.get("peak_mb"), ",.0f"),
+        ]
         for row in rows
     ]
-    return _with_errors(Sheet(["row", what, *(titles[name] for name in names)], cells), rows)
+    return _with_errors(
+        Sheet(["row", what, *(titles[name] for name in names), "peak, MB"], cells), rows
+    )
 
 
 def _with_errors(sheet: Sheet, rows: Sequence[Mapping[str, Any]]) -> Sheet:

@@ -11,12 +11,12 @@ from .machine import describe
 from .rows import CPU_ROWS, CUDA_ROWS, MODELS, ROWS, Case
 from .targets import speed_ratios
 from .timing import Spread, Stop, interleave
-from .worker import RowError, Worker
+from .worker import Worker
 
 CORE_QUESTIONS = ("core_forward", "core_step", "core_floor")
 CORE_STOP = Stop(seconds=2.0, least=3, most=7)
 ONCE = Stop(seconds=0.0, least=1, most=1)
-TRAIN_STOP = Stop(seconds=7.0, least=2, most=5)
+TRAIN_STOP = Stop(seconds=5.0, least=2, most=5)
 
 
 def cases() -> list[Case]:
@@ -34,9 +34,9 @@ def measure(
 ) -> dict[str, Any]:
     """Measure the cases against each other.
 
-    Each is in its own process. After the checks (by then all processes are up) come whole
-    training steps, the first of each also for its memory, then the cores. A case that fails
-    anywhere has no figures but its error.
+    Each is in its own process. After the checks (by then all processes are up) comes a training
+    step of each for its memory, which is the warm-up of those that are timed then; last the cores.
+    A case that fails anywhere has no figures but its error.
 
     Returns:
         machine, rows and ratios: plain values, ready for JSON.
@@ -44,9 +44,14 @@ def measure(
     machine = describe()
     with contextlib.ExitStack() as stack:
         workers = {case.row: stack.enter_context(Worker(case)) for case in cases}
-        seconds: dict[tuple[str, str], Spread] = {}
+        answers: dict[tuple[str, str], Spread] = {}
         errors: dict[str, str] = {}
-        phases = ((("check",), ONCE), (("train_step",), train_stop), (CORE_QUESTIONS, core_stop))
+        phases = (
+            (("check",), ONCE),
+            (("peak_mb",), ONCE),
+            (("train_step",), train_stop),
+            (CORE_QUESTIONS, core_stop),
+        )
         for questions, stop in phases:
             cells = {
                 (row, question): partial(worker.ask, question)
@@ -57,24 +62,17 @@ def measure(
             good, bad = interleave(
                 cells, stop, progress=lambda key: progress(f"{key[0]}: {key[1].replace('_', ' ')}")
             )
-            seconds |= good
+            answers |= good
             errors |= {row: text for (row, _), text in bad.items()}
-        peaks: dict[str, float] = {}
-        for row, worker in workers.items():
-            try:
-                if row not in errors:
-                    peaks[row] = worker.ask("peak_mb")
-            except RowError as failure:
-                errors[row] = str(failure)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for case in cases:
         if case.row in errors:
             rows.append({"row": case.row, "error": errors[case.row]})
         else:
             own = {
-                question: spread for (row, question), spread in seconds.items() if row == case.row
+                question: answer for (row, question), answer in answers.items() if row == case.row
             }
-            rows.append(_row(case, own, peaks[case.row]))
+            rows.append(_row(case, own))
     return {"machine": machine, "rows": rows, "ratios": speed_ratios(rows)}
 
 
@@ -82,18 +80,17 @@ def _has(row: str, question: str) -> bool:
     return ROWS[row].model != "plain" or question not in CORE_QUESTIONS
 
 
-def _row(case: Case, seconds: Mapping[str, Spread], peak: float) -> dict[str, Any]:
+def _row(case: Case, answers: Mapping[str, Spread]) -> dict[str, Any]:
     config = case.config(MODELS)
     row: dict[str, Any] = {"row": case.row}
     for question in (*CORE_QUESTIONS, "train_step"):
-        spread = seconds.get(question)
-        row |= milliseconds(question, spread)
-    if "core_step" in seconds:
-        row["core_step_over_floor"] = seconds["core_step"].median / seconds["core_floor"].median
-    else:
-        row["core_step_over_floor"] = None
-    row["tokens_per_s"] = config.batch_size * config.bptt / seconds["train_step"].median
-    row["peak_mb"] = peak
+        row |= milliseconds(question, answers.get(question))
+    has_core = "core_step" in answers
+    row["core_step_over_floor"] = (
+        answers["core_step"].median / answers["core_floor"].median if has_core else None
+    )
+    row["tokens_per_s"] = config.batch_size * config.bptt / answers["train_step"].median
+    row["peak_mb"] = answers["peak_mb"].median
     return row
 
 

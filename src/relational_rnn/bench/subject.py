@@ -17,8 +17,8 @@ QUESTIONS = ("check", "core_forward", "core_step", "core_floor", "train_step", "
 class Subject:
     """A case under measurement. Every question is a method without arguments.
 
-    Ask for :meth:`check` first, without which no figure counts, then for :meth:`train_step`:
-    memory is to be measured in a process that has done little else.
+    Ask for :meth:`check` first, without which no figure counts, then for :meth:`peak_mb`: memory is
+    to be measured in a process that has done little else, and that step is a warm-up for the next.
 
     Args:
         case: what to measure.
@@ -27,14 +27,12 @@ class Subject:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.device = ROWS[case.row].device
-        self._peak: float | None = None
 
     @cached_property
     def core(self) -> Core:
         """The core, run once."""
         core = Core(self.case)
         core.step()
-        core.forward()
         return core
 
     @cached_property
@@ -72,9 +70,7 @@ class Subject:
         return timed(self.floor.step, self.device)
 
     def train_step(self) -> float:
-        """Seconds of a whole training step; during the first one its memory is measured as well."""
-        if self._peak is None:
-            return self._first_train_step()
+        """Seconds of a whole training step."""
         return timed(self.training.step, self.device)
 
     def peak_mb(self) -> float:
@@ -82,15 +78,4 @@ class Subject:
 
         Weights and the optimizer's state are there before; gradients are not.
         """
-        if self._peak is None:
-            self._first_train_step()
-        assert self._peak is not None
-        return self._peak
-
-    def _first_train_step(self) -> float:
-        seconds = []
-        training = self.training
-        self._peak = memory.peak_during(
-            lambda: seconds.append(timed(training.step, self.device)), self.device
-        )
-        return seconds[0]
+        return memory.peak_during(self.training.step, self.device)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import Any
 
+from ..allocator import keep_freed_memory
 from .rows import Case
 from .subject import QUESTIONS, Subject
 from .timing import one_line
@@ -68,6 +69,7 @@ class RowError(RuntimeError):
 
 def serve() -> None:
     """Answer until nobody asks."""
+    keep_freed_memory()  # as the command does that trains
     answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
     subject = Subject(Case(**json.loads(sys.argv[1])))
     for line in sys.stdin:
