@@ -9,13 +9,14 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$p" && break; done)
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo test test-slow test-gpu lint bench readme
+.PHONY: help setup demo test test-slow test-gpu lint bench readme tasks
 
 help:
 	@echo "make demo       train a small RMC and a small LSTM, compare them (about two minutes)"
 	@echo "make test       the test suite          make test-slow   what takes longer"
 	@echo "make lint       ruff and mypy           make test-gpu    what needs a CUDA device"
 	@echo "make bench      time the cores          make setup       only make the environment"
+	@echo "make tasks      train the small task models of results/tasks again (hours)"
 	@echo "make readme     fill the tables of README.md and docs/ from results/"
 
 setup: $(VENV)/.developer
@@ -39,6 +40,21 @@ lint: $(VENV)/.developer
 
 bench: $(VENV)/.user
 	$(VENV)/bin/rrnn bench
+
+# Three seeds of every small task model; a run that has its result already is left alone.
+TASK_CONFIGS := cpu-copy cpu-reverse cpu-double cpu-addition cpu-nth-farthest cpu-nth-farthest-lstm
+TASK_RUNS := $(foreach c,$(TASK_CONFIGS),$(foreach s,1 2 3,results/tasks/$(c)-$(s)/summary.json))
+runs-of = $(dir $(filter $(foreach c,$(1),results/tasks/cpu-$(c)%),$(TASK_RUNS)))
+
+tasks: $(TASK_RUNS)
+	$(VENV)/bin/rrnn report $(call runs-of,nth-farthest) --output results/tasks/nth-farthest
+	$(VENV)/bin/rrnn report $(call runs-of,copy reverse double) --output results/tasks/memorization
+	$(VENV)/bin/rrnn report $(call runs-of,addition) --output results/tasks/programs
+
+results/tasks/%/summary.json: | $(VENV)/.user
+	name=$*; test -d runs/$* || $(VENV)/bin/rrnn train $${name%-?} --seed $${name##*-} --run $*
+	test -f runs/$*/summary.json || $(VENV)/bin/rrnn train --resume $*
+	mkdir -p $(@D) && cp runs/$*/config.yaml runs/$*/metrics.csv runs/$*/summary.json $(@D)
 
 readme: $(VENV)/.user
 	$(RUN) relational_rnn.report.tables README.md docs/*.md
