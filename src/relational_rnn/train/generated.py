@@ -24,6 +24,7 @@ class Examples(NamedTuple):
     inputs: Tensor  # [T, b] or [T, b, I]
     targets: Tensor  # [b] or [T_out, b]
     lengths: Tensor  # [b]
+    counted: Tensor  # characters to be written in the whole batch of this process, by its parts
     part: int  # which part of the batch, from 0
     epoch: int = 0  # there are no epochs
     last: bool = False
@@ -36,17 +37,20 @@ class ExampleStream:
     Args:
         source: the batches of this process.
         parts: number of parts that a batch is divided into.
+        padding: a target that does not count.
     """
 
-    def __init__(self, source: BatchSource, parts: int) -> None:
+    def __init__(self, source: BatchSource, parts: int, padding: int) -> None:
         self.source = source
         self.parts = parts
+        self.padding = padding
 
     def __len__(self) -> int:
         return sys.maxsize
 
     def __iter__(self) -> Iterator[Examples]:
         for batch in self.source:
+            counted = (batch.targets != self.padding).sum() / self.parts
             pieces = zip(
                 batch.inputs.chunk(self.parts, dim=1),
                 batch.targets.chunk(self.parts, dim=-1),
@@ -54,7 +58,7 @@ class ExampleStream:
                 strict=True,
             )
             for part, piece in enumerate(pieces):
-                yield Examples(*piece, part)
+                yield Examples(*piece, counted, part)
 
     def state_dict(self) -> dict[str, Any]:
         """The position and the level of the curriculum, the same on every process."""
@@ -95,7 +99,8 @@ class GeneratedTraining(TrainingModule):
 
     def train_dataloader(self) -> ExampleStream:
         """This process's part of the training batches."""
-        return ExampleStream(self._source(self.task, "train", self.config.batch_size), self.parts)
+        source = self._source(self.task, "train", self.config.batch_size)
+        return ExampleStream(source, self.parts, self.model.padding)
 
     def training_step(self, batch: Examples, batch_idx: int) -> Tensor:
         """The loss of one batch (or part of it): nats per character, or per answer."""
@@ -104,7 +109,10 @@ class GeneratedTraining(TrainingModule):
             logits.flatten(0, -2).float(),
             batch.targets.flatten(),
             ignore_index=self.model.padding,
+            reduction="sum",
         )
+        # Every character of the global batch weighs the same, whichever process has it.
+        loss = loss / self.mean_of_processes(batch.counted)
         self.note(loss.detach())
         return loss
 
