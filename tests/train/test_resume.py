@@ -63,6 +63,8 @@ def reference(command, start, tmp_path_factory):
     """The run that was never killed."""
     folder = tmp_path_factory.mktemp("reference")
     assert command(*start, cwd=folder).code == 0
+    last = torch.load(folder / "runs/run/checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == last["callbacks"]["Loop"]["step"] == 40
     return folder / "runs" / "run"
 
 
@@ -123,3 +125,12 @@ def test_more_steps_can_be_added(rrnn, text, tmp_path):
     assert rows(tmp_path / "runs" / "half") == rows(tmp_path / "runs" / "whole")
     whole, half = (tmp_path / "runs" / name / "model.safetensors" for name in ("whole", "half"))
     assert half.read_bytes() == whole.read_bytes()
+
+
+def test_checkpoints_change_nothing(rrnn, text, tmp_path):
+    plain = ("train", "language-modeling", "--data", text, *SMALL, *VARIED)
+    assert rrnn(*plain, "--run", "often", "--checkpoint-every", 1).code == 0
+    assert rrnn(*plain, "--run", "seldom", "--checkpoint-every", "null").code == 0
+    often, seldom = (tmp_path / "runs" / name for name in ("often", "seldom"))
+    assert rows(often) == rows(seldom)
+    assert (often / "model.safetensors").read_bytes() == (seldom / "model.safetensors").read_bytes()

@@ -1,0 +1,163 @@
+"""What a training run computes: parts of a batch, averages, resets, validation."""
+
+import csv
+import math
+
+import pytest
+import torch
+
+from relational_rnn.config import LanguageModelingConfig, load
+from relational_rnn.models.language_model import LanguageModel
+from relational_rnn.runs import Run
+from relational_rnn.tasks.language_modeling import open_corpus
+from relational_rnn.tasks.language_modeling.batching import Windows, streams
+from relational_rnn.train.language_modeling import LanguageModeling
+
+SMALL = (
+    *("--embedding-size", 8, "--head-size", 4, "--num-heads", 2),
+    *("--batch-size", 4, "--bptt", 10, "--learning-rate", 0.01),
+)
+
+
+@pytest.fixture
+def start(text):
+    return ("train", "language-modeling", "--data", text, *SMALL)
+
+
+def rows(run):
+    with open(run / "metrics.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def state(run):
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_losses_are_those_of_a_plain_loop(rrnn, start, text, environment, tmp_path):
+    """Epochs, windows, memory carried, clipping, Adam: against fifteen lines of torch."""
+    options = ("--max-steps", 80, "--log-every", 1, "--clip", 0.1, "--optimizer", "adam")
+    assert rrnn(*start, *options, "--run", "run").code == 0
+    logged = rows(tmp_path / "runs" / "run")
+    torch.manual_seed(1)
+    config = load(tmp_path / "runs" / "run" / "config.yaml")
+    corpus = open_corpus(str(text), cache_dir=environment["RRNN_CACHE"])
+    model = LanguageModel(config, len(corpus.vocabulary))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    windows = Windows(streams(corpus.tokens["train"], 4), bptt=10)
+    assert len(windows) == 68
+    losses = []
+    for _ in range(2):
+        memory = model.initial_state(4)
+        for inputs, targets in windows:
+            loss, memory = model.loss(inputs, targets, memory)
+            memory = tuple(tensor.detach() for tensor in memory)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            optimizer.step()
+            losses.append(loss.item())
+    for row, loss in zip(logged, losses, strict=False):
+        assert float(row["train_loss"]) == pytest.approx(loss, rel=1e-4)
+        assert float(row["train_perplexity"]) == pytest.approx(math.exp(loss), rel=1e-3)
+    assert [int(row["tokens"]) for row in logged[:2]] == [40, 80]
+    assert [row["epoch"] for row in logged[66:69]] == ["0", "1", "1"]
+    assert [row["step"] for row in logged if row["valid_loss"]] == ["68", "80"]
+
+
+def test_parts_of_a_batch_make_up_its_step(rrnn, start, tmp_path):
+    options = ("--max-steps", 12, "--log-every", 1)
+    assert rrnn(*start, *options, "--run", "whole").code == 0
+    assert rrnn(*start, *options, "--micro-batch-size", 1, "--run", "parts").code == 0
+    whole, parts = (rows(tmp_path / "runs" / name) for name in ("whole", "parts"))
+    assert len(whole) == len(parts) == 12
+    for one, other in zip(whole, parts, strict=True):
+        assert float(other["train_loss"]) == pytest.approx(float(one["train_loss"]), rel=1e-4)
+        assert other["tokens"] == one["tokens"]
+
+
+@pytest.mark.parametrize("model", ["rmc", "lstm"])
+def test_low_precision(rrnn, start, tmp_path, model):
+    options = ("--max-steps", 12, "--log-every", 1, "--model", model, "--run")
+    assert rrnn(*start, *options, "full").code == 0
+    assert rrnn(*start, *options, "low", "--precision", "bf16-mixed").code == 0
+    full, low = (rows(tmp_path / "runs" / name)[-1] for name in ("full", "low"))
+    assert low["train_loss"] != full["train_loss"]
+    assert float(low["train_loss"]) == pytest.approx(float(full["train_loss"]), rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["ema", "nt-asgd"])
+def test_averaged_weights(rrnn, start, tmp_path, kind):
+    options = ("--validate-every", 1, "--averaging", kind, "--ema-decay", 0.75, "--nonmono", 1)
+    options += ("--optimizer", "sgd", "--learning-rate", 30)  # it gets worse soon
+    name = "model.embedding.weight"
+    weights = []
+    for steps in range(1, 9):
+        run = f"run{steps}"
+        assert rrnn(*start, *options, "--max-steps", steps, "--run", run).code == 0
+        weights.append(state(tmp_path / "runs" / run)[name])
+    last = state(tmp_path / "runs" / "run8")
+    averaged, count = last[f"averaged.module.{name[6:]}"], int(last["averaged.n_averaged"])
+    if kind == "ema":
+        expected = weights[0]
+        for value in weights[1:]:
+            expected = 0.75 * expected + 0.25 * value
+        assert count == 8
+    else:
+        assert 2 <= count <= 6
+        expected = torch.stack(weights[-count:]).mean(0)
+    torch.testing.assert_close(averaged, expected)
+
+
+def test_validation_is_that_of_the_streams(rrnn, start, text, environment, tmp_path):
+    assert rrnn(*start, "--max-steps", 3, "--run", "run", "--eval-batch-size", 3).code == 0
+    run = Run(tmp_path / "runs" / "run")
+    model = run.load_model()
+    corpus = open_corpus(str(text), cache_dir=environment["RRNN_CACHE"])
+    ids = torch.from_numpy(streams(corpus.tokens["valid"], 3).astype("int64"))
+    with torch.no_grad():
+        loss, _ = model.loss(ids[:-1], ids[1:], model.initial_state(3))
+    assert float(rows(run.folder)[-1]["valid_loss"]) == pytest.approx(loss.item(), rel=1e-6)
+
+
+def test_summary(rrnn, start, tmp_path):
+    ended = rrnn(*start, "--max-steps", 3, "--run", "run", "--json")
+    summary = Run(tmp_path / "runs" / "run").summary
+    assert ended.json == {
+        key: summary[key] for key in ("run", "parameters", "steps", "valid", "test")
+    }
+    assert summary["config"] == "language-modeling"
+    assert (summary["steps"], summary["seed"], summary["tokens"]) == (3, 1, 120)
+    assert summary["parameters"] == sum(
+        value.numel() for value in Run(tmp_path / "runs" / "run").load_model().parameters()
+    )
+    for split in ("valid", "test"):
+        scores = summary[split]
+        assert scores["perplexity"] == pytest.approx(math.exp(scores["loss"]))
+    assert {"torch", "lightning", "python", "relational-rnn"} <= summary["versions"].keys()
+    assert {"processor", "threads", "device"} <= summary["machine"].keys()
+    names = {path.name for path in (tmp_path / "runs" / "run").iterdir()}
+    assert {"config.yaml", "metrics.csv", "model.safetensors", "vocabulary.json"} <= names
+    assert [name for name in names if name.startswith("events.out.tfevents")]
+
+
+def test_early_stop(rrnn, start, tmp_path):
+    options = ("--validate-every", 2, "--patience", 2, "--learning-rate", 30, "--optimizer", "sgd")
+    ended = rrnn(*start, *options, "--max-steps", 60, "--run", "run", "--json")
+    assert ended.json["steps"] < 60
+    losses = [float(row["valid_loss"]) for row in rows(tmp_path / "runs" / "run")]
+    assert min(losses) == losses[-3] < min(losses[-2:])
+    again = rrnn("train", "--resume", "run", "--json")
+    assert again.json == ended.json
+
+
+def test_memories_are_reset_at_random():
+    config = LanguageModelingConfig(embedding_size=8, head_size=4, reset_probability=0.25)
+    model = LanguageModel(config, 20)
+    module = LanguageModeling(config, model, None, None, {})
+    torch.manual_seed(0)
+    fresh = model.initial_state(2000)
+    state = tuple(torch.rand_like(tensor) for tensor in fresh)
+    (after,) = module._reset_some(state)
+    reset = (after == fresh[0]).flatten(1).all(1)
+    assert torch.equal(after[~reset], state[0][~reset])
+    assert reset.float().mean().item() == pytest.approx(0.25, abs=0.04)
