@@ -25,7 +25,7 @@ demo: $(VENV)/.user
 	$(VENV)/bin/rrnn demo
 
 test: $(VENV)/.developer
-	$(RUN) pytest
+	OMP_NUM_THREADS=1 $(RUN) pytest -n 2
 
 test-slow: $(VENV)/.developer
 	$(RUN) pytest -m "slow and not gpu" --timeout 1800

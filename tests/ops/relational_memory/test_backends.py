@@ -149,3 +149,19 @@ def test_does_not_change_its_arguments(problem: Callable[..., Any]) -> None:
     relational_memory(inputs, memory, parameters, options)[0].sum().backward()
     for x, copy in zip((inputs, memory, *parameters), before, strict=True):
         assert torch.equal(x, copy)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("backend", FAST)
+def test_backward_may_be_called_under_autocast(
+    problem: Callable[..., Any], backend: str, slots: int
+) -> None:
+    outside, inside = (problem(slots=slots).to(torch.float32) for _ in range(2))
+    run(outside, backend, autocast=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs, last = relational_memory(*inside[:4], backend=backend)
+        ((outputs * inside.d_outputs).sum() + (last * inside.d_memory).sum()).backward()
+    for name, value in outside.gradients().items():
+        # what is left to autograd rounds its products to bfloat16 as well: 8 bits, a few in a row
+        error = (inside.gradients()[name] - value).norm()
+        assert error <= 0.02 * value.norm() + 1e-3, name

@@ -81,10 +81,11 @@ class Recurrence(torch.autograd.Function):
         befores, d_outs = [memory, *memories[:-1]], d_memories.unbind(0)
         pages, d_given = steps_of(tape, steps), steps_of(d_hoisted, steps)
         d_now = d_last
-        for t in reversed(range(steps)):
-            d_now = d_now + d_outs[t]
-            d_now = step_backward(d_now, befores[t], pages[t], ctx.statistics[t], d_given[t])
-            gradients.end_step(t)
+        with torch.autocast(memory.device.type, enabled=False):  # backward may be called under it
+            for t in reversed(range(steps)):
+                d_now = d_now + d_outs[t]
+                d_now = step_backward(d_now, befores[t], pages[t], ctx.statistics[t], d_given[t])
+                gradients.end_step(t)
         d_p: dict[str, Tensor] = {}
         for (name, place), value in gradients.sums.items():
             whole = getattr(p, name)
