@@ -105,6 +105,8 @@ def _fit(config: TaskConfig, run: Run, *, resume: bool, as_json: bool) -> int:
             return 0  # the first process tells it
         run.remove_if_empty()
         raise
+    if not is_first_process():
+        return 0  # Lightning would take anything else for a failure and kill the first
     if result.stopped_by:
         print(f"stopped and saved; {run.how_to_resume}")
     if result.summary is not None:

@@ -111,7 +111,7 @@ class LanguageModeling(TrainingModule):
             total += loss.cpu()
             count += targets.numel()
         model.train()
-        mean = self.mean_of_processes((total / count).to(self.device)).item()
+        mean = self.mean_of_processes((total / count).to(self.device, self.loss_sum.dtype)).item()
         return {"loss": mean, "perplexity": perplexity(mean)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
