@@ -42,25 +42,43 @@ def add(parser: ArgumentParser) -> None:
         "--json", action="store_true", help="print the result as one line of JSON at the end"
     )
     group = parser.add_argument_group("fields of the configuration")
-    seen = set(NOT_OPTIONS)
-    for config_class in TASKS.values():
+    for name, by_task in _all_fields().items():
+        hint, _, _ = next(iter(by_task.values()))
+        options: dict[str, Any] = {"metavar": "VALUE", "default": SUPPRESS}
+        if hint is bool:
+            options |= {"nargs": "?", "const": "true"}
+        elif str(hint).startswith(("list", "tuple")):
+            options["nargs"] = "+"
+        group.add_argument(
+            "--" + name.replace("_", "-"), help=_help(by_task).replace("%", "%%"), **options
+        )
+
+
+Field = tuple[Any, str, Any]
+"""A field's type, documentation and default."""
+
+
+def _all_fields() -> dict[str, dict[str, Field]]:
+    """Every field of every task, and under it the tasks that have it."""
+    found: dict[str, dict[str, Field]] = {}
+    for task, config_class in TASKS.items():
         hints = get_type_hints(config_class)
         documentation = _field_documentation(config_class)
         for field in fields(config_class):
-            if field.name in seen:
-                continue
-            seen.add(field.name)
-            text = " ".join(documentation[field.name].split())
-            options: dict[str, Any] = {"metavar": "VALUE", "default": SUPPRESS}
-            if hints[field.name] is bool:
-                options |= {"nargs": "?", "const": "true"}
-            elif str(hints[field.name]).startswith(("list", "tuple")):
-                options["nargs"] = "+"
-            text = " ".join(documentation[field.name].split())
-            takes = f"{describe(hints[field.name])}; default {field.default}"
-            group.add_argument(
-                "--" + field.name.replace("_", "-"), help=f"{text} [{takes}]", **options
-            )
+            if field.name not in NOT_OPTIONS:
+                text = " ".join(documentation[field.name].split())
+                found.setdefault(field.name, {})[task] = hints[field.name], text, field.default
+    return found
+
+
+def _help(by_task: dict[str, Field]) -> str:
+    """What a field means, once for the tasks for which it means the same."""
+    alike: dict[str, list[str]] = {}
+    for task, (hint, text, default) in by_task.items():
+        alike.setdefault(f"{text} [{describe(hint)}; default {default}]", []).append(task)
+    if len(alike) == 1:
+        return next(iter(alike))
+    return " ".join(f"{', '.join(tasks)}: {text}" for text, tasks in alike.items())
 
 
 def run(arguments: Namespace) -> int:
