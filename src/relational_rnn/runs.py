@@ -76,6 +76,11 @@ class Run:
         with suppress(OSError):
             self.folder.rmdir()
 
+    def remove_leftovers(self) -> None:
+        """Remove what a process left half written that was killed while it saved."""
+        for path in self.folder.rglob(".*.tmp"):
+            path.unlink()
+
     def save_config(self, config: TaskConfig) -> None:
         """Write the configuration, creating the folder."""
         self.last_path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ CASES = [
     pytest.param({"model": "rmc", "gate_style": None, "num_blocks": 2}, id="rmc-gateless"),
     pytest.param({"model": "rmc", "num_layers": 2, "residual": True}, id="rmc-residual"),
     pytest.param({"model": "rmc", "weight_drop": 0.4, "gate_style": None}, id="rmc-weight-drop"),
+    pytest.param({"model": "rmc", "input_rows": 3, "num_layers": 2}, id="rmc-rows"),
     pytest.param({"model": "lstm"}, id="lstm"),
     pytest.param({"model": "lstm", "num_layers": 2, "skip": True}, id="lstm-skip"),
     pytest.param({"model": "lstm", "weight_drop": 0.4, "num_layers": 2}, id="lstm-weight-drop"),

@@ -88,6 +88,7 @@ def test_killed_and_resumed(rrnn, start, reference, tmp_path, moment):
     assert ended.code == 0, ended.stderr
     assert ended.json["steps"] == 40
     assert_same(tmp_path / "runs" / "run", reference)
+    assert not list(tmp_path.rglob("*.tmp")), "half written files are still there"
 
 
 def test_killed_again_and_again(rrnn, start, reference, tmp_path):

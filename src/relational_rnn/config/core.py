@@ -31,6 +31,9 @@ class CoreConfig:
     mem_slots: int = 1
     """rmc: number of memory slots."""
 
+    input_rows: int = 1
+    """rmc: rows that the input is spread over, for the slots to attend to each on its own."""
+
     head_size: int = 32
     """rmc: width of one attention head; the memory's width is head_size * num_heads."""
 
@@ -67,6 +70,7 @@ class CoreConfig:
             1,
             "num_layers",
             "mem_slots",
+            "input_rows",
             "head_size",
             "num_heads",
             "key_size",
@@ -80,6 +84,7 @@ class CoreConfig:
         """Fields that change nothing in this configuration, each with the reason."""
         only_rmc = (
             "mem_slots",
+            "input_rows",
             "head_size",
             "num_heads",
             "key_size",

@@ -33,11 +33,14 @@ class Stack(nn.Module):
         self.skip = config.skip
         self.dropout = VariationalDropout(config.layer_dropout)
         layers: list[nn.Module] = []
+        spreads: list[nn.Module] = []
         size = input_size
         for number in range(config.num_layers):
             width = size + input_size if config.skip and number else size
             core, size = _layer(config, width, hidden_size=config.hidden_size or input_size)
             layers.append(core)
+            spreads.append(_spread(width, config.input_rows if config.model == "rmc" else 1))
+        self.spreads = nn.ModuleList(spreads)
         self.layers = nn.ModuleList(layers)
         self.layer_size = size
         self.output_size = size * config.num_layers if config.skip else size
@@ -72,7 +75,7 @@ class Stack(nn.Module):
             below = self.dropout(hidden) if number else hidden
             fed = torch.cat((below, inputs), dim=-1) if self.skip and number else below
             part = state[number * each : (number + 1) * each]
-            output, part = self._run(layer, fed, part)
+            output, part = self._run(layer, self.spreads[number](fed), part)
             hidden = output + below if self.residual and number else output
             outputs.append(hidden)
             next_state += part
@@ -100,6 +103,7 @@ def _layer(config: CoreConfig, input_size: int, *, hidden_size: int) -> tuple[nn
             num_blocks=config.num_blocks,
             attention_mlp_layers=config.attention_mlp_layers,
             gate_style=config.gate_style,
+            input_rows=config.input_rows if config.input_rows > 1 else None,
             forget_bias=config.forget_bias,
             input_bias=config.input_bias,
             backend=config.backend,
@@ -117,3 +121,10 @@ def _layer(config: CoreConfig, input_size: int, *, hidden_size: int) -> tuple[nn
     if config.weight_drop:
         return WeightDrop(core, recurrent, config.weight_drop), output_size
     return core, output_size
+
+
+def _spread(width: int, rows: int) -> nn.Module:
+    """From an input ``[..., I]`` to the rows ``[..., n, I]`` of a matrix, if there are several."""
+    if rows == 1:
+        return nn.Identity()
+    return nn.Sequential(nn.Linear(width, rows * width), nn.Unflatten(-1, (rows, width)))

@@ -17,6 +17,7 @@ CORE_FIELDS = (
     "residual",
     "skip",
     "mem_slots",
+    "input_rows",
     "head_size",
     "num_heads",
     "key_size",

@@ -58,6 +58,7 @@ def fit(config: TaskConfig, *, run: Run, resume: bool) -> Result:
     loop = Loop(config, run, job.total_steps, checkpoint_io)
     trainer = _trainer(config, loop, module.parts, checkpoint_io)
     if is_first_process():
+        run.remove_leftovers()
         run.save_config(config)
         job.save(run)
     try:
