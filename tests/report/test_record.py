@@ -93,3 +93,15 @@ def test_missing_and_broken_files_are_named(make_run, file, content, message):
         read(folder)
     assert str(folder / file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_generated_tasks_are_counted_in_examples(make_run):
+    header = "step,epoch,examples,seconds,learning_rate,train_loss,valid_loss,valid_accuracy"
+    folder = make_run(
+        header=header + ",examples_per_s",
+        rows=("10,0,640,2.5,0.001,0.9,0.8,0.55,256.0",),
+        summary=False,
+    )
+    row = read(folder).row()
+    assert (row["examples"], row["examples_per_s"], row["valid"]) == (640, 256.0, 0.55)
+    assert "tokens" not in row

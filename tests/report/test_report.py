@@ -179,3 +179,18 @@ def test_output_that_is_a_file(make_run, tmp_path):
     (tmp_path / "taken").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="taken: cannot be made"):
         write_report([make_run()], tmp_path / "taken")
+
+
+def test_accuracy_is_drawn_against_the_plateaus(make_run):
+    header = "step,epoch,examples,seconds,train_loss,valid_accuracy"
+    rows = ("10,0,640,2.5,0.9,0.55", "20,0,1280,5.0,0.8,0.75")
+    fields = {"task": "nth-farthest", "objects": 4, "features": 4}
+    folders = [make_run(name, header=header, rows=rows, **fields) for name in ("one", "two")]
+    _, over_steps, over_time = draw([read(folder) for folder in folders]).axes
+    for axes in (over_steps, over_time):
+        texts = [text.get_text() for text in axes.texts]
+        assert texts[0] == "answers m, else guesses: 50.0%"
+        assert texts[1].startswith("ranks by length alone: 59.")
+    other = make_run("other", header=header, rows=rows, **(fields | {"objects": 5}))
+    _, mixed, _ = draw([read(folders[0]), read(other)]).axes
+    assert not mixed.texts, "the plateaus are not the same"

@@ -5,7 +5,7 @@ from html import escape
 
 from .picture import labels
 from .record import LOWER_IS_BETTER, Record
-from .table import COLUMNS, best, cells, differences
+from .table import COLUMNS, best, cells, columns, differences
 
 STYLE = """
 :root { color-scheme: light; }
@@ -59,7 +59,7 @@ def _results(records: Sequence[Record]) -> str:
         for split in ("valid", "test")
         if (place := best(records, split)) is not None and len(records) > 1
     }
-    return _table(list(COLUMNS), cells(records), winners)
+    return _table(columns(records), cells(records), winners)
 
 
 def _table(head: list[str], body: list[list[str]], marked: Collection[tuple[int, int]] = ()) -> str:

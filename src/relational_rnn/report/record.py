@@ -47,6 +47,11 @@ class Record:
         return next(name for name in LOWER_IS_BETTER if f"valid_{name}" in self.metrics)
 
     @property
+    def unit(self) -> str:
+        """What its training is counted in: "tokens", or "examples"."""
+        return "examples" if "examples" in self.metrics else "tokens"
+
+    @property
     def best(self) -> float | None:
         """The best validation in metrics.csv; None before the first."""
         values = [x for x in self.metrics[f"valid_{self.measure}"] if math.isfinite(x)]
@@ -76,15 +81,15 @@ class Record:
             value = last(column)
             return None if value is None else round(value)
 
-        valid = result("valid")
+        valid, speed = result("valid"), f"{self.unit}_per_s"
         return {
             "run": self.name,
             "model": self.config.get("model"),
             "parameters": self.summary.get("parameters"),
             "steps": count("step"),
-            "tokens": count("tokens"),
+            self.unit: count(self.unit),
             "seconds": last("seconds"),
-            "tokens_per_s": self.summary.get("tokens_per_s") or last("tokens_per_s"),
+            speed: self.summary.get(speed) or last(speed),
             "measure": self.measure,
             "valid": self.best if valid is None else valid,
             "test": result("test"),

@@ -9,7 +9,12 @@ from rich.table import Table
 from .picture import labels
 from .record import LOWER_IS_BETTER, Record
 
-COLUMNS = ("run", "model", "weights", "tokens", "time", "tokens/s", "valid", "test")
+COLUMNS = ("run", "model", "weights", "{unit}", "time", "{unit}/s", "valid", "test")
+
+
+def columns(records: Sequence[Record]) -> list[str]:
+    """The names of the columns."""
+    return [name.format(unit=records[0].unit) for name in COLUMNS]
 
 
 def cells(records: Sequence[Record]) -> list[list[str]]:
@@ -22,9 +27,9 @@ def cells(records: Sequence[Record]) -> list[list[str]]:
                 label if row["finished"] else f"{label} (unfinished)",
                 str(row["model"] or "–"),
                 _millions(row["parameters"]),
-                _millions(row["tokens"]),
+                _millions(row[record.unit]),
                 duration(row["seconds"]),
-                _whole(row["tokens_per_s"]),
+                _whole(row[f"{record.unit}_per_s"]),
                 _quality(row["valid"]),
                 _quality(row["test"]),
             ]
@@ -55,7 +60,7 @@ def as_table(records: Sequence[Record]) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
-    for name in COLUMNS:
+    for name in columns(records):
         left = name in ("run", "model")
         table.add_column(
             name,
