@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from .backward import Step
 from .forward import step_forward
 from .gradients import Gradients
-from .hoist import hoist
+from .hoist import dtypes, hoist, needs_tape
 from .parameters import Options, Parameters
 from .products import Prepared
 from .tape import Hoisted, Tape, pack, steps_of, unpack
@@ -18,23 +18,14 @@ from .tape import Hoisted, Tape, pack, steps_of, unpack
 def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
     """All steps: the same as `reference.unroll`, arguments and results alike.
 
-    Products are made in autocast's dtype where that is on, else in the dtype of the inputs; norms,
-    gates and memory in float32 (float64 for float64 inputs).
+    `dtypes` says in which dtype what is computed.
     """
-    device = inputs.device.type
-    dtype = torch.promote_types(inputs.dtype, memory.dtype)
-    state = torch.float64 if dtype == torch.float64 else torch.float32
-    product = inputs.dtype
-    if torch.is_autocast_enabled(device) and state != torch.float64:
-        product = torch.get_autocast_dtype(device)
-    with torch.autocast(device, enabled=False):
+    product, state = dtypes(inputs, memory)
+    with torch.autocast(inputs.device.type, enabled=False):
         hoisted = hoist(inputs, p, o, product)
         tensors = memory.to(state), *hoisted, *p
-        keep_tape = torch.is_grad_enabled() and any(
-            x is not None and x.requires_grad for x in tensors
-        )
         memories, last = Recurrence.apply(  # type: ignore[no-untyped-call]
-            o, product, keep_tape, *tensors
+            o, product, needs_tape(tensors), *tensors
         )
     return memories.to(memory.dtype), last.to(memory.dtype)
 

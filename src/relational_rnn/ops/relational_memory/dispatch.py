@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import cache
 from importlib.util import find_spec
 
 import torch
@@ -14,17 +15,29 @@ from .parameters import Options, Parameters
 WIDEST = 8192  # elements of a padded row that a Triton program holds in registers
 
 
+@cache
+def _missing() -> str | None:
+    """What Triton lacks on this machine. Looked up once: it searches paths."""
+    if find_spec("triton") is None:
+        return "the package 'triton' is not installed"
+    if not _interpreted() and not any(map(shutil.which, (os.environ.get("CC", "gcc"), "clang"))):
+        return "Triton finds no C compiler (CC, gcc or clang)"
+    return None
+
+
+def _interpreted() -> bool:
+    return os.environ.get("TRITON_INTERPRET") == "1"  # Triton's own: kernels on the CPU
+
+
 def why_not_triton(memory: Tensor, p: Parameters, o: Options) -> str | None:
     """Why the backend ``"triton"`` cannot run this problem; None if it can."""
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1"  # Triton's own: kernels on the CPU
-    if memory.device.type != "cuda" and not interpreted:
+    if memory.device.type != "cuda" and not _interpreted():
         return f"the tensors are on {memory.device.type!r}, it takes a CUDA device"
     if torch.compiler.is_compiling():
         return "torch.compile cannot look into it"
-    if find_spec("triton") is None:
-        return "the package 'triton' is not installed"
-    if not interpreted and not any(map(shutil.which, (os.environ.get("CC", "gcc"), "clang"))):
-        return "Triton finds no C compiler (CC, gcc or clang)"
+    missing = _missing()
+    if missing is not None:
+        return missing
     if len(p.qkv_weight) > 1:
         return f"num_blocks is {len(p.qkv_weight)}, it takes 1"
     heads, size = (1 << (x - 1).bit_length() for x in (o.num_heads, max(o.head_size, o.key_size)))

@@ -1,11 +1,31 @@
 """What the inputs alone decide, computed for all steps at once under ordinary autograd."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .parameters import Options, Parameters
 from .tape import Hoisted
+
+
+def dtypes(inputs: Tensor, memory: Tensor) -> tuple[torch.dtype, torch.dtype]:
+    """Dtype of the matrix products, and of all else: norms, gates and memory.
+
+    Products are made in autocast's dtype where that is on, else in the dtype of the inputs; the
+    rest in float32. float64 stays float64.
+    """
+    if torch.float64 in (inputs.dtype, memory.dtype):
+        return inputs.dtype, torch.float64
+    device = inputs.device.type
+    autocast = torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if autocast else inputs.dtype, torch.float32
+
+
+def needs_tape(tensors: Iterable[Tensor | None]) -> bool:
+    """Whether a backward pass through any of these can follow."""
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
 
 
 def hoist(inputs: Tensor, p: Parameters, o: Options, product: torch.dtype) -> Hoisted:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..hoist import hoist
+from ..hoist import dtypes, hoist, needs_tape
 from ..parameters import EPSILON, Options, Parameters
 from .buffers import Buffers
 from .graphs import LIBRARY
@@ -17,15 +17,9 @@ from .sizes import Sizes
 def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
     """All steps: the same as `reference.unroll`, for one block; arguments and results alike.
 
-    Products are made in autocast's dtype where that is on, else in the dtype of the inputs; norms,
-    gates and memory in float32 (float64 for float64 inputs).
+    `dtypes` says in which dtype what is computed.
     """
-    device = inputs.device.type
-    dtype = torch.promote_types(inputs.dtype, memory.dtype)
-    state = torch.float64 if dtype == torch.float64 else torch.float32
-    product = inputs.dtype
-    if torch.is_autocast_enabled(device) and state != torch.float64:
-        product = torch.get_autocast_dtype(device)
+    product, state = dtypes(inputs, memory)
     sizes = Sizes(
         steps=inputs.shape[0],
         batch=inputs.shape[1],
@@ -41,18 +35,15 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
         device=inputs.device,
     )
     here = torch.cuda.device_of(inputs)  # type: ignore[no-untyped-call]
-    with torch.autocast(device, enabled=False), here:
+    with torch.autocast(inputs.device.type, enabled=False), here:
         hoisted = hoist(inputs, p, o, product)
         assert hoisted.qkv is not None
         norm = p.qkv_norm_weight[0].to(state), p.qkv_norm_bias[0].to(state)
         qkv = F.layer_norm(hoisted.qkv.to(state), norm[0].shape, *norm, EPSILON)
         gates = None if hoisted.gates is None else hoisted.gates.to(state)
         tensors = memory.to(state), qkv, gates, *p
-        keep_tape = torch.is_grad_enabled() and any(
-            x is not None and x.requires_grad for x in tensors
-        )
         memories, last = Recurrence.apply(  # type: ignore[no-untyped-call]
-            sizes, keep_tape, *tensors
+            sizes, needs_tape(tensors), *tensors
         )
     return memories.to(memory.dtype), last.to(memory.dtype)
 
