@@ -45,6 +45,9 @@ class LanguageModelingConfig(TaskConfig):
     label_smoothing: float = 0.0
     """Share of the target probability spread over all words (Szegedy et al. 2016)."""
 
+    softmax_samples: int = 0
+    """Words drawn to stand for the vocabulary in the training loss (Jean et al. 2015); 0: all."""
+
     embedding_dropout: float = 0.0
     """Dropout of the embedded words."""
 
@@ -77,16 +80,26 @@ class LanguageModelingConfig(TaskConfig):
             "label_smoothing",
             "reset_probability",
         )
-        check_at_least(self, 0, "activation_regularization", "temporal_activation_regularization")
+        check_at_least(
+            self,
+            0,
+            "softmax_samples",
+            "activation_regularization",
+            "temporal_activation_regularization",
+        )
         if self.cutoffs is not None:
             rising = all(a < b for a, b in zip([0, *self.cutoffs], self.cutoffs, strict=False))
             check(self, "cutoffs", bool(self.cutoffs) and rising, "integers that rise from above 0")
             if self.head != "adaptive":
                 raise UserError(f"cutoffs: {self.cutoffs} needs head: adaptive, not {self.head}")
         if self.head == "adaptive":
-            for name, off in (("mixtures", 1), ("label_smoothing", 0.0)):
+            for name, off in (("mixtures", 1), ("label_smoothing", 0.0), ("softmax_samples", 0)):
                 if getattr(self, name) != off:
                     raise UserError(f"{name}: {getattr(self, name)} needs head: full, not adaptive")
+        if self.softmax_samples:
+            for name, off in (("mixtures", 1), ("label_smoothing", 0.0)):
+                if getattr(self, name) != off:
+                    raise UserError(f"softmax_samples: not with {name}: {getattr(self, name)}")
 
     def without_effect(self) -> dict[str, str]:
         """Fields that change nothing in this configuration, each with the reason."""

@@ -49,6 +49,7 @@ class LanguageModel(nn.Module):
                 tied_weight=self.embedding.get_parameter("weight") if config.tied else None,
                 mixtures=config.mixtures,
                 label_smoothing=config.label_smoothing,
+                samples=config.softmax_samples,
             )
         self.activation_regularization = config.activation_regularization
         self.temporal_activation_regularization = config.temporal_activation_regularization

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..ops.linear_cross_entropy import Reduction, linear_cross_entropy
+from .sampled_softmax import draw_words
 
 UNTIED_RANGE = 0.1  # uniform, the same as the embedding's
 TAIL_SHRINKS = 4  # every tail is this much narrower than the one before (Grave et al. 2017, 4.3)
@@ -44,6 +45,8 @@ class SoftmaxHead(nn.Module):
         mixtures: number K of softmaxes in the mixture (Yang et al. 2018); 1 is plain softmax.
         label_smoothing: the share of the target spread evenly over all words, in training mode
             only (Szegedy et al. 2016, section 7).
+        samples: words drawn to stand for the vocabulary in the loss, in training mode only
+            (`sampled_softmax`); 0 for the whole vocabulary.
 
     Raises:
         ValueError: `tied_weight` of another shape, or an argument out of range.
@@ -57,6 +60,7 @@ class SoftmaxHead(nn.Module):
         tied_weight: nn.Parameter | None,
         mixtures: int = 1,
         label_smoothing: float = 0.0,
+        samples: int = 0,
     ) -> None:
         super().__init__()
         shape = (vocabulary_size, embedding_size)
@@ -68,10 +72,15 @@ class SoftmaxHead(nn.Module):
             raise ValueError(
                 f"label_smoothing is {label_smoothing!r}; it takes a number from 0 to below 1"
             )
-        if mixtures > 1 and label_smoothing:
-            raise ValueError(f"label_smoothing={label_smoothing} does not go with {mixtures=}")
+        if samples < 0:
+            raise ValueError(f"samples is {samples!r}; it takes a whole number of at least 0")
+        if mixtures > 1 and (label_smoothing or samples):
+            raise ValueError(f"{label_smoothing=} and {samples=} do not go with {mixtures=}")
+        if label_smoothing and samples:
+            raise ValueError(f"{samples=} does not go with {label_smoothing=}")
         self.mixtures = mixtures
         self.label_smoothing = label_smoothing
+        self.samples = samples
         if tied_weight is None:
             tied_weight = nn.Parameter(torch.empty(shape))
             nn.init.uniform_(tied_weight, -UNTIED_RANGE, UNTIED_RANGE)
@@ -93,10 +102,16 @@ class SoftmaxHead(nn.Module):
             A scalar or ``[...]``, float32 (float64 for float64 `hidden`).
         """
         if self.mixtures == 1:
+            weight, bias = self.weight, self.bias
+            if self.training and self.samples:
+                words, log_inclusion, targets = draw_words(
+                    targets, len(weight), self.samples, IGNORED
+                )
+                weight, bias = F.embedding(words, weight), bias[words] - log_inclusion
             return linear_cross_entropy(
                 hidden,
-                self.weight,
-                self.bias,
+                weight,
+                bias,
                 targets,
                 ignore_index=IGNORED,
                 reduction=reduction,
