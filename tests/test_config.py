@@ -110,6 +110,14 @@ def test_overrides_may_be_text():
         pytest.param({"head": "adaptive", "cutoffs": [9, 3]}, "integers that rise", id="falling"),
         pytest.param({"head": "adaptive", "cutoffs": []}, "integers that rise", id="none"),
         pytest.param({"head": "adaptive", "mixtures": 3}, "mixtures: 3 needs head", id="mixtures"),
+        pytest.param(
+            {"head": "adaptive", "softmax_samples": 9}, "softmax_samples: 9 needs head", id="drawn"
+        ),
+        pytest.param(
+            {"label_smoothing": 0.1, "softmax_samples": 9},
+            "softmax_samples: not with label_smoothing: 0.1",
+            id="smoothed",
+        ),
         pytest.param({"batch_size": 7, "devices": 2}, "batch_size: 7", id="processes"),
         pytest.param({"batch_size": 8, "micro_batch_size": 3}, "a divisor of", id="micro-batch"),
         pytest.param({"learning_rate": 0}, "learning_rate: 0.0 is out of range", id="rate"),
