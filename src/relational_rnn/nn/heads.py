@@ -102,7 +102,8 @@ class SoftmaxHead(nn.Module):
             A scalar or ``[...]``, float32 (float64 for float64 `hidden`).
         """
         if self.mixtures == 1:
-            weight, bias = self.weight, self.bias
+            weight: Tensor = self.weight
+            bias: Tensor = self.bias
             if self.training and self.samples:
                 words, log_inclusion, targets = draw_words(
                     targets, len(weight), self.samples, IGNORED
