@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FOLDER_VARIABLE = "RRNN_RUN_FOLDER"
 RUNS = Path("runs")
 """Where runs are kept, below the working folder."""
+SHIPPED = Path(str(files("relational_rnn"))) / "pretrained"
+"""Where the models are that come with the package, a folder each; it is only read."""
 
 
 class Run:
@@ -58,16 +60,31 @@ class Run:
         return Vocabulary.load(self.vocabulary_path)
 
     @property
+    def shipped(self) -> bool:
+        """Whether it comes with the package: it is only read, and cannot go on."""
+        return self.folder.resolve().parent == SHIPPED.resolve()
+
+    @property
+    def title(self) -> str:
+        """What the user knows it by: its folder, or the name of a shipped model."""
+        return self.name if self.shipped else str(self.folder)
+
+    @property
     def summary(self) -> dict[str, Any]:
-        """What the run came to; raises :class:`UserError` before its end."""
+        """What the run came to; raises :class:`UserError` before its end, or if it is broken."""
         if not self.summary_path.is_file():
             raise UserError(f"{self.folder}: the run has no summary yet; {self.how_to_resume}")
-        summary: dict[str, Any] = json.loads(self.summary_path.read_text(encoding="utf-8"))
+        try:
+            summary: dict[str, Any] = json.loads(self.summary_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{self.summary_path}: broken: {error}") from error
         return summary
 
     @property
     def how_to_resume(self) -> str:
         """One clause that says how to go on with this run."""
+        if self.shipped:
+            return "it came with the package, which is not whole: install it again"
         own = self.folder == RUNS / self.name
         return f"go on with: rrnn train --resume {self.name if own else self.folder}"
 
@@ -140,18 +157,30 @@ def new_task_model(config: GeneratedConfig) -> "TaskModel":
 def find_run(name: str | Path) -> Run:
     """A run by its folder, by its name below ``runs/``, or a model shipped with the package.
 
+    A run of the same name as a shipped model wins.
+
     Raises:
         UserError: nothing of that name.
     """
-    pretrained = Path(str(files("relational_rnn"))) / "pretrained"
-    for folder in (Path(name), RUNS / name, pretrained / name):
+    for folder in (Path(name), RUNS / name):
         if (folder / "config.yaml").is_file():
             return Run(folder)
+    shipped = shipped_models()
+    if str(name) in shipped:
+        return Run(SHIPPED / name)
     if (folder := run_folder(str(name))).is_dir():
         raise UserError(f"{folder}: not a run folder; it has no config.yaml")
-    known = [path.parent.name for root in (RUNS, pretrained) for path in root.glob("*/config.yaml")]
-    hint = nearest(str(name), known) or "; it takes a run folder or the name of one below runs/"
-    raise UserError(f"{name}: no such run{hint}")
+    known = [path.parent.name for path in RUNS.glob("*/config.yaml")]
+    takes = "; it takes a run folder or the name of one below runs/"
+    if shipped:
+        takes += f", or a model of the package: {', '.join(shipped)}"
+    raise UserError(f"{name}: no such run{nearest(str(name), [*known, *shipped]) or takes}")
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that come with the package."""
+    # A name that begins with a dot is one that is being made.
+    return sorted(path.parent.name for path in SHIPPED.glob("[!.]*/config.yaml"))
 
 
 def is_first_process() -> bool:

@@ -9,7 +9,9 @@ from . import print_json
 
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("runs", nargs="+", help="run folders, or their names below runs/")
+    parser.add_argument(
+        "runs", nargs="+", help="run folders, their names below runs/, or shipped models"
+    )
     parser.add_argument(
         "--output",
         type=Path,

@@ -111,7 +111,7 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
     )
     score = evaluate(model, tokens[arguments.split], **reading)
     result = {**score._asdict(), "parameters": _count(model.parameters())}
-    print(f"{found.folder}: {result['parameters']:,} parameters")
+    print(f"{found.title}: {result['parameters']:,} parameters")
     print(f"{corpus.name}, {arguments.split}: {score.tokens:,} tokens")
     _print_line("plain", result, {})
     methods = [method for method in METHODS if getattr(arguments, method)]
@@ -162,7 +162,7 @@ def _accuracy(
     model = found.load_task_model(device)
     score = evaluate(model, config, stream=arguments.split)
     result = {**score._asdict(), "parameters": _count(model.parameters())}
-    print(f"{found.folder}: {result['parameters']:,} parameters")
+    print(f"{found.title}: {result['parameters']:,} parameters")
     print(
         f"{config.task}, {arguments.split}: {score.examples:,} examples · "
         f"accuracy {score.accuracy:.2%} · whole answers {score.answer_accuracy:.2%}"

@@ -93,6 +93,11 @@ def run(arguments: Namespace) -> int:
                     "configuration; leave this out"
                 )
         run = find_run(arguments.resume)
+        if run.shipped:
+            raise UserError(
+                f"{arguments.resume}: comes with the package, without what is needed to go on; "
+                f"a run of its own: rrnn train {run.config_path}"
+            )
         config = _resumed_config(run, overrides)
     elif arguments.config is None:
         raise UserError("which configuration, task or --resume RUN? see rrnn train --help")
