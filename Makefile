@@ -2,14 +2,14 @@
 # On a laptop without a GPU, take the small CPU build of PyTorch:
 #   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
 VENV := .venv
-RUN := $(VENV)/bin/python -m
+MODULE := $(VENV)/bin/python -m
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$p" && break; done)
-INSTALL := $(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e
+INSTALL := $(MODULE) pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo test test-slow test-gpu lint bench readme tasks
+.PHONY: help setup demo test test-slow test-gpu lint bench readme tasks pretrained
 
 help:
 	@echo "make demo       train a small RMC and a small LSTM, compare them (about two minutes)"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench      time the cores          make setup       only make the environment"
 	@echo "make tasks      train the small task models of results/tasks again (hours)"
 	@echo "make readme     fill the tables of README.md and docs/ from results/"
+	@echo "make pretrained RUN=run NAME=name [DATA=folder]   make a shipped model of a run"
 
 setup: $(VENV)/.developer
 
@@ -25,18 +26,18 @@ demo: $(VENV)/.user
 	$(VENV)/bin/rrnn demo
 
 test: $(VENV)/.developer
-	OMP_NUM_THREADS=1 $(RUN) pytest -n 2
+	OMP_NUM_THREADS=1 $(MODULE) pytest -n 2
 
 test-slow: $(VENV)/.developer
-	$(RUN) pytest -m "slow and not gpu" --timeout 1800
+	$(MODULE) pytest -m "slow and not gpu" --timeout 1800
 
 test-gpu: $(VENV)/.developer
-	$(RUN) pytest -m gpu
+	$(MODULE) pytest -m gpu
 
 lint: $(VENV)/.developer
-	$(RUN) ruff check .
-	$(RUN) ruff format --check .
-	$(RUN) mypy
+	$(MODULE) ruff check .
+	$(MODULE) ruff format --check .
+	$(MODULE) mypy
 
 bench: $(VENV)/.user
 	$(VENV)/bin/rrnn bench
@@ -57,7 +58,10 @@ results/tasks/%/summary.json: | $(VENV)/.user
 	mkdir -p $(@D) && cp runs/$*/config.yaml runs/$*/metrics.csv runs/$*/summary.json $(@D)
 
 readme: $(VENV)/.user
-	$(RUN) relational_rnn.report.tables README.md docs/*.md
+	$(MODULE) relational_rnn.report.tables README.md docs/*.md
+
+pretrained: $(VENV)/.user
+	$(MODULE) relational_rnn.pretrained $(RUN) $(NAME) $(if $(DATA),--data "$(DATA)")
 
 # The stamps keep set-up from being repeated until what it reads has changed.
 $(VENV)/.user: pyproject.toml constraints.txt | $(VENV)/.created
@@ -72,5 +76,5 @@ $(VENV)/.developer: pyproject.toml constraints.txt | $(VENV)/.created
 
 $(VENV)/.created:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(RUN) pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
+	@$(MODULE) pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
 	@touch $@
