@@ -41,6 +41,11 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"
     )
+    add_fields(parser)
+
+
+def add_fields(parser: ArgumentParser) -> None:
+    """Add an option for every field of every task; those not given stay out of the namespace."""
     group = parser.add_argument_group("fields of the configuration")
     for name, by_task in _all_fields().items():
         hint, _, _ = next(iter(by_task.values()))

@@ -49,8 +49,23 @@ def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -
         raise UserError(f"{name}: task: {task!r} is unknown; it takes {one_of(TASKS)}")
     config_class = TASKS[task]
     values = {"name": name, **values, **_checked_names(config_class, overrides or {}, "--")}
-    parsed = {key: _parse(config_class, key, value) for key, value in values.items()}
+    parsed = {key: parse(config_class, key, value) for key, value in values.items()}
     return config_class(**parsed)
+
+
+def parse(config_class: type, key: str, value: Any) -> Any:
+    """A value, which may be text, as the type of its field; its range is not looked at.
+
+    Raises:
+        UserError: the field is not of that type.
+    """
+    if value == ["null"]:
+        value = None
+    try:
+        return _parser(config_class).parse_object({key: value}, defaults=False)[key]
+    except Exception as error:
+        hint = get_type_hints(config_class)[key]
+        raise UserError(f"{key}: {value!r} is not valid; it takes {describe(hint)}") from error
 
 
 def save(config: TaskConfig, path: Path) -> None:
@@ -89,17 +104,6 @@ def _checked_names(config_class: type, values: Mapping[str, Any], where: str) ->
         if key not in valid:
             raise UserError(f"{where}{key}: unknown field{nearest(str(key), valid)}")
     return dict(values)
-
-
-def _parse(config_class: type, key: str, value: Any) -> Any:
-    """The value as its field's type."""
-    if value == ["null"]:
-        value = None
-    try:
-        return _parser(config_class).parse_object({key: value}, defaults=False)[key]
-    except Exception as error:
-        hint = get_type_hints(config_class)[key]
-        raise UserError(f"{key}: {value!r} is not valid; it takes {describe(hint)}") from error
 
 
 @cache
