@@ -30,6 +30,7 @@ VERBS = {
     "report": "learning curves and a table of several runs",
     "inspect": "look at the attention and the gates of a run's model",
     "bench": "measure speed",
+    "sweep": "train with many settings and compare them",
     "demo": "train a small RMC and a small LSTM and compare them",
 }
 """Every verb with its line of help; the file of a verb has its name."""
