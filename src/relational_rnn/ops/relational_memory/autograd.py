@@ -66,19 +66,22 @@ class Recurrence(torch.autograd.Function):
         steps = len(memories)
         rows = memory.shape[:2].numel()
         back = Prepared.of(p, ctx.product, memory.dtype, rows=rows, uses=steps, back=True)
-        gradients = Gradients(tape)
-        step_backward = Step(ctx.prepared, back, ctx.options, gradients)
         d_hoisted = Hoisted(*(None if x is None else torch.empty_like(x) for x in hoisted))
+        gradients = Gradients(tape, d_hoisted.gates)
+        step_backward = Step(ctx.prepared, back, ctx.options, gradients)
         befores, d_outs = [memory, *memories[:-1]], d_memories.unbind(0)
-        pages, d_given = steps_of(tape, steps), steps_of(d_hoisted, steps)
+        given, d_given = steps_of(hoisted, steps), steps_of(d_hoisted, steps)
+        pages = steps_of(tape, steps)
         d_now = d_last
         with torch.autocast(memory.device.type, enabled=False):  # backward may be called under it
             for t in reversed(range(steps)):
                 d_now = d_now + d_outs[t]
-                d_now = step_backward(d_now, befores[t], pages[t], ctx.statistics[t], d_given[t])
+                d_now = step_backward(
+                    d_now, befores[t], given[t], pages[t], ctx.statistics[t], d_given[t]
+                )
                 gradients.end_step(t)
         d_p: dict[str, Tensor] = {}
-        for (name, place), value in gradients.sums.items():
+        for (name, place), value in gradients.all_sums().items():
             whole = getattr(p, name)
             if name not in d_p:
                 d_p[name] = torch.empty_like(whole, dtype=memory.dtype)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from . import attention
-from .forward import Statistics, normalise
+from .forward import Statistics, all_rows, normalise
 from .gradients import Factors, Gradients
 from .parameters import Options
 from .products import Prepared
@@ -34,6 +34,7 @@ class Step:
         self,
         d_memory: Tensor,
         memory: Tensor,
+        hoisted: Hoisted,
         tape: Tape,
         statistics: list[Statistics],
         d_hoisted: Hoisted,
@@ -43,6 +44,7 @@ class Step:
         Args:
             d_memory: ``[b, N, M]``, gradient of the memory after the step; overwritten.
             memory: ``[b, N, M]``, before the step.
+            hoisted: of this step.
             tape: of this step.
             statistics: of this step.
             d_hoisted: of this step, written.
@@ -57,7 +59,13 @@ class Step:
             d_x = self._gates(d_memory, memory, tape, factors, d_hoisted)
         for block in reversed(range(len(tape.blocks))):
             d_x = self._block(
-                d_x, block, tape.blocks[block], statistics[block], factors, d_hoisted.qkv
+                d_x,
+                hoisted.qkv,
+                block,
+                tape.blocks[block],
+                statistics[block],
+                factors,
+                d_hoisted.qkv,
             )
         slots = memory.shape[1]
         if d_hoisted.rows is not None:
@@ -71,7 +79,6 @@ class Step:
         assert tape.gates is not None
         assert tape.candidate is not None
         assert tape.squashed is not None
-        assert factors.gates is not None
         assert d_hoisted.gates is not None
         assert self.back.gate_memory is not None
         input_gate, forget_gate = tape.gates.chunk(2, dim=-1)
@@ -84,9 +91,12 @@ class Step:
             d_input_gate[..., 0] = torch.linalg.vecdot(d_memory, tape.candidate)
             d_forget_gate[..., 0] = torch.linalg.vecdot(d_memory, memory)
         d_gates = torch.ops.aten.sigmoid_backward(d_gates, tape.gates)
-        d_hoisted.gates.copy_(d_gates.squeeze(1) if d_gates.shape[1] == 1 else d_gates.sum(1))
-        factors.gates.copy_(d_gates.view(factors.gates.shape))
-        d_squashed = d_tanh(self.back.gate_memory(factors.gates), tape.squashed)
+        if factors.gates is None:
+            d_logits = d_hoisted.gates.copy_(d_gates.squeeze(1))
+        else:
+            d_hoisted.gates.copy_(d_gates.sum(1))
+            d_logits = factors.gates.copy_(d_gates.view(factors.gates.shape))
+        d_squashed = d_tanh(self.back.gate_memory(d_logits), tape.squashed)
         d_candidate = d_tanh(d_memory * input_gate, tape.candidate)
         d_memory.mul_(forget_gate).add_(d_squashed.view(memory.shape))
         return d_candidate
@@ -94,6 +104,7 @@ class Step:
     def _block(
         self,
         d_rows: Tensor,
+        extra: Tensor | None,
         block: int,
         tape: BlockTape,
         statistics: Statistics,
@@ -128,11 +139,10 @@ class Step:
             p.attention_norm[block],
         ).view(batch, keep, size)
         # the normalised qkv anew: that is cheaper than to have kept it
-        qkv, *moments = normalise(tape.raw, p.qkv_norm[block])
+        rows = all_rows(tape.raw, extra, d_rows.dtype)
+        qkv, *moments = normalise(rows, p.qkv_norm[block])
         d_qkv = attention.backward(d_attended, qkv, statistics.weights, self.o)
-        d_raw = norm(
-            "qkv_norm", block, d_qkv, tape.raw, (moments[0], moments[1]), p.qkv_norm[block]
-        )
+        d_raw = norm("qkv_norm", block, d_qkv, rows, (moments[0], moments[1]), p.qkv_norm[block])
         queries = len(tape.inputs) // batch
         if d_extra is not None:
             d_extra.copy_(d_raw[:, queries:])

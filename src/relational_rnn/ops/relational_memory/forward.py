@@ -40,6 +40,11 @@ def normalise(rows: Tensor, norm: Norm) -> tuple[Tensor, Tensor, Tensor]:
     return torch.native_layer_norm(rows, norm.weight.shape, *norm, EPSILON)
 
 
+def all_rows(raw: Tensor, extra: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """The qkv of the rows that ask, then of those that are only attended to: ``[b, R, F]``."""
+    return (raw if extra is None else torch.cat((raw, extra), dim=1)).to(dtype)
+
+
 def block_forward(
     x: Tensor, extra: Tensor | None, block: int, tape: BlockTape, p: Prepared, o: Options
 ) -> tuple[Tensor, Statistics]:
@@ -59,10 +64,9 @@ def block_forward(
     batch, queries, size = x.shape
     keep = len(tape.mixed) // batch
     tape.inputs.copy_(x.view(-1, size))
-    tape.raw[:, :queries] = p.qkv[block](tape.inputs).view(batch, queries, -1)
-    if extra is not None:
-        tape.raw[:, queries:] = extra
-    values, weights = attention.forward(normalise(tape.raw, p.qkv_norm[block])[0], keep, o)
+    tape.raw.copy_(p.qkv[block](tape.inputs).view(batch, queries, -1))
+    rows = all_rows(tape.raw, extra, x.dtype)
+    values, weights = attention.forward(normalise(rows, p.qkv_norm[block])[0], keep, o)
     torch.add(x[:, :keep], values, out=tape.attended.view(values.shape))
     rows, *attended = normalise(tape.attended, p.attention_norm[block])
     tape.hidden[0].copy_(rows)
@@ -104,8 +108,13 @@ def step_forward(
     assert tape.gates is not None
     assert tape.candidate is not None
     tape.squashed.copy_(tanh(memory).view(tape.squashed.shape))
-    logits = p.gate_memory(tape.squashed).view(tape.gates.shape)
-    tape.gates.copy_(logits).add_(hoisted.gates[:, None]).sigmoid_()
+    if memory.shape[1] == 1:
+        logits = p.gate_memory(tape.squashed, plus=hoisted.gates)
+        tape.gates.copy_(logits.view(tape.gates.shape))
+    else:
+        tape.gates.copy_(p.gate_memory(tape.squashed).view(tape.gates.shape))
+        tape.gates.add_(hoisted.gates[:, None])
+    tape.gates.sigmoid_()
     input_gate, forget_gate = tape.gates.chunk(2, dim=-1)
     tanh(x, out=tape.candidate)
     torch.mul(forget_gate, memory, out=out).addcmul_(input_gate, tape.candidate)

@@ -5,6 +5,7 @@ six times as much; forming it once for all steps would need all factors at once.
 some steps are kept, as many as make a product efficient.
 """
 
+from collections import defaultdict
 from typing import NamedTuple
 
 import torch
@@ -13,8 +14,8 @@ from torch import Tensor
 from .products import Norm
 from .tape import Tape, steps_of
 
-ROWS_OF_A_PRODUCT = 1024
-"""Rows after which a product is as efficient as it gets, and still small against the caches."""
+ROWS_OF_A_PRODUCT = 3200
+"""Rows of a product: more would gain little, less would add to the sums more often."""
 
 
 class Factors(NamedTuple):
@@ -22,7 +23,7 @@ class Factors(NamedTuple):
 
     qkv: list[Tensor]  # of each block, [S, b Q, F]
     mlp: list[list[Tensor]]  # of each block and layer, [S, b keep, M]
-    gates: Tensor | None  # [S, b N, 2 G]
+    gates: Tensor | None  # [S, b N, 2 G]; with one slot it is the hoisted gates' gradient instead
 
 
 class Gradients:
@@ -30,11 +31,13 @@ class Gradients:
 
     Args:
         tape: of all steps.
+        d_gates: gradient of the hoisted gates, or None.
     """
 
-    def __init__(self, tape: Tape) -> None:
-        self.tape = tape
+    def __init__(self, tape: Tape, d_gates: Tensor | None) -> None:
+        self.tape, self.d_gates = tape, d_gates
         self.sums: dict[tuple[str, int], Tensor] = {}
+        self.norms: defaultdict[tuple[str, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         steps, rows = tape.blocks[0].inputs.shape[:2]
         self.room = max(1, min(steps, ROWS_OF_A_PRODUCT // rows))
         self.filled = 0
@@ -45,7 +48,7 @@ class Gradients:
             ],
             [[torch.empty_like(x[: self.room]) for x in block.hidden] for block in tape.blocks],
             None
-            if tape.squashed is None or tape.gates is None
+            if tape.squashed is None or tape.gates is None or tape.gates.shape[2] == 1
             else tape.squashed.new_empty(self.room, tape.squashed.shape[1], tape.gates.shape[-1]),
         )
         self._steps = steps_of(self.factors, self.room)
@@ -55,7 +58,7 @@ class Gradients:
         if (name, place) in self.sums:
             self.sums[name, place] += value
         else:
-            self.sums[name, place] = value.to(self.tape.blocks[0].raw.dtype)
+            self.sums[name, place] = value.to(self.tape.blocks[0].mixed.dtype)
 
     def begin_step(self) -> Factors:
         """Where the factors of the next step back are to be written."""
@@ -73,11 +76,11 @@ class Gradients:
             self._product("qkv", number, self.factors.qkv[number][here], block.inputs[now])
             for layer, hidden in enumerate(block.hidden):
                 self._product("mlp", layer, self.factors.mlp[number][layer][here], hidden[now])
-        if self.factors.gates is not None and self.tape.squashed is not None:
+        if self.d_gates is not None and self.tape.squashed is not None:
+            own = self.factors.gates
+            d_logits = self.d_gates[now] if own is None else own[here]
             # the bias was added outside of the loop
-            self._product(
-                "gate_memory", 0, self.factors.gates[here], self.tape.squashed[now], bias=False
-            )
+            self._product("gate_memory", 0, d_logits, self.tape.squashed[now], bias=False)
 
     def _product(
         self, name: str, place: int, d_outputs: Tensor, inputs: Tensor, *, bias: bool = True
@@ -96,11 +99,18 @@ class Gradients:
         statistics: tuple[Tensor, Tensor],
         norm: Norm,
     ) -> Tensor:
-        """Gradient of a layer norm's input `rows`; its parameters' gradients are added up."""
+        """Gradient of a layer norm's input `rows`; its parameters' gradients are kept."""
         d_rows: Tensor
         d_rows, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
             d_out, rows, norm.weight.shape, *statistics, *norm, [True] * 3
         )
-        self.add(f"{name}_weight", block, d_weight)
-        self.add(f"{name}_bias", block, d_bias)
+        self.norms[name, block].append((d_weight, d_bias))
         return d_rows
+
+    def all_sums(self) -> dict[tuple[str, int], Tensor]:
+        """Every gradient by the parameter's name and the place in it, after the last step."""
+        for (name, block), steps in self.norms.items():
+            d_weights, d_biases = zip(*steps, strict=True)
+            self.sums[f"{name}_weight", block] = torch.stack(d_weights).sum(0)
+            self.sums[f"{name}_bias", block] = torch.stack(d_biases).sum(0)
+        return self.sums

@@ -43,8 +43,10 @@ class Product:
         else:
             self.weight = weight.t()
 
-    def __call__(self, x: Tensor, *, relu: bool = False) -> Tensor:
-        """The product of x ``[rows, in]``, with a ReLU on request."""
+    def __call__(self, x: Tensor, *, relu: bool = False, plus: Tensor | None = None) -> Tensor:
+        """The product of x ``[rows, in]``, with a ReLU or plus ``[rows, out]`` on request."""
+        if plus is not None:
+            return self._sum(x, plus)
         if self.packed:
             after = "relu" if relu else "none"
             out: Tensor = torch.ops.mkldnn._linear_pointwise(
@@ -56,6 +58,15 @@ class Product:
         else:
             out = torch.addmm(self.bias, x, self.weight)
         return out.relu_() if relu else out
+
+    def _sum(self, x: Tensor, plus: Tensor) -> Tensor:
+        """The product plus something, added before rounding; for one without a bias."""
+        assert self.bias is None
+        if self.packed:
+            add = torch.ops.mkldnn._linear_pointwise.binary
+            total: Tensor = add(x, plus, self.weight, None, "add")
+            return total
+        return torch.addmm(plus, x, self.weight)
 
 
 class Norm(NamedTuple):
