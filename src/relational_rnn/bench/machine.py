@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..train import summary
+from .. import provenance
 
 
 def describe() -> dict[str, Any]:
@@ -19,13 +19,13 @@ def describe() -> dict[str, Any]:
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return {
-        **summary.machine(device),
+        **provenance.machine(device),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-        "versions": summary.versions(),
-        "commit": summary.commit(),
+        "versions": provenance.versions(),
+        "commit": provenance.commit(),
         "dirty": _dirty(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -33,7 +33,7 @@ def describe() -> dict[str, Any]:
 
 def _dirty() -> bool | None:
     """Whether tracked files differ from the commit; None without one."""
-    if summary.commit() is None:
+    if provenance.commit() is None:
         return None
     here = Path(__file__).parent
     changed = subprocess.run(

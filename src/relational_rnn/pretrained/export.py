@@ -9,12 +9,12 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from .. import provenance
 from ..config import LanguageModelingConfig, TaskConfig, save
 from ..errors import UserError
 from ..files import write_bytes
 from ..runs import Run, save_weights
 from ..tasks.language_modeling.sources import NAMES
-from ..train import summary
 from ..train.job import open_job
 
 LARGEST = 22_000_000
@@ -71,9 +71,9 @@ def export(run: Run, name: str, *, folder: Path, data: str | None = None) -> Run
                 "weights": "bfloat16",
                 "before_rounding": {split: trained.get(split) for split in ("valid", "test")},
                 "evaluated": {
-                    "commit": summary.commit(),
-                    "versions": summary.versions(),
-                    "machine": summary.machine(torch.device("cpu")),
+                    "commit": provenance.commit(),
+                    "versions": provenance.versions(),
+                    "machine": provenance.machine(torch.device("cpu")),
                 },
             }
         )

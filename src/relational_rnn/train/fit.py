@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 
+from .. import provenance
 from ..config import TaskConfig
 from ..device import choose_device
 from ..errors import UserError
 from ..runs import Run, is_first_process, save_weights
-from . import checkpoints, summary
+from . import checkpoints
 from .job import Job, open_job
 from .loop import Loop
 
@@ -131,9 +132,9 @@ def _results(config: TaskConfig, run: Run, job: Job, loop: Loop) -> dict[str, An
         if course.seconds
         else None,
         "seed": config.seed,
-        "commit": summary.commit(),
-        "versions": summary.versions(),
-        "machine": summary.machine(module.device),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(),
+        "machine": provenance.machine(module.device),
     }
 
 

@@ -21,14 +21,13 @@ class Step:
     """The backward pass of any step.
 
     Args:
-        p: the prepared parameters of the forward pass.
-        back: the transposed ones.
+        back: the prepared transposed parameters.
         o: the options.
         gradients: takes the parameters' gradients.
     """
 
-    def __init__(self, p: Prepared, back: Prepared, o: Options, gradients: Gradients) -> None:
-        self.p, self.back, self.o, self.gradients = p, back, o, gradients
+    def __init__(self, back: Prepared, o: Options, gradients: Gradients) -> None:
+        self.back, self.o, self.gradients = back, o, gradients
 
     def __call__(
         self,
@@ -113,15 +112,8 @@ class Step:
     ) -> Tensor:
         """Gradient of `block_forward`: ``[b, keep, M]`` to ``[b, Q, M]``."""
         batch, keep, size = d_rows.shape
-        p, norm = self.p, self.gradients.norm
-        d_mixed = norm(
-            "mlp_norm",
-            block,
-            d_rows.view(-1, size),
-            tape.mixed,
-            statistics.mixed,
-            p.mlp_norm[block],
-        )
+        norm = self.gradients.norm
+        d_mixed = norm("mlp_norm", block, d_rows.view(-1, size), tape.mixed, statistics.mixed)
         d_layers = factors.mlp[block]
         d_layers[-1].copy_(d_mixed)
         for layer in reversed(range(1, len(d_layers))):
@@ -130,19 +122,13 @@ class Step:
                 d_hidden, tape.hidden[layer], 0, grad_input=d_layers[layer - 1]
             )
         d_mixed += self.back.mlp[0](d_layers[0])
-        d_attended = norm(
-            "attention_norm",
-            block,
-            d_mixed,
-            tape.attended,
-            statistics.attended,
-            p.attention_norm[block],
-        ).view(batch, keep, size)
+        d_attended = norm("attention_norm", block, d_mixed, tape.attended, statistics.attended)
+        d_attended = d_attended.view(batch, keep, size)
         # the normalised qkv anew: that is cheaper than to have kept it
         rows = all_rows(tape.raw, extra, d_rows.dtype)
-        qkv, *moments = normalise(rows, p.qkv_norm[block])
+        qkv, *moments = normalise(rows, self.gradients.p.qkv_norm[block])
         d_qkv = attention.backward(d_attended, qkv, statistics.weights, self.o)
-        d_raw = norm("qkv_norm", block, d_qkv, rows, (moments[0], moments[1]), p.qkv_norm[block])
+        d_raw = norm("qkv_norm", block, d_qkv, rows, (moments[0], moments[1]))
         queries = len(tape.inputs) // batch
         if d_extra is not None:
             d_extra.copy_(d_raw[:, queries:])

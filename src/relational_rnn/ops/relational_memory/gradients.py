@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .products import Norm
+from .products import Norm, Prepared
 from .tape import Tape, steps_of
 
 ROWS_OF_A_PRODUCT = 3200
@@ -30,12 +30,13 @@ class Gradients:
     """The sums so far.
 
     Args:
+        p: the prepared parameters of the forward pass.
         tape: of all steps.
         d_gates: gradient of the hoisted gates, or None.
     """
 
-    def __init__(self, tape: Tape, d_gates: Tensor | None) -> None:
-        self.tape, self.d_gates = tape, d_gates
+    def __init__(self, p: Prepared, tape: Tape, d_gates: Tensor | None) -> None:
+        self.p, self.tape, self.d_gates = p, tape, d_gates
         self.sums: dict[tuple[str, int], Tensor] = {}
         self.norms: defaultdict[tuple[str, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         steps, rows = tape.blocks[0].inputs.shape[:2]
@@ -97,9 +98,9 @@ class Gradients:
         d_out: Tensor,
         rows: Tensor,
         statistics: tuple[Tensor, Tensor],
-        norm: Norm,
     ) -> Tensor:
         """Gradient of a layer norm's input `rows`; its parameters' gradients are kept."""
+        norm: Norm = getattr(self.p, name)[block]
         d_rows: Tensor
         d_rows, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
             d_out, rows, norm.weight.shape, *statistics, *norm, [True] * 3

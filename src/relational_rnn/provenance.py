@@ -1,4 +1,4 @@
-"""What a run came to, and where it ran."""
+"""Which code, which libraries and which machine figures come from."""
 
 import platform
 import subprocess
