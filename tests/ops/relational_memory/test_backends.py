@@ -129,6 +129,24 @@ def test_one_call_equals_many(problem: Callable[..., Any], backend: str) -> None
     torch.testing.assert_close(memory, last, atol=1e-12, rtol=1e-12)
 
 
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("backend", FAST)
+def test_tensors_with_gaps(problem: Callable[..., Any], backend: str, slots: int) -> None:
+    """As the memory of one process out of several has them, when a run is resumed."""
+
+    def gaps(x: Tensor) -> Tensor:
+        view = torch.stack((x.detach(), torch.zeros_like(x)), dim=-1)[..., 0]
+        assert not view.is_contiguous()
+        return view.requires_grad_(x.requires_grad)
+
+    names = ("inputs", "memory", "d_outputs", "d_memory")
+    expected = run(problem(slots=slots, steps=3), backend)
+    same = problem(slots=slots, steps=3)
+    actual = run(same._replace(**{name: gaps(getattr(same, name)) for name in names}), backend)
+    for name, value in expected.items():
+        torch.testing.assert_close(actual[name], value, atol=1e-12, rtol=1e-12)
+
+
 @pytest.mark.parametrize("backend", FAST)
 def test_backward_runs_twice_and_only_once_differentiable(
     problem: Callable[..., Any], backend: str

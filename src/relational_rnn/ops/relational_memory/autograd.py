@@ -23,7 +23,7 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
     product, state = dtypes(inputs, memory)
     with torch.autocast(inputs.device.type, enabled=False):
         hoisted = hoist(inputs, p, o, product)
-        tensors = memory.to(state), *hoisted, *p
+        tensors = memory.to(state).contiguous(), *hoisted, *p  # a resumed memory has gaps
         memories, last = Recurrence.apply(  # type: ignore[no-untyped-call]
             o, product, needs_tape(tensors), *tensors
         )
@@ -72,7 +72,7 @@ class Recurrence(torch.autograd.Function):
         befores, d_outs = [memory, *memories[:-1]], d_memories.unbind(0)
         given, d_given = steps_of(hoisted, steps), steps_of(d_hoisted, steps)
         pages = steps_of(tape, steps)
-        d_now = d_last
+        d_now = d_last.contiguous()  # may be a view
         with torch.autocast(memory.device.type, enabled=False):  # backward may be called under it
             for t in reversed(range(steps)):
                 d_now = d_now + d_outs[t]
