@@ -40,7 +40,10 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Train what is left to be trained, print the table, write table and page."""
+    """Train what is left to be trained, print the table, write table and page.
+
+    The exit code is 1 if no trial came to a result.
+    """
     from ..runs import run_folder
     from ..sweep.reading import read_plan
     from ..sweep.storage import need_optuna
@@ -54,11 +57,17 @@ def run(arguments: Namespace) -> int:
     from optuna.exceptions import StorageInternalError
 
     from ..sweep.conduct import Conductor
+    from ..sweep.data import prepare
     from ..sweep.study import Trials
 
     folder = run_folder(arguments.run or plan.name)
+    begun = (folder / "sweep.yaml").exists()
+    if not begun:
+        prepare(plan)
     try:
         trials = Trials(plan, folder, arguments.storage)
+        if begun and not trials.over:
+            prepare(plan)
         conductor = Conductor(
             trials, workers=arguments.workers, say=lambda text: print(text, flush=True)
         )
@@ -67,19 +76,17 @@ def run(arguments: Namespace) -> int:
             print(f"stopped and saved, {done} of {plan.trials} trials finished")
             print(f"go on with: {_again(arguments)}")
             return 128 + signal
-        _show(trials, as_json=arguments.json)
+        return 0 if _show(trials, as_json=arguments.json) else 1
     except StorageInternalError as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"the database failed ({reason}); go on with: {_again(arguments)}"
         ) from error
-    return 0
 
 
-def _show(trials: "Trials", *, as_json: bool) -> None:
-    from rich.console import Console
-
-    from ..report.sweep import Outcomes, as_rich, write_sweep
+def _show(trials: "Trials", *, as_json: bool) -> int:
+    """Print and write the results; return how many there are."""
+    from ..report.sweep import Outcomes, show, write_sweep
     from ..sweep.axes import axes_of
 
     plan = trials.plan
@@ -90,7 +97,7 @@ def _show(trials: "Trials", *, as_json: bool) -> None:
         trials=trials.outcomes(),
         axes=axes_of(plan),
     )
-    Console().print(as_rich(outcomes))
+    show(outcomes)
     paths = write_sweep(outcomes, trials.folder)
     print(f"written: {', '.join(str(path) for path in paths.values())}")
     if as_json:
@@ -103,6 +110,7 @@ def _show(trials: "Trials", *, as_json: bool) -> None:
                 "page": str(paths["page"]),
             }
         )
+    return outcomes.finished
 
 
 def _again(arguments: Namespace) -> str:

@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,29 +44,33 @@ class Claim:
         """Show that somebody is at it; to be called often."""
         if time.monotonic() - self.pulsed >= PULSE_SECONDS:
             self.pulsed = time.monotonic()
-            self.trial.set_user_attr("pulse", uuid.uuid4().hex)
+            with _unless_finished():
+                self.trial.set_user_attr("pulse", uuid.uuid4().hex)
 
     def report(self, values: Sequence[float]) -> bool:
         """Tell the pruner all validations so far; return whether it wants the trial to end."""
         new = values[self.reported :]
-        for value in new:
-            self.reported += 1
-            self.trial.report(value, self.reported)
-        return bool(new) and self.trial.should_prune()
+        with _unless_finished():
+            for value in new:
+                self.reported += 1
+                self.trial.report(value, self.reported)
+            return bool(new) and self.trial.should_prune()
+        return False
 
     def count_kill(self) -> int:
         """Note that its process was killed; return how often that was so."""
         kills = int(self.trial.user_attrs.get("kills", 0)) + 1
-        self.trial.set_user_attr("kills", kills)
+        with _unless_finished():
+            self.trial.set_user_attr("kills", kills)
         return kills
 
     def finish(self, value: float, facts: dict[str, Any]) -> None:
         """It has a result; ``facts`` are kept beside it."""
         self._tell("COMPLETE", facts, value)
 
-    def prune(self, facts: dict[str, Any]) -> None:
+    def prune(self) -> None:
         """It was ended early."""
-        self._tell("PRUNED", facts)
+        self._tell("PRUNED", {})
 
     def fail(self, error: str) -> None:
         """It came to nothing."""
@@ -76,13 +81,19 @@ class Claim:
         self.lock.release()
 
     def _tell(self, state: str, facts: dict[str, Any], value: float | None = None) -> None:
-        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        try:
+        with _unless_finished():
             for name, fact in facts.items():
                 self.trial.set_user_attr(name, fact)
-            self.trial.study.tell(self.trial, value, state=TrialState[state])
-        except UpdateFinishedTrialError:
-            pass  # this machine slept, and another one took over and was faster
+            self.trial.study.tell(self.trial, value, state=TrialState[state], skip_if_finished=True)
         self.leave()
+
+
+@contextmanager
+def _unless_finished() -> Iterator[None]:
+    """Nothing can be told of a trial that another machine took over while this one slept."""
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    with suppress(UpdateFinishedTrialError):
+        yield

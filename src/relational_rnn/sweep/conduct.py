@@ -137,7 +137,7 @@ class Conductor:
             self._finish(claim, process.run)
         elif process.stopped and training.pruned:
             self.say(f"trial {claim.number} pruned after step {found[-1][0]}")
-            claim.prune({})
+            claim.prune()
         elif process.stopped or (process.killed and claim.count_kill() < MOST_KILLS):
             self.say(f"trial {claim.number} was stopped by a signal; it will be gone on with")
             claim.leave()

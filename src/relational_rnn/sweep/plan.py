@@ -61,7 +61,7 @@ class Plan:
 
     def as_plain(self) -> dict[str, Any]:
         """As a sweep's file, with every field of the base: reading it gives this plan again."""
-        skipped = {"task", "name", *self.space}
+        skipped = {"task", "name", "num_nodes", *self.space}
         base = {key: value for key, value in asdict(self.base).items() if key not in skipped}
         plain: dict[str, Any] = {"base": self.base.task, "fields": base}
         if self.rows:

@@ -88,7 +88,7 @@ class TrialProcess:
         """The reason of its end, in a line."""
         if self.killed:
             return f"killed by signal {-(self.code or 0)}, see {self.log}"
-        return _last_line(self.log) or f"ended with code {self.code}"
+        return _last_line(self.log).removeprefix("error: ") or f"ended with code {self.code}"
 
 
 def _last_line(path: Path) -> str:

@@ -101,7 +101,7 @@ def _plan(path: Path, given: dict[str, Any], trials: int | None) -> Plan:
     base = load(_base(path, given), fixed)
     rows, published = _rows(base, given["rows"]) if "rows" in given else ([], [])
     space = _space(base, given.get("space")) if "rows" not in given else _space_of(rows)
-    for name in fixed.keys() & space.keys():
+    for name in fixed.keys() & space.keys() if not rows else ():
         raise UserError(f"{name}: is fixed under fields and searched as well; it takes one of them")
     number = trials if trials is not None else given.get("trials", len(rows) or None)
     where = "--trials" if trials is not None else "trials"

@@ -84,7 +84,7 @@ def open_study(storage: "RDBStorage", name: str, plan: Plan) -> "Study":
     if difference := _difference(json.loads(found), ours):
         raise UserError(
             f"{name}: was begun as another sweep: {difference}; "
-            "choose another --run, or leave that as it was"
+            "choose another --run, or leave it as it was"
         )
     return study
 

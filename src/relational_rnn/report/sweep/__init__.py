@@ -3,6 +3,6 @@
 from .axes import Axis, choices
 from .files import write_sweep
 from .outcomes import Outcome, Outcomes
-from .table import as_rich
+from .table import show
 
-__all__ = ["Axis", "Outcome", "Outcomes", "as_rich", "choices", "write_sweep"]
+__all__ = ["Axis", "Outcome", "Outcomes", "choices", "show", "write_sweep"]

@@ -44,7 +44,7 @@ class Axis:
             value = self.low + share * (self.high - self.low)
             if self.log:
                 value = self.low * (self.high / self.low) ** share
-            found.append((share, f"{value:.3g}"))
+            found.append((share, f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"))
         return found
 
 

@@ -9,7 +9,7 @@ from .table import quality
 
 WIDTH, TOP, BOTTOM, SIDE = 150, 46, 24, 70
 HEIGHT = 380
-SPREAD = 16
+SPREAD = 24
 """Over how many pixels lines that meet in one value are spread, the better trials above."""
 
 BEST, WORST = (0, 114, 178), (213, 180, 140)

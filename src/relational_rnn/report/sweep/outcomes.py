@@ -98,7 +98,7 @@ class Outcomes:
                 "parameters": trial.parameters,
                 f"valid_{self.measure}": _finite(trial.value),
                 f"test_{self.measure}": _finite(trial.test),
-                "parameters_in_model": trial.weights,
+                "weights": trial.weights,
                 "seconds": trial.seconds,
             }
             if self.compared:

@@ -1,7 +1,9 @@
 """A sweep as a table: for the terminal, and in Markdown."""
 
 from rich import box
+from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from ..table import duration
@@ -31,8 +33,8 @@ def caption(outcomes: Outcomes) -> str:
     return lines
 
 
-def as_rich(outcomes: Outcomes) -> Table:
-    """The table for a terminal."""
+def show(outcomes: Outcomes) -> None:
+    """Print the table; in a window too narrow for it lines are broken, never figures."""
     table = Table(
         title=f"{outcomes.name}: {outcomes.finished} of {len(outcomes.trials)} trials finished",
         title_justify="left",
@@ -42,12 +44,16 @@ def as_rich(outcomes: Outcomes) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
-    for name in head(outcomes):
-        table.add_column(name.replace("_", " "), justify="right", overflow="fold")
-    for place, row in enumerate(cells(outcomes)):
+    rows = cells(outcomes)
+    for column, name in enumerate(head(outcomes)):
+        words = [*name.split("_"), *(row[column] for row in rows)]
+        table.add_column(name.replace("_", " "), justify="right", width=max(map(len, words)))
+    for place, row in enumerate(rows):
         style = "bold" if place == 0 and outcomes.finished > 1 else None
         table.add_row(*map(escape, row), style=style)
-    return table
+    wide = Console(width=10_000)
+    needed = Measurement.get(wide, wide.options, table).minimum
+    Console(width=max(Console().width, needed)).print(table)
 
 
 def as_markdown(outcomes: Outcomes) -> str:
@@ -84,7 +90,7 @@ def _row(outcomes: Outcomes, trial: Outcome) -> list[str]:
             text(trial.parameters[axis.name]) if axis.name in trial.parameters else "–"
             for axis in outcomes.axes
         ),
-        "–" if trial.weights is None else f"{trial.weights:,}",
+        _weights(trial.weights),
         duration(trial.seconds),
         quality(trial.value),
         quality(trial.test),
@@ -93,3 +99,9 @@ def _row(outcomes: Outcomes, trial: Outcome) -> list[str]:
         rank = outcomes.published_place.get(trial.number)
         row += [quality(trial.published), "–" if rank is None else f"{rank:g}"]
     return row
+
+
+def _weights(number: int | None) -> str:
+    if number is None:
+        return "–"
+    return f"{number / 1e6:.2f} M" if number >= 1e6 else f"{number:,}"

@@ -1,0 +1,74 @@
+"""Sweeps whose trials are pretended, and processes that conduct them."""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import yaml
+
+from relational_rnn.sweep import conduct, process
+from relational_rnn.sweep.conduct import Conductor
+from relational_rnn.sweep.reading import read_plan
+from relational_rnn.sweep.storage import need_optuna
+from relational_rnn.sweep.study import Trials
+
+FIELDS = {"max_steps": 4, "validate_every": 4, "head_size": 4}
+SPACE = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "num_heads": [1, 2]}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Work in an empty folder, with trials that are pretended and looked at often."""
+    need_optuna()
+    monkeypatch.chdir(tmp_path)
+    pretend = str(Path(__file__).with_name("pretend.py"))
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-S", "-E", pretend))
+    monkeypatch.setattr(conduct, "LOOK_SECONDS", 0.02)
+
+
+@pytest.fixture
+def make_plan(tmp_path):
+    """Write a sweep's file, and read it."""
+
+    def make(fields=None, **given):
+        given = {"base": "language-modeling", "fields": FIELDS | (fields or {}), **given}
+        if "rows" not in given:
+            given = {"space": SPACE, "trials": 3, "sampler": "random", **given}
+        (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(given), encoding="utf-8")
+        return read_plan("tiny.yaml")
+
+    return make
+
+
+@pytest.fixture
+def conducted():
+    """Conduct a plan to its end; return its trials and what was said."""
+
+    def conduct_it(plan, folder="runs/tiny", workers=1):
+        said = []
+        trials = Trials(plan, Path(folder))
+        assert Conductor(trials, workers=workers, say=said.append).run() == 0
+        return trials.outcomes(), said
+
+    return conduct_it
+
+
+@pytest.fixture
+def in_a_process():
+    """Conduct a plan in a process of its own; return the process's id."""
+
+    def start(plan, folder="runs/tiny"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # threads of libraries, which the process does not use
+            pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            code = Conductor(Trials(plan, Path(folder)), workers=1, say=lambda text: None).run()
+        finally:
+            os._exit(code)
+
+    return start

@@ -1,0 +1,113 @@
+"""A sweep goes on whatever happens to its trials, and to itself."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+from relational_rnn.sweep import storage
+from relational_rnn.sweep.study import Trials
+
+
+def begun(number, folder="runs/tiny"):
+    """The steps from which a trial was begun, one each time."""
+    path = Path(folder) / f"trial-{number:04}" / "begun.txt"
+    return [int(line) for line in path.read_text(encoding="utf-8").split()]
+
+
+def expected(outcome, steps):
+    """What a trial that is pretended comes to."""
+    return 1000 * outcome.parameters["learning_rate"] + 10 / steps
+
+
+def wait_for(path, step):
+    """Wait until a trial has come to a step."""
+    for _ in range(1000):
+        if path.exists() and int(path.read_text(encoding="utf-8") or 0) >= step:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{path} never came to {step}")
+
+
+def test_all_trials_are_trained_and_a_rerun_trains_nothing(make_plan, conducted):
+    plan = make_plan()
+    outcomes, said = conducted(plan)
+    assert [outcome.state for outcome in outcomes] == ["finished"] * 3
+    for outcome in outcomes:
+        assert outcome.value == pytest.approx(expected(outcome, 4))
+        assert (outcome.weights, outcome.seconds) == (10 * outcome.parameters["num_heads"], 1.5)
+    assert sum("finished" in line for line in said) == 3
+    again, said = conducted(plan)
+    assert (again, said) == (outcomes, [])
+
+
+def test_killed_and_started_again_ends_as_never_killed(make_plan, conducted, in_a_process):
+    plan = make_plan({"max_steps": 24, "validate_every": 12})
+    pid = in_a_process(plan)
+    wait_for(Path("runs/tiny/trial-0001/checkpoints/last.ckpt"), 5)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    outcomes, said = conducted(plan)
+    never_killed = Trials(plan, Path("runs/whole"))
+    assert len(outcomes) == 3
+    for outcome in outcomes:
+        assert outcome.parameters == never_killed.claim().parameters
+        assert outcome.value == pytest.approx(expected(outcome, 24))
+    assert begun(0) == begun(2) == [0]
+    first, second = begun(1)  # gone on with, from where it was
+    assert (first, second >= 5) == (0, True)
+    assert any(line.startswith("trial 1 goes on") for line in said)
+    assert len(list(Path("runs/tiny").glob("trial-*"))) == 3
+
+
+def test_two_processes_share_a_sweep(make_plan, in_a_process, conducted):
+    plan = make_plan(trials=5)
+    pids = [in_a_process(plan) for _ in range(2)]
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
+    assert [begun(number) for number in range(5)] == [[0]] * 5
+    outcomes, _ = conducted(plan)
+    assert [outcome.state for outcome in outcomes] == ["finished"] * 5
+    assert len({outcome.parameters["learning_rate"] for outcome in outcomes}) == 5
+
+
+def test_several_workers(make_plan, conducted):
+    outcomes, said = conducted(make_plan(trials=4), workers=3)
+    assert [outcome.state for outcome in outcomes] == ["finished"] * 4
+    assert [" begins" in line for line in said[:3]] == [True] * 3
+    assert [begun(number) for number in range(4)] == [[0]] * 4
+
+
+def test_a_trial_that_fails_does_not_end_the_sweep(make_plan, conducted):
+    outcomes, _ = conducted(make_plan(rows=[{"num_heads": n} for n in (1, 3, 4, 5, 2)]))
+    states = ["finished", "failed", "failed", "finished", "finished"]
+    assert [outcome.state for outcome in outcomes] == states
+    assert outcomes[1].error == "RuntimeError: no such number of heads"
+    assert outcomes[2].error.startswith("killed by signal 9")
+    # Killed once is bad luck, or a machine shut down; twice is its own fault.
+    assert [begun(number) for number in range(5)] == [[0], [0], [0, 1], [0, 1], [0]]
+
+
+def test_an_unpromising_trial_is_pruned(make_plan, conducted, monkeypatch):
+    pruner = optuna.pruners.ThresholdPruner(upper=50)
+    monkeypatch.setattr(storage, "_pruner", lambda plan: pruner)
+    rows = [{"learning_rate": rate, "num_heads": 1} for rate in (0.001, 0.1, 0.002)]
+    outcomes, said = conducted(make_plan({"max_steps": 20}, rows=rows))
+    assert [outcome.state for outcome in outcomes] == ["finished", "pruned", "finished"]
+    assert outcomes[1].value > 50
+    assert any(line.startswith("trial 1 pruned after step") for line in said)
+
+
+def test_told_to_stop(make_plan, in_a_process, conducted):
+    plan = make_plan({"max_steps": 60, "validate_every": 30}, trials=1)
+    pid = in_a_process(plan)
+    wait_for(Path("runs/tiny/trial-0000/checkpoints/last.ckpt"), 3)
+    os.kill(pid, signal.SIGINT)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == signal.SIGINT
+    assert not Path("runs/tiny/trial-0000/summary.json").exists()
+    outcomes, _ = conducted(plan)
+    assert [outcome.state for outcome in outcomes] == ["finished"]
+    assert len(begun(0)) == 2
+    assert begun(0)[1] >= 3

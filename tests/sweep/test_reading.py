@@ -1,0 +1,139 @@
+"""A sweep's file: what is in it, and every mistake told before anything is trained."""
+
+import pytest
+import yaml
+
+from relational_rnn.config import load
+from relational_rnn.errors import UserError
+from relational_rnn.sweep.reading import read_plan, shipped
+from relational_rnn.sweep.space import Choices, Range
+
+
+def test_a_space(make_plan):
+    plan = make_plan(pruner="median", seed=3)
+    assert plan.space == {
+        "learning_rate": Range(0.001, 0.1, log=True),
+        "num_heads": Choices((1, 2)),
+    }
+    assert (plan.name, plan.sampler, plan.pruner, plan.seed) == ("tiny", "random", "median", 3)
+    assert (plan.measure, plan.lower_is_better, plan.trials) == ("perplexity", True, 3)
+    config = plan.config(7, {"learning_rate": 0.02, "num_heads": 2})
+    assert (config.name, config.learning_rate, config.max_steps) == ("tiny-0007", 0.02, 4)
+
+
+def test_a_generated_task_is_compared_by_accuracy(make_plan):
+    plan = make_plan({"head_size": 8}, base="memorization", pruner="none")
+    assert (plan.measure, plan.lower_is_better) == ("accuracy", False)
+
+
+def test_rows_have_the_fields_of_all(make_plan):
+    plan = make_plan({"num_heads": 2}, rows=[{"seed": 5}, {"num_heads": 4, "published": 9}])
+    assert plan.rows == [{"seed": 5, "num_heads": 2}, {"seed": 1, "num_heads": 4}]
+    assert (plan.published, plan.trials, plan.sampler) == ([None, 9], 2, "rows")
+    assert plan.space == {"seed": Choices((5, 1)), "num_heads": Choices((2, 4))}
+
+
+@pytest.mark.parametrize("given", [{}, {"rows": [{"seed": 5}, {"betas": [0.8, 0.9]}]}])
+def test_written_and_read_it_is_the_same(make_plan, tmp_path, given):
+    plan = make_plan(**given)
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump(plan.as_plain()), encoding="utf-8")
+    again = read_plan("again.yaml")
+    assert again.as_plain() == plan.as_plain()
+    assert (again.space, again.rows) == (plan.space, plan.rows)
+
+
+def test_options_replace_fields(make_plan):
+    make_plan()
+    plan = read_plan("tiny.yaml", {"max_steps": "9"}, trials=1)
+    assert (plan.base.max_steps, plan.base.head_size, plan.trials) == (9, 4, 1)
+    with pytest.raises(UserError, match="--num-heads: the sweep tries values of its own"):
+        read_plan("tiny.yaml", {"num_heads": "9"})
+
+
+def test_a_base_beside_the_file(make_plan, tmp_path):
+    (tmp_path / "mine.yaml").write_text("bptt: 7\n", encoding="utf-8")
+    assert make_plan(base="mine.yaml").base.bptt == 7
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"space": {}}, "space: is empty"),
+        ({"space": {"heads": [1]}}, "space: heads: unknown field; did you mean head"),
+        ({"space": {"task": ["programs"]}}, "task: unknown field"),
+        ({"space": {"num_heads": 4}}, "num_heads: 4 is no space"),
+        ({"space": {"num_heads": []}}, "num_heads: has no choice"),
+        ({"space": {"num_heads": [1, "x"]}}, "num_heads: 'x' is not valid; it takes an integer"),
+        ({"space": {"num_heads": [1, 1]}}, "num_heads: 1 is there twice"),
+        ({"space": {"num_heads": [1, 0]}}, "num_heads: 0 is out of range"),
+        ({"space": {"learning_rate": {"low": 1}}}, "learning_rate: high is missing"),
+        ({"space": {"learning_rate": {"low": 2, "high": 1}}}, "low: 2.0 is not below high: 1.0"),
+        ({"space": {"learning_rate": {"low": -1, "high": 1}}}, "-1.0 is out of range"),
+        ({"space": {"dropout": {"low": 0, "high": 1}}}, "dropout: unknown field"),
+        ({"space": {"output_dropout": {"low": 0, "high": 0.5, "log": True}}}, "no logarithm"),
+        ({"space": {"clip": {"low": 1, "high": 2, "steps": 1}}}, "steps: .* did you mean step"),
+        ({"space": {"tied": {"low": 0, "high": 1}}}, "tied: 0 is not valid"),
+        ({"space": {"head": ["full", "adaptive"], "mixtures": [1, 2]}}, "needs head: full"),
+        ({"rows": [{"seed": 1}]}, "rows and space"),
+        ({"rows": [], "space": None}, "rows and space"),
+        ({"fields": {"seeds": 1}}, "fields: seeds: unknown field"),
+        ({"fields": {"num_heads": 1}}, "num_heads: is fixed under fields and searched"),
+        ({"base": "nothing.yaml"}, "nothing.yaml: no such configuration file"),
+        ({"sampler": "grid"}, "sampler: 'grid' is unknown; it takes one of tpe, random"),
+        ({"pruner": "mean"}, "pruner: 'mean' is unknown"),
+        ({"trials": 0}, "trials: 0 is not valid"),
+        ({"trials": None}, "trials: None is not valid"),
+        ({"seed": -1}, "seed: -1 is not valid"),
+        ({"tirals": 3}, "tirals: unknown; did you mean trials"),
+    ],
+)
+def test_mistakes_in_a_space(tmp_path, given, message):
+    space = {"num_heads": [1, 2]}
+    given = {"base": "language-modeling", "space": space, "trials": 3, **given}
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(given), encoding="utf-8")
+    with pytest.raises(UserError, match=message) as caught:
+        read_plan("bad.yaml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "rows: is empty"),
+        ({"seed": 1}, "rows: it takes a list"),
+        ([{"seed": 1}, {"sead": 1}], "rows: 2: sead: unknown field; did you mean seed"),
+        ([{"seed": -1}], "rows: 1: seed: -1 is out of range"),
+        ([{"seed": "x"}], "rows: 1: seed: 'x' is not valid"),
+        ([{"seed": 1, "published": "low"}], "rows: 1: published: 'low' is not a number"),
+        ([{"published": 3}], "no field is given"),
+    ],
+)
+def test_mistakes_in_rows(make_plan, rows, message):
+    with pytest.raises(UserError, match=message):
+        make_plan(rows=rows)
+
+
+def test_more_trials_than_rows(make_plan):
+    make_plan(rows=[{"seed": 1}])
+    with pytest.raises(UserError, match="--trials: 2 is more than there are rows, 1"):
+        read_plan("tiny.yaml", trials=2)
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_shipped_sweeps_can_be_read(name):
+    assert read_plan(name).trials > 0
+
+
+def test_the_published_search():
+    plan = read_plan("wikitext2-published")
+    assert len(plan.rows) == 15
+    best = min(range(15), key=plan.published.__getitem__)
+    assert plan.published[best] == 107.21
+    base = load("wikitext2-rmc")
+    assert plan.rows[best] == {name: getattr(base, name) for name in plan.rows[best]}
+    assert plan.base.max_steps is not None
+    # The two equal rows of the source differ in the seed alone.
+    first, second = plan.rows[:2]
+    assert first == second | {"seed": first["seed"]}
+    assert sorted({row["output_dropout"] for row in plan.rows}) == [0.0, 0.5]
+    assert all(row["embedding_size"] == row["head_size"] for row in plan.rows)

@@ -1,0 +1,108 @@
+"""Who may train which trial."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from relational_rnn.errors import UserError
+from relational_rnn.sweep import study
+from relational_rnn.sweep.study import Trials
+
+SHARED = "sqlite:///shared.db"
+
+
+def test_a_trial_is_in_one_pair_of_hands(make_plan):
+    plan = make_plan()
+    here, there = (Trials(plan, Path("runs/tiny")) for _ in range(2))
+    claims = [trials.claim() for trials in (here, there, here)]
+    assert [claim.number for claim in claims] == [0, 1, 2]
+    assert not any(claim.resumed for claim in claims)
+    assert here.claim() is there.claim() is None
+    assert not here.over
+    claims[1].leave()  # as the system does when a process dies
+    again = here.claim()
+    assert (again.number, again.resumed) == (1, True)
+    assert again.parameters == claims[1].parameters
+    for claim in (claims[0], again, claims[2]):
+        claim.finish(3.0, {"weights": 7})
+    assert here.over
+    assert there.over
+    assert [outcome.weights for outcome in there.outcomes()] == [7] * 3
+
+
+def test_left_before_it_had_its_values(make_plan):
+    plan = make_plan()
+    usual = Trials(plan, Path("runs/usual")).claim().parameters
+    trials = Trials(plan, Path("runs/tiny"))
+    trials._study.ask()
+    claim = trials.claim()
+    assert (claim.number, claim.resumed) == (0, True)
+    assert claim.parameters == usual
+
+
+def test_machines_that_see_no_locks_of_each_other(make_plan, monkeypatch):
+    monkeypatch.setattr(study, "SETTLE_SECONDS", 0)
+    plan = make_plan(trials=2)
+    here, there = (Trials(plan, Path(where) / "tiny", SHARED) for where in ("here", "there"))
+    mine, yours = here.claim(), there.claim()
+    assert (mine.number, yours.number) == (0, 1)
+    mine.pulse()
+    assert there.claim() is None
+    assert there.claim() is None  # the pulse is young
+    monkeypatch.setattr(study, "GRACE_SECONDS", 0)
+    mine.pulsed = 0.0
+    mine.pulse()
+    assert there.claim() is None  # the pulse is another than before
+    taken = there.claim()
+    assert (taken.number, taken.parameters) == (0, mine.parameters)
+    taken.finish(1.0, {})
+    mine.finish(2.0, {})  # too late
+    assert here.outcomes()[0].value == 1.0
+
+
+def test_one_sweep_to_a_folder(make_plan):
+    plan = make_plan()
+    Trials(plan, Path("runs/tiny"))
+    Trials(replace(plan, trials=9, base=replace(plan.base, device="cpu")), Path("runs/tiny"))
+    for other, message in (
+        (replace(plan, sampler="tpe"), "its sampler differs"),
+        (replace(plan, base=replace(plan.base, bptt=9)), "bptt was 35 and is 9 now"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Trials(other, Path("runs/tiny"))
+
+
+def test_a_renamed_folder_keeps_its_trials(make_plan):
+    plan = make_plan()
+    Trials(plan, Path("runs/tiny")).claim().finish(1.0, {})
+    Path("runs/tiny").rename("runs/other")
+    assert [outcome.value for outcome in Trials(plan, Path("runs/other")).outcomes()] == [1.0]
+
+
+def test_values_of_all_kinds_come_back_as_they_were(make_plan):
+    space = {
+        "betas": [[0.9, 0.999], [0.8, 0.99]],
+        "key_size": [None, 16],
+        "tied": [True, False],
+        "batch_size": {"low": 8, "high": 24, "step": 8},
+    }
+    trials = Trials(make_plan(space=space, sampler="tpe", trials=8), Path("runs/tiny"))
+    found = []
+    for _ in range(8):
+        claim = trials.claim()
+        claim.finish(len(found), {})
+        found.append(claim.parameters)
+    seen = {name: {row[name] for row in found} for name in space}
+    assert seen["betas"] == {(0.9, 0.999), (0.8, 0.99)}
+    assert seen["key_size"] == {None, 16}
+    assert seen["tied"] == {True, False}
+    assert seen["batch_size"] <= {8, 16, 24}
+    assert [outcome.parameters for outcome in trials.outcomes()] == found
+
+
+def test_a_run_is_not_a_sweep(make_plan):
+    Path("runs/tiny").mkdir(parents=True)
+    Path("runs/tiny/config.yaml").touch()
+    with pytest.raises(UserError, match="is a run, not a sweep"):
+        Trials(make_plan(), Path("runs/tiny"))
