@@ -124,7 +124,7 @@ def test_growth_of_the_vocabulary_is_that_of_the_whole_step(tiny):
         (
             "slots",
             [("rmc fused bfloat16", 1, 10.0), ("rmc fused bfloat16", 4, 20.0)],
-            [(2.0, True)],
+            [(2.0, True), (2.0, True)],
         ),
         (
             "time",

@@ -121,9 +121,10 @@ def ratios(what: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 
     found = []
     if what == "slots":
-        one, four = (figure(RMC, size, "core_step_ms") for size in (1, 4))
-        if one and four:
-            found.append(verdict("core: four slots / one", four / one, 2.5, at_most=True))
+        for name, text in (("core_step_ms", "core"), ("train_step_ms", "training step")):
+            one, four = (figure(RMC, size, name) for size in (1, 4))
+            if one and four:
+                found.append(verdict(f"{text}: four slots / one", four / one, 2.5, at_most=True))
     if what == "time":
         for series, name in ((RMC, "core_step_ms"), (RMC, "train_step_ms")):
             short, long = (figure(series, size, name) for size in (100, 400))
