@@ -110,7 +110,7 @@ def run(arguments: Namespace) -> int:
         config = load(arguments.config, overrides)
         run = new_run(arguments.run, config)
     unused = config.without_effect()
-    for name in overrides.keys() & unused.keys():
+    for name in sorted(overrides.keys() & unused.keys()) if is_first_process() else ():
         print(f"note: {name} has no effect: {unused[name]}", file=sys.stderr)
     return _fit(config, run, resume=arguments.resume is not None, as_json=arguments.json)
 
@@ -132,6 +132,10 @@ def _fit(config: TaskConfig, run: Run, *, resume: bool, as_json: bool) -> int:
         if not is_first_process():
             return 0  # the first process tells it
         run.remove_if_empty()
+        raise
+    except KeyboardInterrupt:
+        if run.last_path.exists() and is_first_process():
+            print(f"interrupted; {run.how_to_resume}")
         raise
     if not is_first_process():
         return 0  # Lightning would take anything else for a failure and kill the first
