@@ -38,13 +38,15 @@ class Axis:
         """Places with the text that stands there."""
         if self.values is not None:
             return [(self.at(value), text(value)) for value in self.values]
+        # Three figures tell the marks apart, unless the ends are close to each other.
+        digits = 3 if self.high - self.low > 0.1 * abs(self.high) else 6
         found = []
         for tick in range(TICKS):
             share = tick / (TICKS - 1)
             value = self.low + share * (self.high - self.low)
             if self.log:
                 value = self.low * (self.high / self.low) ** share
-            found.append((share, f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"))
+            found.append((share, f"{value:,.0f}" if value >= 1000 else f"{value:.{digits}g}"))
         return found
 
 

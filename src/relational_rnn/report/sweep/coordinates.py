@@ -30,7 +30,8 @@ def parallel_coordinates(outcomes: Outcomes) -> str:
     return "\n".join(
         [
             f'<svg viewBox="0 0 {width} {height}" role="img" font-size="12" '
-            f'font-family="system-ui, sans-serif" '
+            f'font-family="system-ui, sans-serif" style="min-width: {width * 0.7:.0f}px; '
+            f'max-width: {width * 1.4:.0f}px" '
             f'aria-label="{escape(outcomes.name)}: parameters of each trial">',
             *lines,
             *(_axis(axis, SIDE + WIDTH * number) for number, axis in enumerate(axes)),
