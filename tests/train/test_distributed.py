@@ -127,3 +127,46 @@ def test_two_machines(environment, text, tmp_path):
     assert outputs[1] == ("", "")
     assert len(checkpoint(tmp_path / "runs" / "run")["generators"]) == 2
     assert os.listdir(tmp_path / "runs") == ["run"]
+
+
+@pytest.mark.slow
+def test_two_nodes_of_torchrun(environment, command, text, tmp_path):
+    """torchrun started twice, as on two machines: equal to one process, also once resumed."""
+    start = ("train", "language-modeling", "--data", text, *SMALL, "--max-steps", 30)
+    often = ("--log-every", 10, "--validate-every", 25, "--json")
+    folders = one, two = tmp_path / "one", tmp_path / "two"
+    for folder in folders:
+        folder.mkdir()
+    assert command(*start, *often, cwd=one).code == 0
+    resumed = ("train", "--resume", "run", "--max-steps", 50, "--json")
+    assert command(*resumed, cwd=one).code == 0
+    for arguments in ((*start, *often), resumed):
+        endpoint = f"localhost:{free_port()}"
+        processes = []
+        for node in range(2):
+            words = [sys.executable, "-m", "torch.distributed.run", "--nnodes", 2]
+            words += ["--node-rank", node, "--nproc-per-node", 1, "--rdzv-endpoint", endpoint]
+            words += ["-m", "--", "relational_rnn", *arguments, "--num-nodes", 2, "--devices", 1]
+            processes.append(
+                subprocess.Popen(
+                    [str(word) for word in words],
+                    cwd=two,
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        outputs = [process.communicate() for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], outputs
+        assert outputs[1][0] == "", "said by one process alone"
+    runs = [folder / "runs" / "run" for folder in folders]
+    for expected, found in zip(*map(rows, runs), strict=True):
+        assert found["step"] == expected["step"]
+        for name in ("train_loss", "valid_loss"):
+            assert bool(found[name]) == bool(expected[name])
+            if expected[name]:
+                assert float(found[name]) == pytest.approx(float(expected[name]), abs=1e-4)
+    memories = [checkpoint(run)["memory"][0] for run in runs]
+    torch.testing.assert_close(memories[1], memories[0], atol=1e-3, rtol=1e-3)
+    assert len(checkpoint(runs[1])["generators"]) == 2
