@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+assert "LOCAL_RANK" not in os.environ
 folder = Path(sys.argv[1])
 lines = (folder / "config.yaml").read_text(encoding="utf-8").splitlines()
 config = dict(line.split(": ", 1) for line in lines if ": " in line)

@@ -73,7 +73,9 @@ def test_two_processes_share_a_sweep(make_plan, in_a_process, conducted):
     assert len({outcome.parameters["learning_rate"] for outcome in outcomes}) == 5
 
 
-def test_several_workers(make_plan, conducted):
+def test_several_workers(make_plan, conducted, monkeypatch):
+    # Started as one of several processes itself, a sweep's trials are none the less whole runs.
+    monkeypatch.setenv("LOCAL_RANK", "1")
     outcomes, said = conducted(make_plan(trials=4), workers=3)
     assert [outcome.state for outcome in outcomes] == ["finished"] * 4
     assert [" begins" in line for line in said[:3]] == [True] * 3

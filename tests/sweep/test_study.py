@@ -7,6 +7,7 @@ import pytest
 
 from relational_rnn.errors import UserError
 from relational_rnn.sweep import study
+from relational_rnn.sweep.plan import PRUNERS
 from relational_rnn.sweep.study import Trials
 
 SHARED = "sqlite:///shared.db"
@@ -99,6 +100,20 @@ def test_values_of_all_kinds_come_back_as_they_were(make_plan):
     assert seen["tied"] == {True, False}
     assert seen["batch_size"] <= {8, 16, 24}
     assert [outcome.parameters for outcome in trials.outcomes()] == found
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_pruners_are_told_every_validation_once(make_plan, pruner):
+    trials = Trials(make_plan(pruner=pruner), Path("runs/tiny"))
+    claim = trials.claim()
+    assert not claim.report([9.0])
+    claim.leave()
+    again = trials.claim()
+    assert not again.report([9.0, 8.0])
+    assert not again.report([9.0, 8.0])
+    assert again.trial.study.trials[0].intermediate_values == {1: 9.0, 2: 8.0}
+    again.prune()
+    assert [outcome.value for outcome in trials.outcomes()] == [8.0]
 
 
 def test_a_run_is_not_a_sweep(make_plan):

@@ -145,7 +145,12 @@ class Conductor:
             self._fail(claim, process.what_went_wrong())
 
     def _finish(self, claim: Claim, run: Run) -> None:
-        measure, summary = self.trials.plan.measure, run.summary
+        measure = self.trials.plan.measure
+        try:
+            summary = run.summary
+        except UserError as error:
+            self._fail(claim, str(error))
+            return
         value = float(summary["valid"][measure])
         claim.finish(value, _facts(summary, measure))
         self.say(f"trial {claim.number} finished: valid {measure} {quality(value)}")

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,13 @@ from ..errors import UserError
 from ..report.record import read
 from ..runs import Run
 
-COMMAND = (sys.executable, "-m", "relational_rnn.sweep.trial")
+# -P: a module of the working folder must not take the place of one of ours.
+COMMAND = (sys.executable, "-P", "-m", "relational_rnn.sweep.trial")
+LAUNCHER = re.compile(
+    "SLURM_.*|.*RANK|(LOCAL_|GROUP_)?WORLD_SIZE|MASTER_(ADDR|PORT)|TORCHELASTIC_.*"
+)
+"""Variables that would make a trial one of several processes, if the sweep was started as one."""
+
 STOPPED = (-signal.SIGTERM, 128 + signal.SIGTERM)
 """Exit codes of a process that was told to stop, before it could catch that and after."""
 
@@ -29,13 +36,15 @@ class TrialProcess:
     def __init__(self, run: Run, *, descriptor: int, environment: Mapping[str, str]) -> None:
         self.run = run
         self.log = run.folder / "trial.log"
+        self._found: list[tuple[int, float]] = []
+        self._size = -1
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
                 [*COMMAND, str(run.folder)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **environment},
+                env={**_environment(), **environment},
                 pass_fds=(descriptor,),
                 start_new_session=True,  # Ctrl-C is for the sweep, which tells its trials to stop
             )
@@ -58,10 +67,14 @@ class TrialProcess:
     def validations(self, measure: str) -> list[tuple[int, float]]:
         """The steps of all validations so far, and what was measured."""
         try:
-            steps, values = read(self.run.folder).curve("step", f"valid_{measure}")
-        except UserError:
+            size = self.run.metrics_path.stat().st_size
+            if size != self._size:
+                steps, values = read(self.run.folder).curve("step", f"valid_{measure}")
+                self._found = [(round(x), value) for x, value in zip(steps, values, strict=True)]
+                self._size = size
+        except (OSError, UserError):
             return []  # no whole row yet
-        return [(round(step), value) for step, value in zip(steps, values, strict=True)]
+        return self._found
 
     def stop(self) -> None:
         """Tell it to save and end."""
@@ -89,6 +102,10 @@ class TrialProcess:
         if self.killed:
             return f"killed by signal {-(self.code or 0)}, see {self.log}"
         return _last_line(self.log).removeprefix("error: ") or f"ended with code {self.code}"
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not LAUNCHER.fullmatch(name)}
 
 
 def _last_line(path: Path) -> str:
