@@ -4,6 +4,7 @@ import pytest
 
 from relational_rnn.bench import growth, parts, speed
 from relational_rnn.bench.rows import CORES, CPU_ROWS, ROWS
+from relational_rnn.bench.subject import Subject
 from relational_rnn.bench.targets import speed_ratios
 from relational_rnn.bench.timing import Stop
 from relational_rnn.bench.worker import RowError, Worker
@@ -41,7 +42,7 @@ def test_table(tiny):
 
 
 def test_process_that_dies_is_an_error(tiny):
-    with Worker(tiny("lstm")) as worker:
+    with Worker(Subject, tiny("lstm")) as worker:
         worker._process.kill()
         for _ in range(2):
             with pytest.raises(RowError, match="its process ended with code -9"):

@@ -59,3 +59,16 @@ def test_words_are_frequent_and_rare(tiny):
     counts = torch.bincount(ids.flatten(), minlength=1000)
     assert ids.shape == (201, 50)
     assert counts[:10].sum() > counts[500:].sum() > 0
+
+
+def test_micro_batches_make_the_same_step(tiny):
+    sizes = {"batch_size": 4, "embedding_dropout": 0.0, "output_dropout": 0.0}
+    whole, parted = (
+        Training(tiny("rmc fused float32", micro_batch_size=size, **sizes)) for size in (None, 2)
+    )
+    for _ in range(3):
+        whole.step()
+        parted.step()
+    torch.testing.assert_close(parted.state, whole.state)
+    for one, other in zip(whole.model.parameters(), parted.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other)

@@ -7,6 +7,7 @@ of that same eager code in the row's own dtype, plus a little. The window is cut
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -120,11 +121,7 @@ def _eager(case: Case) -> Case:
 
 
 def _with(case: Case, overrides: Mapping[str, object]) -> Case:
-    return Case(
-        row=case.row,
-        vocabulary_size=case.vocabulary_size,
-        overrides={**case.overrides, **overrides},
-    )
+    return replace(case, overrides={**case.overrides, **overrides})
 
 
 def _taken(module: nn.Module, results: dict[str, Tensor | None]) -> Results:

@@ -56,18 +56,20 @@ class Case:
 
     Attributes:
         row: its name.
+        shipped: the configuration that it is about, in place of the table's.
         vocabulary_size: words, WikiText-2's number by default.
         overrides: fields of the configurations to replace, such as ``{"mem_slots": 4}``.
     """
 
     row: str
+    shipped: str | None = None
     vocabulary_size: int = 33_278
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def config(self, shipped: Mapping[str, str]) -> LanguageModelingConfig:
         """The shipped configuration (of `CORES` or `MODELS`) with row and overrides applied."""
         row = ROWS[self.row]
-        name = shipped["rmc" if row.model == "rmc" else "lstm"]
+        name = self.shipped or shipped["rmc" if row.model == "rmc" else "lstm"]
         model = "lstm" if row.model == "plain" else row.model
         config = load(name, {"model": model, "backend": row.backend, **self.overrides})
         assert isinstance(config, LanguageModelingConfig)

@@ -9,6 +9,7 @@ import torch
 
 from .machine import describe
 from .rows import CPU_ROWS, CUDA_ROWS, MODELS, ROWS, Case
+from .subject import Subject
 from .targets import speed_ratios
 from .timing import Spread, Stop, interleave
 from .worker import Worker
@@ -43,7 +44,7 @@ def measure(
     """
     machine = describe()
     with contextlib.ExitStack() as stack:
-        workers = {case.row: stack.enter_context(Worker(case)) for case in cases}
+        workers = {case.row: stack.enter_context(Worker(Subject, case)) for case in cases}
         answers: dict[tuple[str, str], Spread] = {}
         errors: dict[str, str] = {}
         phases = (

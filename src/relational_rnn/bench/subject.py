@@ -11,9 +11,6 @@ from .work import Core, Floor, Training
 WARM_UP_SHARE = 10  # the first training step sees this fraction of the window
 
 
-QUESTIONS = ("check", "core_forward", "core_step", "core_floor", "train_step", "peak_mb")
-
-
 class Subject:
     """A case under measurement. Every question is a method without arguments.
 

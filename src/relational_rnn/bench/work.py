@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..models.cores import Stack
+from ..models.cores import Stack, State
 from ..models.language_model import LanguageModel
 from .plain import PlainModel
 from .rows import CORES, MODELS, ROWS, Case
@@ -138,13 +138,45 @@ class Training:
         """Words that a step is trained on, B * T."""
         return self.config.batch_size * self.config.bptt
 
-    def step(self, *, length: int | None = None) -> None:
-        """One step, on a window cut to `length` on request. No gradient is left behind."""
+    def backward(
+        self, tokens: Tensor, targets: Tensor, state: State, *, share: float = 1.0
+    ) -> State:
+        """Add a share of the gradients of the mean loss to those that are there.
+
+        Args:
+            tokens: ``[T, b]``.
+            targets: ``[T, b]``.
+            state: of these b streams.
+            share: of the whole batch that this is.
+
+        Returns:
+            The state to go on with, detached.
+        """
         with autocast(self.case):
-            loss, state = self.model.loss(self.tokens[:length], self.targets[:length], self.state)
-        self.state = tuple(tensor.detach() for tensor in state)
-        torch.autograd.backward(loss)
+            loss, state = self.model.loss(tokens, targets, state)
+        state = tuple(tensor.detach() for tensor in state)
+        torch.autograd.backward(loss * share)
+        return state
+
+    def update(self) -> None:
+        """Clip, and the optimizer's step. The gradients stay."""
         if self.config.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.step()
+
+    def step(self, *, length: int | None = None) -> None:
+        """One step, on a window cut to `length` on request. No gradient is left behind.
+
+        It is made in micro-batches where the configuration has their size.
+        """
+        parts = self.config.batch_size // (self.config.micro_batch_size or self.config.batch_size)
+        pieces = zip(
+            self.tokens[:length].chunk(parts, dim=1),
+            self.targets[:length].chunk(parts, dim=1),
+            zip(*(tensor.chunk(parts) for tensor in self.state), strict=True),
+            strict=True,
+        )
+        states = [self.backward(*piece, share=1 / parts) for piece in pieces]
+        self.state = tuple(torch.cat(tensors) for tensors in zip(*states, strict=True))
+        self.update()
         self.optimizer.zero_grad()

@@ -1,4 +1,4 @@
-"""A case in a process of its own: for its memory, and so that the others outlive its end.
+"""A subject in a process of its own: for its memory, and so that the others outlive its end.
 
 The process reads questions, a line of JSON each, and answers each with a line of JSON.
 """
@@ -7,11 +7,10 @@ import dataclasses
 import json
 import subprocess
 import sys
+from importlib import import_module
 from typing import Any
 
 from ..allocator import keep_freed_memory
-from .rows import Case
-from .subject import QUESTIONS, Subject
 from .timing import one_line
 
 
@@ -19,13 +18,15 @@ class Worker:
     """The process, seen from outside; a context manager that ends it.
 
     Args:
-        case: what it measures.
+        subject: class of what is measured; its methods are the questions.
+        case: what a subject is made from: a dataclass of plain values.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, subject: type, case: Any) -> None:
+        names = [f"{kind.__module__}.{kind.__qualname__}" for kind in (subject, type(case))]
         arguments = json.dumps(dataclasses.asdict(case))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, arguments],
+            [sys.executable, "-m", __name__, *names, arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
@@ -38,8 +39,8 @@ class Worker:
         self._process.kill()
         self._process.communicate()
 
-    def ask(self, question: str) -> float:
-        """The answer to one of `QUESTIONS`.
+    def ask(self, question: str, *arguments: Any) -> Any:
+        """What this method of the subject returns: plain values.
 
         Raises:
             RowError: with what went wrong in the process, or with how it ended.
@@ -47,7 +48,7 @@ class Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            print(json.dumps(question), file=self._process.stdin, flush=True)
+            print(json.dumps([question, *arguments]), file=self._process.stdin, flush=True)
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
@@ -56,8 +57,7 @@ class Worker:
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise RowError(answer["error"])
-        value: float = answer["value"]
-        return value
+        return answer["value"]
 
 
 class RowError(RuntimeError):
@@ -71,16 +71,21 @@ def serve() -> None:
     """Answer until nobody asks."""
     keep_freed_memory()  # as the command does that trains
     answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
-    subject = Subject(Case(**json.loads(sys.argv[1])))
+    make_subject, make_case = (_find(name) for name in sys.argv[1:3])
+    subject = make_subject(make_case(**json.loads(sys.argv[3])))
     for line in sys.stdin:
-        question = json.loads(line)
+        question, *arguments = json.loads(line)
         try:
-            if question not in QUESTIONS:
-                raise ValueError(f"{question!r} is none of {QUESTIONS}")
-            answer: dict[str, Any] = {"value": getattr(subject, question)()}
+            answer: dict[str, Any] = {"value": getattr(subject, question)(*arguments)}
         except Exception as error:
             answer = {"error": one_line(error)}
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _find(name: str) -> Any:
+    """The class of this full name."""
+    module, _, own = name.rpartition(".")
+    return getattr(import_module(module), own)
 
 
 if __name__ == "__main__":
