@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from relational_rnn.sweep import conduct, process
 from relational_rnn.sweep.conduct import Conductor
@@ -16,6 +18,18 @@ from relational_rnn.sweep.study import Trials
 
 FIELDS = {"max_steps": 4, "validate_every": 4, "head_size": 4}
 SPACE = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "num_heads": [1, 2]}
+
+
+@pytest.fixture(autouse=True)
+def databases_in_haste():
+    """SQLite does not wait for the disk: these processes are killed, the machine is not."""
+
+    def set_up(connection, record):
+        connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", set_up)
+    yield
+    event.remove(Engine, "connect", set_up)
 
 
 @pytest.fixture(autouse=True)

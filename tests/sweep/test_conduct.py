@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -21,6 +22,15 @@ def begun(number, folder="runs/tiny"):
 def expected(outcome, steps):
     """What a trial that is pretended comes to."""
     return 1000 * outcome.parameters["learning_rate"] + 10 / steps
+
+
+@contextmanager
+def held(trial):
+    """A trial that is pretended does not get past its fourth step."""
+    hold = Path(f"hold-{trial}")
+    hold.touch()
+    yield
+    hold.unlink()
 
 
 def wait_for(path, step):
@@ -45,20 +55,21 @@ def test_all_trials_are_trained_and_a_rerun_trains_nothing(make_plan, conducted)
 
 
 def test_killed_and_started_again_ends_as_never_killed(make_plan, conducted, in_a_process):
-    plan = make_plan({"max_steps": 24, "validate_every": 12})
-    pid = in_a_process(plan)
-    wait_for(Path("runs/tiny/trial-0001/checkpoints/last.ckpt"), 5)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    plan = make_plan({"max_steps": 6})
+    with held("trial-0001"):
+        pid = in_a_process(plan)
+        wait_for(Path("runs/tiny/trial-0001/checkpoints/last.ckpt"), 4)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
     outcomes, said = conducted(plan)
     never_killed = Trials(plan, Path("runs/whole"))
     assert len(outcomes) == 3
     for outcome in outcomes:
         assert outcome.parameters == never_killed.claim().parameters
-        assert outcome.value == pytest.approx(expected(outcome, 24))
+        assert outcome.value == pytest.approx(expected(outcome, 6))
     assert begun(0) == begun(2) == [0]
-    first, second = begun(1)  # gone on with, from where it was
-    assert (first, second >= 5) == (0, True)
+    # Gone on with from where it was; left alone, it may have made one more step.
+    assert begun(1) in ([0, 4], [0, 5])
     assert any(line.startswith("trial 1 goes on") for line in said)
     assert len(list(Path("runs/tiny").glob("trial-*"))) == 3
 
@@ -96,20 +107,21 @@ def test_an_unpromising_trial_is_pruned(make_plan, conducted, monkeypatch):
     pruner = optuna.pruners.ThresholdPruner(upper=50)
     monkeypatch.setattr(storage, "_pruner", lambda plan: pruner)
     rows = [{"learning_rate": rate, "num_heads": 1} for rate in (0.001, 0.1, 0.002)]
-    outcomes, said = conducted(make_plan({"max_steps": 20}, rows=rows))
+    with held("trial-0001"):
+        outcomes, said = conducted(make_plan({"max_steps": 8}, rows=rows))
     assert [outcome.state for outcome in outcomes] == ["finished", "pruned", "finished"]
     assert outcomes[1].value > 50
     assert any(line.startswith("trial 1 pruned after step") for line in said)
 
 
 def test_told_to_stop(make_plan, in_a_process, conducted):
-    plan = make_plan({"max_steps": 60, "validate_every": 30}, trials=1)
-    pid = in_a_process(plan)
-    wait_for(Path("runs/tiny/trial-0000/checkpoints/last.ckpt"), 3)
-    os.kill(pid, signal.SIGINT)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == signal.SIGINT
+    plan = make_plan({"max_steps": 6}, trials=1)
+    with held("trial-0000"):
+        pid = in_a_process(plan)
+        wait_for(Path("runs/tiny/trial-0000/checkpoints/last.ckpt"), 4)
+        os.kill(pid, signal.SIGINT)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == signal.SIGINT
     assert not Path("runs/tiny/trial-0000/summary.json").exists()
     outcomes, _ = conducted(plan)
     assert [outcome.state for outcome in outcomes] == ["finished"]
-    assert len(begun(0)) == 2
-    assert begun(0)[1] >= 3
+    assert begun(0) == [0, 4]
