@@ -161,8 +161,7 @@ def label(
     Equal distances keep the order of presentation.
     """
     one_of("order", order, ORDERS)
-    place = (ids == m[:, None]).int().argmax(dim=1)  # [B]
-    reference = vectors.gather(1, place[:, None, None].expand(-1, 1, vectors.shape[2]))
+    reference = (vectors * (ids == m[:, None])[..., None]).sum(dim=1, keepdim=True)
     distances = (vectors - reference).square().sum(dim=-1)  # [B, O]
     if present is not None:
         last = -torch.inf if order == "farthest" else torch.inf
