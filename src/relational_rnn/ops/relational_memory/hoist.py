@@ -56,7 +56,7 @@ def hoist(inputs: Tensor, p: Parameters, o: Options, product: torch.dtype) -> Ho
         if fold:
             each = weight.view(len(weight), side_by_side, memory)
             bias = bias + each.sum(1) @ p.projection_bias
-            weight = (each @ p.projection_weight).flatten(1)
+            weight = (each.to(product) @ p.projection_weight.to(product)).flatten(1)
         joined = inputs.reshape(steps, batch, count // side_by_side, weight.shape[1])
         return linear(joined, weight, bias, product)
 
