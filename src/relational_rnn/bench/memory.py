@@ -47,6 +47,14 @@ def resident() -> float:
     return (_status("VmRSS") if STATUS.exists() else lifetime_peak()) / MB
 
 
+def private() -> float:
+    """Megabytes of the process that are its own: in memory, and no pages of mapped files.
+
+    Where the system does not tell, all that is in memory.
+    """
+    return _status("RssAnon") / MB if STATUS.exists() else resident()
+
+
 def lifetime_peak() -> int:
     """Bytes of the largest resident size so far."""
     import resource  # not on Windows

@@ -9,14 +9,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
 
 from ..report.picture import COLOURS, STYLE
+from .scale import picture as scale_picture
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-def draw(result: Mapping[str, Any]) -> Figure:
-    """The picture that fits the result: bars, or curves over what grows."""
+def draw(result: Mapping[str, Any]) -> Figure | None:
+    """The picture that fits the result: bars, or curves over what grows; None for a corpus."""
     rows: Rows = result["rows"]
     with mpl.rc_context(STYLE):
+        if "corpus" in result:
+            return None
+        if "scale" in result:
+            return scale_picture.draw(result)
         if "growth_mb" in result:
             return _memory(result)
         if "part" in rows[0]:

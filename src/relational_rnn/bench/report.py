@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -12,28 +12,28 @@ from rich.table import Table
 from ..errors import UserError
 from ..files import write_bytes, write_text
 from ..report.picture import as_png
+from .corpus import sheets as corpus_sheets
 from .picture import draw
+from .scale import sheets as scale_sheets
+from .sheet import Sheet, number, timing, with_errors
 
 Result = Mapping[str, Any]
-
-
-class Sheet(NamedTuple):
-    """A table in words."""
-
-    header: list[str]
-    rows: list[list[str]]
 
 
 def sheets(result: Result) -> list[Sheet]:
     """The tables of a result: its rows, then its ratios if it has any."""
     rows: Sequence[Mapping[str, Any]] = result["rows"]
     found = []
-    if "growth_mb" in result:
+    if "scale" in result:
+        found += scale_sheets.sheets(result)
+    elif "corpus" in result:
+        found += corpus_sheets.sheets(result)
+    elif "growth_mb" in result:
         cells = [[f"{row['step']:,}", f"{row['resident_mb']:,.1f}"] for row in rows]
         found.append(Sheet(["step", "process, MB"], cells))
     elif "part" in rows[0]:
         cells = [
-            [row["row"], row["part"], _timing(row, "ms"), f"{row['share']:.1%}"] for row in rows
+            [row["row"], row["part"], timing(row, "ms"), f"{row['share']:.1%}"] for row in rows
         ]
         found.append(Sheet(["row", "part", "ms", "share"], cells))
     elif "grow" in result:
@@ -63,15 +63,15 @@ def _speed(rows: Sequence[Mapping[str, Any]]) -> Sheet:
     cells = [
         [
             row["row"],
-            *(_timing(row, f"{name}_ms") for name in ("core_forward", "core_step", "core_floor")),
-            _number(row.get("core_step_over_floor"), ".2f"),
-            _timing(row, "train_step_ms"),
-            _number(row.get("tokens_per_s"), ",.0f"),
-            _number(row.get("peak_mb"), ",.0f"),
+            *(timing(row, f"{name}_ms") for name in ("core_forward", "core_step", "core_floor")),
+            number(row.get("core_step_over_floor"), ".2f"),
+            timing(row, "train_step_ms"),
+            number(row.get("tokens_per_s"), ",.0f"),
+            number(row.get("peak_mb"), ",.0f"),
         ]
         for row in rows
     ]
-    return _with_errors(Sheet(header, cells), rows)
+    return with_errors(Sheet(header, cells), rows)
 
 
 def _growth(what: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
@@ -83,36 +83,14 @@ def _growth(what: str, rows: Sequence[Mapping[str, Any]]) -> Sheet:
         [
             row["row"],
             f"{row[what]:,}",
-            *(_timing(row, f"{name}_ms") for name in names),
-            _number(row.get("peak_mb"), ",.0f"),
+            *(timing(row, f"{name}_ms") for name in names),
+            number(row.get("peak_mb"), ",.0f"),
         ]
         for row in rows
     ]
-    return _with_errors(
+    return with_errors(
         Sheet(["row", what, *(titles[name] for name in names), "peak, MB"], cells), rows
     )
-
-
-def _with_errors(sheet: Sheet, rows: Sequence[Mapping[str, Any]]) -> Sheet:
-    """One column more where a row has failed: a gap says why it is there."""
-    if not any("error" in row for row in rows):
-        return sheet
-    cells = [[*line, row.get("error", "")] for line, row in zip(sheet.rows, rows, strict=True)]
-    return Sheet([*sheet.header, "error"], cells)
-
-
-def _timing(row: Mapping[str, Any], name: str) -> str:
-    """Median, and half the distance between the 20 % and 80 % quantiles in per cent of it."""
-    median = row.get(name)
-    if median is None:
-        return "–"
-    low, high = row[name.removesuffix("ms") + "spread_ms"]
-    number = f"{median:,.0f}" if median >= 100 else f"{median:.3g}"
-    return f"{number} ±{(high - low) / 2 / median:.0%}"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
 
 
 def machine_lines(machine: Mapping[str, Any]) -> list[str]:
@@ -131,6 +109,10 @@ def machine_lines(machine: Mapping[str, Any]) -> list[str]:
 
 def note(result: Result) -> str | None:
     """What the figures mean."""
+    if "scale" in result:
+        return scale_sheets.note(result)
+    if "corpus" in result:
+        return corpus_sheets.note(result)
     if "growth_mb" in result:
         return f"{result['row']}: growth after settling {result['growth_mb']:.1f} MB"
     text = "Medians; ± half the distance between the 20 % and 80 % quantiles."
@@ -147,8 +129,8 @@ def show(result: Result, console: Console) -> None:
     """Print the tables."""
     for sheet in sheets(result):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-        for number, name in enumerate(sheet.header):
-            words = number == 0 or name in ("part", "error")
+        for column, name in enumerate(sheet.header):
+            words = column == 0 or name in ("part", "error")
             table.add_column(name, justify="left" if words else "right")
         for line in sheet.rows:
             table.add_row(*(cell.replace("[", r"\[") for cell in line))
@@ -175,7 +157,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def save(result: Result, folder: Path, name: str, *, command: str) -> list[Path]:
-    """Write ``NAME.json`` (all figures), ``NAME.md`` (the tables) and ``NAME.png``.
+    """Write ``NAME.json`` (all figures), ``NAME.md`` (the tables), ``NAME.png`` (if it has one).
 
     Raises:
         UserError: the folder cannot be made or written to.
@@ -187,5 +169,8 @@ def save(result: Result, folder: Path, name: str, *, command: str) -> list[Path]
     paths = [folder / f"{name}.{kind}" for kind in ("json", "md", "png")]
     write_text(paths[0], json.dumps(result, indent=1, allow_nan=False) + "\n")
     write_text(paths[1], as_markdown(result, command))
-    write_bytes(paths[2], as_png(draw(result)))
+    figure = draw(result)
+    if figure is None:
+        return paths[:2]
+    write_bytes(paths[2], as_png(figure))
     return paths

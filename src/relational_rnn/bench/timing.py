@@ -34,7 +34,7 @@ class Stop(NamedTuple):
     most: int
 
 
-def timed(work: Callable[[], None], device: str = "cpu") -> float:
+def timed(work: Callable[[], object], device: str = "cpu") -> float:
     """Seconds that `work` takes until its result is there."""
     gc.collect()
     synchronize(device)

@@ -29,6 +29,18 @@ def add(parser: ArgumentParser) -> None:
         help="show that memory stays flat over N training steps instead",
     )
     parser.add_argument(
+        "--scale",
+        action="store_true",
+        help="show what a training step of the paper's WikiText-103 model costs instead (about ten "
+        "minutes on two cores, 10 GB of memory)",
+    )
+    parser.add_argument(
+        "--corpus",
+        action="store_true",
+        help="show what it takes to prepare and to stream a made-up text of WikiText-103's size "
+        "instead (some minutes, 1.5 GB in the folder for temporary files)",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         default=Path("results/bench"),
@@ -45,6 +57,8 @@ def run(arguments: Namespace) -> int:
         "--grow": arguments.grow is not None,
         "--profile": arguments.profile,
         "--memory-steps": arguments.memory_steps is not None,
+        "--scale": arguments.scale,
+        "--corpus": arguments.corpus,
     }
     if sum(chosen.values()) > 1:
         raise UserError(f"{' '.join(name for name in chosen if chosen[name])}: take one at a time")
@@ -56,6 +70,8 @@ def run(arguments: Namespace) -> int:
     from rich.console import Console
 
     from ..bench import growth, parts, report, speed, steady
+    from ..bench.corpus import measure as corpus
+    from ..bench.scale import measure as scale
 
     command = ["rrnn", "bench"]
     with Console(stderr=True).status("starting") as status:
@@ -72,6 +88,14 @@ def run(arguments: Namespace) -> int:
             name = "memory"
             command += ["--memory-steps", str(arguments.memory_steps)]
             result = steady.measure(arguments.memory_steps, progress=status.update)
+        elif arguments.scale:
+            name = "scale"
+            command.append("--scale")
+            result = scale.measure(progress=status.update)
+        elif arguments.corpus:
+            name = "corpus"
+            command.append("--corpus")
+            result = corpus.measure(progress=status.update)
         else:
             name = "speed"
             result = speed.measure(speed.cases(), progress=status.update)

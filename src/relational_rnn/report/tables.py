@@ -125,6 +125,8 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "growth": _bench("grow-*"),
     "profile": _bench("profile"),
     "memory": _bench("memory"),
+    "scale": _bench("scale"),
+    "corpus": _bench("corpus"),
 }
 """What each block is made by, from the folder of results and that of the text; "" for nothing."""
 
