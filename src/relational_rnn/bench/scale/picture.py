@@ -55,4 +55,4 @@ def _devices(axes: Axes, rows: Rows) -> None:
     axes.grid(visible=False, axis="y")
     axes.invert_yaxis()
     if rows:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)

@@ -90,8 +90,8 @@ class LargeTraining:
 
     def _backward(self, training: Training, streams: int) -> None:
         training.backward(
-            training.tokens[:, :streams],
-            training.targets[:, :streams],
+            training.tokens[:, :streams].contiguous(),
+            training.targets[:, :streams].contiguous(),
             training.model.initial_state(streams),
             share=streams / training.config.batch_size,
         )
