@@ -50,6 +50,31 @@ def test_language_models_best_first(tmp_path):
     assert fill(text, tmp_path, base=tmp_path) == text
 
 
+def test_evaluation_methods_with_what_was_tuned(tmp_path):
+    folder = tmp_path / "wikitext2-rmc"
+    folder.mkdir()
+    found = {
+        "split": "test",
+        "loss": 4.6,
+        "perplexity": 99.5,
+        "parameters": 7,
+        "cache": {"loss": 4.5, "perplexity": 90.25, "theta": 0.3, "lambda": 0.1, "window": 2000},
+    }
+    (folder / "methods.json").write_text(json.dumps(found), encoding="utf-8")
+    rows = [line for line in fill(block("methods"), tmp_path, base=tmp_path).splitlines()]
+    assert rows[4:6] == [
+        "| wikitext2-rmc | plain | 99.50 |  |",
+        "| wikitext2-rmc | cache | 90.25 | theta 0.3, lambda 0.1, window 2000 |",
+    ]
+
+
+def test_table_of_a_sweep(tmp_path):
+    folder = tmp_path / "sweeps" / "wikitext2-ablation"
+    folder.mkdir(parents=True)
+    (folder / "table.md").write_text("| a | b |\n", encoding="utf-8")
+    assert fill(block("ablation"), tmp_path, base=tmp_path) == block("ablation", "| a | b |\n")
+
+
 def test_tasks(tmp_path):
     make_run(
         tmp_path / "tasks" / "deeper" / "copy-1",

@@ -15,10 +15,10 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def draw(result: Mapping[str, Any]) -> Figure | None:
-    """The picture that fits the result: bars, or curves over what grows; None for a corpus."""
+    """The picture that fits the result: bars, or curves over what grows; None for mere tables."""
     rows: Rows = result["rows"]
     with mpl.rc_context(STYLE):
-        if "corpus" in result:
+        if "corpus" in result or "batches" in result:
             return None
         if "scale" in result:
             return scale_picture.draw(result)

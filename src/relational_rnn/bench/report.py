@@ -12,6 +12,7 @@ from rich.table import Table
 from ..errors import UserError
 from ..files import write_bytes, write_text
 from ..report.picture import as_png
+from . import batches
 from .corpus import sheets as corpus_sheets
 from .picture import draw
 from .scale import sheets as scale_sheets
@@ -28,6 +29,8 @@ def sheets(result: Result) -> list[Sheet]:
         found += scale_sheets.sheets(result)
     elif "corpus" in result:
         found += corpus_sheets.sheets(result)
+    elif "batches" in result:
+        found += batches.sheets(result)
     elif "growth_mb" in result:
         cells = [[f"{row['step']:,}", f"{row['resident_mb']:,.1f}"] for row in rows]
         found.append(Sheet(["step", "process, MB"], cells))

@@ -41,6 +41,12 @@ def add(parser: ArgumentParser) -> None:
         "instead (some minutes, 1.5 GB in the folder for temporary files)",
     )
     parser.add_argument(
+        "--batches",
+        action="store_true",
+        help="show what making a batch costs beside the step that learns from it instead, for the "
+        "shipped configurations of generated tasks",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         default=Path("results/bench"),
@@ -59,6 +65,7 @@ def run(arguments: Namespace) -> int:
         "--memory-steps": arguments.memory_steps is not None,
         "--scale": arguments.scale,
         "--corpus": arguments.corpus,
+        "--batches": arguments.batches,
     }
     if sum(chosen.values()) > 1:
         raise UserError(f"{' '.join(name for name in chosen if chosen[name])}: take one at a time")
@@ -69,7 +76,7 @@ def run(arguments: Namespace) -> int:
 
     from rich.console import Console
 
-    from ..bench import growth, parts, report, speed, steady
+    from ..bench import batches, growth, parts, report, speed, steady
     from ..bench.corpus import measure as corpus
     from ..bench.scale import measure as scale
 
@@ -96,6 +103,10 @@ def run(arguments: Namespace) -> int:
             name = "corpus"
             command.append("--corpus")
             result = corpus.measure(progress=status.update)
+        elif arguments.batches:
+            name = "batches"
+            command.append("--batches")
+            result = batches.measure(batches.configurations(), progress=status.update)
         else:
             name = "speed"
             result = speed.measure(speed.cases(), progress=status.update)

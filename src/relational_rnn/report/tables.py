@@ -8,6 +8,7 @@
 of these files. What has not been measured is said to be so.
 """
 
+import json
 import os
 import re
 import sys
@@ -72,20 +73,52 @@ def _bench(name: str) -> Callable[[Path, Path], str]:
     return make
 
 
-def _language_models(results: Path, base: Path) -> str:
-    """Language models on WikiText-2, a row each; the best test perplexity first."""
-    records = [read(path.parent) for path in sorted(results.glob("wikitext2-*/config.yaml"))]
-    if not records:
-        return ""
-    records.sort(key=lambda record: record.row()["test"] or float("inf"))
-    header = ["run", "core", "weights", "steps", "time", "valid", "test"]
+def _language_models(runs: str, pictures: str) -> Callable[[Path, Path], str]:
+    """Language models, a row each; the best test perplexity first."""
+
+    def make(results: Path, base: Path) -> str:
+        records = [read(path.parent) for path in sorted(results.glob(f"{runs}/config.yaml"))]
+        if not records:
+            return ""
+        records.sort(key=lambda record: record.row()["test"] or float("inf"))
+        header = ["run", "core", "weights", "steps", "time", "valid", "test"]
+        rows = []
+        for record, line in zip(records, cells(records), strict=True):
+            _, model, weights, _, time, _, valid, test = line
+            steps = f"{record.row()['steps']:,}"
+            rows.append([_name(record), model, weights, steps, time, valid, test])
+        shown = [_picture(path, base) for path in sorted(results.glob(pictures))]
+        return "\n".join(filter(None, [_markdown(header, rows, left=2), *shown, _origin(records)]))
+
+    return make
+
+
+def _methods(results: Path, base: Path) -> str:
+    """Evaluation methods: what ``rrnn test --json`` printed for each run, kept as methods.json."""
     rows = []
-    for record, line in zip(records, cells(records), strict=True):
-        _, model, weights, _, time, _, valid, test = line
-        steps = f"{record.row()['steps']:,}"
-        rows.append([_name(record), model, weights, steps, time, valid, test])
-    pictures = [_picture(path, base) for path in sorted(results.glob("wikitext2*.png"))]
-    return "\n".join(filter(None, [_markdown(header, rows, left=2), *pictures, _origin(records)]))
+    for path in sorted(results.glob("wikitext2-*/methods.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("plain", "temperature", "cache", "dynamic"):
+            one = found if name == "plain" else found.get(name)
+            if one is not None:
+                tuned = [
+                    f"{key} {value:g}"
+                    for key, value in one.items()
+                    if name != "plain" and key not in ("loss", "perplexity")
+                ]
+                perplexity = f"{one['perplexity']:,.2f}"
+                rows.append([path.parent.name, name, perplexity, ", ".join(tuned)])
+    return _markdown(["run", "method", "test", "tuned on valid"], rows, left=2) if rows else ""
+
+
+def _sweep(name: str) -> Callable[[Path, Path], str]:
+    """The table of a sweep."""
+
+    def make(results: Path, base: Path) -> str:
+        path = results / "sweeps" / name / "table.md"
+        return path.read_text(encoding="utf-8").strip() + "\n" if path.is_file() else ""
+
+    return make
 
 
 def _tasks(results: Path, base: Path) -> str:
@@ -119,7 +152,11 @@ def _tasks(results: Path, base: Path) -> str:
 BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "demo": _output("demo/demo.txt"),
     "test": _output("demo/test.txt", last=3),
-    "wikitext2": _language_models,
+    "wikitext2": _language_models("wikitext2-*", "wikitext2*.png"),
+    "sampled-softmax": _language_models("sampled-softmax/*", "sampled-softmax/*.png"),
+    "methods": _methods,
+    "published-rows": _sweep("wikitext2-published"),
+    "ablation": _sweep("wikitext2-ablation"),
     "tasks": _tasks,
     "speed": _bench("speed"),
     "growth": _bench("grow-*"),
@@ -127,6 +164,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "memory": _bench("memory"),
     "scale": _bench("scale"),
     "corpus": _bench("corpus"),
+    "batches": _bench("batches"),
 }
 """What each block is made by, from the folder of results and that of the text; "" for nothing."""
 
