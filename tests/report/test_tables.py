@@ -61,7 +61,7 @@ def test_evaluation_methods_with_what_was_tuned(tmp_path):
         "cache": {"loss": 4.5, "perplexity": 90.25, "theta": 0.3, "lambda": 0.1, "window": 2000},
     }
     (folder / "methods.json").write_text(json.dumps(found), encoding="utf-8")
-    rows = [line for line in fill(block("methods"), tmp_path, base=tmp_path).splitlines()]
+    rows = fill(block("methods"), tmp_path, base=tmp_path).splitlines()
     assert rows[4:6] == [
         "| wikitext2-rmc | plain | 99.50 |  |",
         "| wikitext2-rmc | cache | 90.25 | theta 0.3, lambda 0.1, window 2000 |",
