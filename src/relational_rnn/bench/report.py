@@ -118,6 +118,8 @@ def note(result: Result) -> str | None:
         return corpus_sheets.note(result)
     if "growth_mb" in result:
         return f"{result['row']}: growth after settling {result['growth_mb']:.1f} MB"
+    if "batches" in result:
+        return "Medians. Step: forward, backward and Adam on the batch, in float32."
     text = "Medians; ± half the distance between the 20 % and 80 % quantiles."
     if "part" in result["rows"][0] or "grow" in result:
         return text

@@ -4,6 +4,7 @@ import json
 from html import escape
 
 from ..inspection import Inspection
+from .document import document
 from .memory_picture import rounded
 
 STYLE = """
@@ -78,20 +79,14 @@ def memory_page(seen: Inspection) -> str:
         "forget_gate": rounded(seen.forget_gate),
     }
     steps = "".join(f'<button type="button">{escape(step)}</button>' for step in seen.steps)
-    return "\n".join(
-        [
-            "<!doctype html>",
-            f'<html lang="en"><head><meta charset="utf-8"><title>{escape(seen.title)}</title>',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<style>{STYLE}</style></head><body>",
-            f"<h1>{escape(seen.title)}</h1>",
-            '<p class="note">Each row shows how one slot shares out its attention at this step. '
-            "Gates are the means over the units of a slot; a forget gate of 1 keeps it.</p>",
-            f'<label>step <input id="step" type="range" min="0" max="{len(seen.steps) - 1}" '
-            'value="0"></label>',
-            f'<div id="steps">{steps}</div><div id="all"></div>',
-            f"<script>const data = {json.dumps(data, separators=(',', ':'))};{SCRIPT}</script>",
-            "</body></html>",
-            "",
-        ]
+    return document(
+        seen.title,
+        STYLE,
+        f"<h1>{escape(seen.title)}</h1>",
+        '<p class="note">Each row shows how one slot shares out its attention at this step. '
+        "Gates are the means over the units of a slot; a forget gate of 1 keeps it.</p>",
+        f'<label>step <input id="step" type="range" min="0" max="{len(seen.steps) - 1}" '
+        'value="0"></label>',
+        f'<div id="steps">{steps}</div><div id="all"></div>',
+        f"<script>const data = {json.dumps(data, separators=(',', ':'))};{SCRIPT}</script>",
     )

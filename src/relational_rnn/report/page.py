@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from html import escape
 
+from .document import document
 from .picture import labels
 from .record import LOWER_IS_BETTER, Record
 from .table import COLUMNS, best, cells, columns, differences
@@ -35,10 +36,6 @@ def as_page(records: Sequence[Record], picture: str) -> str:
     order = "lower is better" if LOWER_IS_BETTER[measure] else "higher is better"
     task = escape(records[0].task)
     parts = [
-        "<!doctype html>",
-        f'<html lang="en"><head><meta charset="utf-8"><title>{task}: learning curves</title>',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<style>{STYLE}</style></head><body>",
         f"<h1>{task}: {len(records)} {'run' if len(records) == 1 else 'runs'}</h1>",
         f'<p class="note">valid and test: {measure}, {order}.</p>',
         _results(records),
@@ -50,7 +47,7 @@ def as_page(records: Sequence[Record], picture: str) -> str:
         head = ["", *labels(records)]
         body = [[name, *values] for name, values in different]
         parts += ["<h2>What differs between the configurations</h2>", _table(head, body)]
-    return "\n".join([*parts, "</body></html>", ""])
+    return document(f"{records[0].task}: learning curves", STYLE, *parts)
 
 
 def _results(records: Sequence[Record]) -> str:

@@ -26,8 +26,8 @@ def cells(records: Sequence[Record]) -> list[list[str]]:
             [
                 label if row["finished"] else f"{label} (unfinished)",
                 str(row["model"] or "–"),
-                _millions(row["parameters"]),
-                _millions(row[record.unit]),
+                millions(row["parameters"]),
+                millions(row[record.unit]),
                 duration(row["seconds"]),
                 _whole(row[f"{record.unit}_per_s"]),
                 _quality(row["valid"]),
@@ -104,7 +104,8 @@ def _whole(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def _millions(value: float | None) -> str:
+def millions(value: float | None) -> str:
+    """A number of weights for people: "10.71 M", "242,052"."""
     return "–" if value is None else f"{value / 1e6:,.2f} M" if value >= 1e6 else f"{value:,.0f}"
 
 

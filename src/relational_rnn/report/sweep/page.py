@@ -2,6 +2,7 @@
 
 from html import escape
 
+from ..document import document
 from ..page import STYLE
 from .coordinates import parallel_coordinates
 from .outcomes import Outcomes
@@ -32,27 +33,21 @@ def as_page(outcomes: Outcomes) -> str:
     """The page's text: the picture, and the table; the pointer on a trial shows it in both."""
     name = escape(outcomes.name)
     failed = [trial for trial in outcomes.trials if trial.error is not None]
-    return "\n".join(
-        [
-            "<!doctype html>",
-            f'<html lang="en"><head><meta charset="utf-8"><title>{name}: sweep</title>',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<style>{STYLE}{HOVER}</style></head><body>",
-            f"<h1>{name}: {outcomes.finished} of {len(outcomes.trials)} trials finished</h1>",
-            f'<p class="note">{escape(caption(outcomes))}</p>',
-            '<div class="wide">',
-            parallel_coordinates(outcomes),
-            "</div>",
-            "<h2>Trials</h2>",
-            _table(outcomes),
-            *(
-                f'<p class="note">Trial {trial.number} failed: {escape(str(trial.error))}</p>'
-                for trial in failed
-            ),
-            f"<script>{SCRIPT}</script>",
-            "</body></html>",
-            "",
-        ]
+    return document(
+        f"{outcomes.name}: sweep",
+        STYLE + HOVER,
+        f"<h1>{name}: {outcomes.finished} of {len(outcomes.trials)} trials finished</h1>",
+        f'<p class="note">{escape(caption(outcomes))}</p>',
+        '<div class="wide">',
+        parallel_coordinates(outcomes),
+        "</div>",
+        "<h2>Trials</h2>",
+        _table(outcomes),
+        *(
+            f'<p class="note">Trial {trial.number} failed: {escape(str(trial.error))}</p>'
+            for trial in failed
+        ),
+        f"<script>{SCRIPT}</script>",
     )
 
 

@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from ..table import duration
+from ..table import duration, millions
 from .axes import text
 from .outcomes import Outcome, Outcomes
 
@@ -90,7 +90,7 @@ def _row(outcomes: Outcomes, trial: Outcome) -> list[str]:
             text(trial.parameters[axis.name]) if axis.name in trial.parameters else "–"
             for axis in outcomes.axes
         ),
-        _weights(trial.weights),
+        millions(trial.weights),
         duration(trial.seconds),
         quality(trial.value),
         quality(trial.test),
@@ -99,9 +99,3 @@ def _row(outcomes: Outcomes, trial: Outcome) -> list[str]:
         rank = outcomes.published_place.get(trial.number)
         row += [quality(trial.published), "–" if rank is None else f"{rank:g}"]
     return row
-
-
-def _weights(number: int | None) -> str:
-    if number is None:
-        return "–"
-    return f"{number / 1e6:.2f} M" if number >= 1e6 else f"{number:,}"
