@@ -48,14 +48,13 @@ def _pair_forward(rows: Tensor, o: Options) -> tuple[Tensor, Tensor]:
 
 
 def _pair_backward(d_values: Tensor, rows: Tensor, weight: Tensor, o: Options) -> Tensor:
-    query, key, value = _split(rows, o)
-    query, (key_0, key_1), (value_0, value_1) = query[:, :, 0], key.unbind(2), value.unbind(2)
-    d_rows = torch.empty_like(rows)
+    query, d_rows = _split(rows, o)[0][:, :, 0], torch.empty_like(rows)
+    _, key, value = (part[:, :, 0] for part in _split(rows[:, :1] - rows[:, 1:], o))  # differences
     d_query, d_key, d_value = (part.unbind(2) for part in _split(d_rows, o))
-    d_values = d_values.view(value_0.shape)
-    d_weight = torch.linalg.vecdot(d_values, value_0 - value_1)
+    d_values = d_values.view(value.shape)
+    d_weight = torch.linalg.vecdot(d_values, value)
     d_score = torch.ops.aten.sigmoid_backward(d_weight, weight).mul_(o.key_size**-0.5)[..., None]
-    torch.mul(key_0 - key_1, d_score, out=d_query[0])
+    torch.mul(key, d_score, out=d_query[0])
     d_query[1].zero_()
     torch.mul(query, d_score, out=d_key[0])
     torch.neg(d_key[0], out=d_key[1])

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from . import attention
-from .forward import Statistics, all_rows, normalise
+from .forward import Statistics, normalise
 from .gradients import Factors, Gradients
 from .parameters import Options
 from .products import Prepared
@@ -33,7 +33,6 @@ class Step:
         self,
         d_memory: Tensor,
         memory: Tensor,
-        hoisted: Hoisted,
         tape: Tape,
         statistics: list[Statistics],
         d_hoisted: Hoisted,
@@ -43,7 +42,6 @@ class Step:
         Args:
             d_memory: ``[b, N, M]``, gradient of the memory after the step; overwritten.
             memory: ``[b, N, M]``, before the step.
-            hoisted: of this step.
             tape: of this step.
             statistics: of this step.
             d_hoisted: of this step, written.
@@ -59,7 +57,6 @@ class Step:
         for block in reversed(range(len(tape.blocks))):
             d_x = self._block(
                 d_x,
-                hoisted.qkv,
                 block,
                 tape.blocks[block],
                 statistics[block],
@@ -103,7 +100,6 @@ class Step:
     def _block(
         self,
         d_rows: Tensor,
-        extra: Tensor | None,
         block: int,
         tape: BlockTape,
         statistics: Statistics,
@@ -125,7 +121,7 @@ class Step:
         d_attended = norm("attention_norm", block, d_mixed, tape.attended, statistics.attended)
         d_attended = d_attended.view(batch, keep, size)
         # the normalised qkv anew: that is cheaper than to have kept it
-        rows = all_rows(tape.raw, extra, d_rows.dtype)
+        rows = tape.raw.to(d_rows.dtype)
         qkv, *moments = normalise(rows, self.gradients.p.qkv_norm[block])
         d_qkv = attention.backward(d_attended, qkv, statistics.weights, self.o)
         d_raw = norm("qkv_norm", block, d_qkv, rows, (moments[0], moments[1]))

@@ -40,11 +40,6 @@ def normalise(rows: Tensor, norm: Norm) -> tuple[Tensor, Tensor, Tensor]:
     return torch.native_layer_norm(rows, norm.weight.shape, *norm, EPSILON)
 
 
-def all_rows(raw: Tensor, extra: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """The qkv of the rows that ask, then of those that are only attended to: ``[b, R, F]``."""
-    return (raw if extra is None else torch.cat((raw, extra), dim=1)).to(dtype)
-
-
 def block_forward(
     x: Tensor, extra: Tensor | None, block: int, tape: BlockTape, p: Prepared, o: Options
 ) -> tuple[Tensor, Statistics]:
@@ -64,9 +59,10 @@ def block_forward(
     batch, queries, size = x.shape
     keep = len(tape.mixed) // batch
     tape.inputs.copy_(x.view(-1, size))
-    tape.raw.copy_(p.qkv[block](tape.inputs).view(batch, queries, -1))
-    rows = all_rows(tape.raw, extra, x.dtype)
-    values, weights = attention.forward(normalise(rows, p.qkv_norm[block])[0], keep, o)
+    raw = p.qkv[block](tape.inputs).view(batch, queries, -1)
+    torch.cat((raw,) if extra is None else (raw, extra), dim=1, out=tape.raw)
+    qkv = normalise(tape.raw.to(x.dtype), p.qkv_norm[block])[0]
+    values, weights = attention.forward(qkv, keep, o)
     torch.add(x[:, :keep], values, out=tape.attended.view(values.shape))
     rows, *attended = normalise(tape.attended, p.attention_norm[block])
     tape.hidden[0].copy_(rows)

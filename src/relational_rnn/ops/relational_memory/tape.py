@@ -23,11 +23,12 @@ class Hoisted(NamedTuple):
 class BlockTape(NamedTuple):
     """One block. Q rows of each sequence come in and ask, the first `keep` go on.
 
-    With one block Q and keep are the memory's rows, and the input's are attended to as well.
+    With one block Q and keep are the memory's rows, and the input's are attended to as well: R rows
+    answer, Q and n.
     """
 
     inputs: Tensor  # [T, b Q, M], product dtype
-    raw: Tensor  # [T, b, Q, F], their qkv before the norm, product dtype
+    raw: Tensor  # [T, b, R, F], the qkv of all rows before the norm, product dtype
     attended: Tensor  # [T, b keep, M], rows plus attention, before the norm
     hidden: list[Tensor]  # input of each MLP layer, [T, b keep, M], product dtype
     mixed: Tensor  # [T, b keep, M], rows plus MLP, before the norm
@@ -57,7 +58,7 @@ class Tape(NamedTuple):
             blocks.append(
                 BlockTape(
                     memory.new_empty(steps, queries, size, dtype=product),
-                    memory.new_empty(steps, batch, queries // batch, width, dtype=product),
+                    memory.new_empty(steps, batch, slots + count, width, dtype=product),
                     memory.new_empty(steps, keep, size),
                     [memory.new_empty(steps, keep, size, dtype=product) for _ in p.mlp_weight],
                     memory.new_empty(steps, keep, size),
