@@ -194,17 +194,29 @@ def test_mixed_samples_show_fewer_objects_after_zeros(order):
         assert target == int(ids[ranking[n[0]]])
 
 
-def test_growing_shows_more_objects_when_vectors_are_compared():
-    task = NthFarthest(5, 2, curriculum="grow")
-    assert task.sample(4, np.random.SeedSequence(1)).inputs.shape[0] == 3
+def test_growing_shows_more_when_vectors_are_compared():
+    task = NthFarthest(5, 7, curriculum="grow")
+
+    def shown():
+        """Objects, features and ids that occur."""
+        inputs = task.sample(200, np.random.SeedSequence(1)).inputs
+        occurs = [(part != 0).any(1).any(0).sum().item() for part in inputs.split([7, 5, 10], -1)]
+        return len(inputs), *occurs[:2]
+
     guessing = 2 / 3 * np.log(2)
+    assert shown() == (3, 4, 3)
     assert not task.update(guessing)
+    assert shown() == (3, 4, 3)
     assert task.update(guessing / 2)
-    assert task.present == 4
+    assert shown() == (3, 6, 3)
+    assert task.update(guessing / 2)
+    assert shown() == (3, 7, 3)
+    assert task.update(guessing / 2)
+    assert shown() == (4, 7, 4)
     assert not task.update(guessing / 2 + 0.5), "the loss of four objects is greater"
-    other = NthFarthest(5, 2, curriculum="grow")
+    other = NthFarthest(5, 7, curriculum="grow")
     other.load_state_dict(task.state_dict())
-    assert other.present == 4
+    assert (other.present, other.varied) == (4, 7)
     assert other.update(0.0)
     assert not other.update(0.0), "there are no more than five"
-    assert not NthFarthest(5, 2).update(0.0)
+    assert not NthFarthest(5, 7).update(0.0)

@@ -16,6 +16,8 @@ ORDERS = ("farthest", "nearest")
 CURRICULA = ("maximum", "mix", "grow")
 
 _FIRST = 3  # objects that a growing curriculum begins with, the fewest that ask for a comparison
+_VARIED = 4  # features that it begins with
+_MORE = 2  # features that it adds at a time
 _SOLVED = 0.75  # of the loss of answering m, else guessing: below, vectors are compared
 
 
@@ -37,11 +39,14 @@ class NthFarthest:
         order: ``"farthest"`` or ``"nearest"``.
         curriculum: ``"maximum"``: every sample of a seed shows ``present`` objects; ``"mix"``: each
             its own number of them, uniform from 2 up to that, after steps of zeros; ``"grow"``: as
-            ``"maximum"``, but ``present`` begins at 3, and :meth:`update` raises it.
+            ``"maximum"``, but with 3 objects of 4 features first, and the ids below 3;
+            :meth:`update` makes that more features, then more objects.
 
     Attributes:
         present: how many of the objects a sample shows, 2 to ``objects``; set it from a
-            curriculum. Ids are then any ``present`` of the O, and n is below ``present``.
+            curriculum. Ids are then any ``present`` of the O (``"grow"``: those below
+            ``present``), and n is below ``present``.
+        varied: how many of a vector's features are drawn, 1 to F; the others are zero.
         input_size: F + 3 * O, whatever is present.
 
     Raises:
@@ -61,7 +66,9 @@ class NthFarthest:
         self.order = one_of("order", order, ORDERS)
         self.curriculum = one_of("curriculum", curriculum, CURRICULA)
         self.input_size = features + 3 * objects
-        self._present = min(_FIRST, objects) if curriculum == "grow" else objects
+        grows = curriculum == "grow"
+        self._present = min(_FIRST, objects) if grows else objects
+        self.varied = min(_VARIED, features) if grows else features
 
     @property
     def present(self) -> int:
@@ -96,7 +103,9 @@ class NthFarthest:
         """
         B, O, device = len(shown), self.objects, shown.device  # noqa: E741
         vectors = torch.rand(steps, B, self.features, generator=generator, device=device) * 2 - 1
-        shuffled = torch.rand(O, B, generator=generator, device=device).argsort(dim=0)
+        vectors[..., self.varied :] = 0
+        known = self.present if self.curriculum == "grow" else O
+        shuffled = torch.rand(known, B, generator=generator, device=device).argsort(dim=0)
         ids = shuffled[:steps]  # [T, B]
         draws = torch.rand(2, B, generator=generator, device=device) * shown
         place, n = draws.long().minimum(shown - 1)  # [B] each
@@ -128,21 +137,26 @@ class NthFarthest:
         return Batch(inputs, targets, torch.full_like(targets, self.present))
 
     def update(self, loss: float) -> bool:
-        """Take note of a loss in training; return whether one more object is shown from now on."""
+        """Take note of a loss in training; return whether it is harder from now on."""
         others = self.present - 1
         guessed = others / self.present * log(others)
-        if self.curriculum != "grow" or self.present == self.objects or loss >= _SOLVED * guessed:
+        if self.curriculum != "grow" or loss >= _SOLVED * guessed:
             return False
-        self.present += 1
+        if self.varied < self.features:
+            self.varied = min(self.varied + _MORE, self.features)
+        elif self.present < self.objects:
+            self.present += 1
+        else:
+            return False
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of objects present."""
-        return {"present": self.present}
+        """Return how many objects are present, and how many of their features vary."""
+        return {"present": self.present, "varied": self.varied}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the number of objects present in ``state``."""
-        self.present = state["present"]
+        """Go on with what ``state`` has of both."""
+        self.present, self.varied = state["present"], state["varied"]
 
 
 def label(
