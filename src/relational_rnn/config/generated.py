@@ -106,9 +106,9 @@ class ProgramsConfig(WritingConfig):
     nesting: int = 2
     """Operations in a program, at most."""
 
-    curriculum: Literal["maximum", "naive", "mix", "combined"] = "mix"
+    curriculum: Literal["maximum", "naive", "mix", "combined", "grow"] = "mix"
     """How hard the training examples are: as hard as the test; rising; anything up to the test (as
-    in the paper); or anything up to a rising level."""
+    in the paper); anything up to a rising level; or rising when a level is nearly solved."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

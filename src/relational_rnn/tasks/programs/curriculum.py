@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from ..arguments import at_least, one_of
 
-CURRICULA = ("maximum", "naive", "mix", "combined")
+CURRICULA = ("maximum", "naive", "mix", "combined", "grow")
+
+_SOLVED = 0.3  # nats per character; below, a growing curriculum goes on
 
 
 class Curriculum:
@@ -17,8 +19,10 @@ class Curriculum:
     - ``naive``: the level reached so far, which starts at length 1, nesting 1.
     - ``mix``: both uniform from 1 to the maximum (the paper's training).
     - ``combined``: both uniform from 1 to the level reached so far.
+    - ``grow``: as ``naive``, but a level is left when it is nearly solved: the loss is below 0.3
+      nats per character.
 
-    ``update(loss)`` raises the level of ``naive`` and ``combined`` by the rule of Sonnet's
+    ``update(loss)`` raises the level, that of ``naive`` and ``combined`` by the rule of Sonnet's
     example: first the length to its maximum, then the nesting, one at a time, whenever at least
     ``min_tries`` losses were seen on a level and their mean change, divided by their mean, is
     below ``threshold``. A falling loss always is, so the rule holds a level only while the loss
@@ -40,7 +44,7 @@ class Curriculum:
         self.max_nesting = at_least("nesting", max_nesting, 1)
         self.threshold = threshold
         self.min_tries = at_least("min_tries", min_tries, 1)
-        self._grows = kind in ("naive", "combined")
+        self._grows = kind in ("naive", "combined", "grow")
         self.length = 1 if self._grows else self.max_length
         self.nesting = 1 if self._grows else self.max_nesting
         self._clear()
@@ -53,7 +57,7 @@ class Curriculum:
         self, batch_size: int, generator: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the literal length [B] and the nesting [B] of every sample."""
-        if self.kind in ("maximum", "naive"):
+        if self.kind in ("maximum", "naive", "grow"):
             return np.full(batch_size, self.length), np.full(batch_size, self.nesting)
         lengths = generator.integers(1, self.length, batch_size, endpoint=True)
         return lengths, generator.integers(1, self.nesting, batch_size, endpoint=True)
@@ -62,14 +66,7 @@ class Curriculum:
         """Take note of a loss on the present level; return whether the level was raised."""
         if not self._grows:
             return False
-        window = max(min(self.min_tries, 10), 5)
-        self._losses = [*self._losses, float(loss)][-window:]
-        self._tries += 1
-        if self._tries < self.min_tries:
-            return False
-        change = float(np.mean(np.diff(self._losses))) if len(self._losses) > 1 else 0.0
-        mean = float(np.mean(self._losses))
-        if mean > 0 and change >= self.threshold * mean:
+        if not self._is_enough(loss):
             return False
         self._clear()
         if self.length < self.max_length:
@@ -79,6 +76,19 @@ class Curriculum:
         else:
             return False
         return True
+
+    def _is_enough(self, loss: float) -> bool:
+        """Whether the present level has been trained on for long enough."""
+        if self.kind == "grow":
+            return loss < _SOLVED
+        window = max(min(self.min_tries, 10), 5)
+        self._losses = [*self._losses, float(loss)][-window:]
+        self._tries += 1
+        if self._tries < self.min_tries:
+            return False
+        change = float(np.mean(np.diff(self._losses))) if len(self._losses) > 1 else 0.0
+        mean = float(np.mean(self._losses))
+        return mean <= 0 or change < self.threshold * mean
 
     def state_dict(self) -> dict[str, Any]:
         """Return the level and what was seen on it; plain types."""
