@@ -72,3 +72,18 @@ def test_state_can_be_carried_on() -> None:
         second.load_state_dict(state)
         assert seen + [second.update(loss) for loss in losses[cut:]] == expected
         assert second.state_dict() == straight.state_dict()
+
+
+def test_growing_leaves_a_level_when_it_is_nearly_solved() -> None:
+    curriculum = Curriculum("grow", 2, 2)
+    assert _levels(curriculum) == {(1, 1)}
+    assert not curriculum.update(0.31)
+    assert curriculum.update(0.29)
+    assert _levels(curriculum) == {(2, 1)}
+    assert not any(curriculum.update(loss) for loss in (2.0, 1.0, 0.5))
+    assert curriculum.update(0.2)
+    assert _levels(curriculum) == {(2, 2)}
+    assert not curriculum.update(0.0), "there is nothing harder"
+    other = Curriculum("grow", 2, 2)
+    other.load_state_dict(curriculum.state_dict())
+    assert _levels(other) == {(2, 2)}

@@ -20,7 +20,7 @@ class Programs:
         length: digits of a literal, at most.
         nesting: operations in a program, at most.
         curriculum: ``"maximum"`` (all at the maximum: the test), ``"naive"``, ``"mix"`` (as the
-            paper trains) or ``"combined"``; see :class:`Curriculum`.
+            paper trains), ``"combined"`` or ``"grow"``; see :class:`Curriculum`.
 
     Attributes:
         vocabulary: the characters, of inputs and of targets.
