@@ -79,7 +79,7 @@ def test_growing_leaves_a_level_when_it_is_nearly_solved() -> None:
     assert _levels(curriculum) == {(1, 1)}
     assert not curriculum.update(0.31)
     assert curriculum.update(0.29)
-    assert _levels(curriculum) == {(2, 1)}
+    assert _levels(curriculum) == {(1, 2)}
     assert not any(curriculum.update(loss) for loss in (2.0, 1.0, 0.5))
     assert curriculum.update(0.2)
     assert _levels(curriculum) == {(2, 2)}

@@ -19,8 +19,8 @@ class Curriculum:
     - ``naive``: the level reached so far, which starts at length 1, nesting 1.
     - ``mix``: both uniform from 1 to the maximum (the paper's training).
     - ``combined``: both uniform from 1 to the level reached so far.
-    - ``grow``: as ``naive``, but a level is left when it is nearly solved: the loss is below 0.3
-      nats per character.
+    - ``grow``: as ``naive``, but a level is left when it is nearly solved, the loss below 0.3 nats
+      per character; and first the nesting rises, then the length.
 
     ``update(loss)`` raises the level, that of ``naive`` and ``combined`` by the rule of Sonnet's
     example: first the length to its maximum, then the nesting, one at a time, whenever at least
@@ -69,13 +69,13 @@ class Curriculum:
         if not self._is_enough(loss):
             return False
         self._clear()
-        if self.length < self.max_length:
-            self.length += 1
-        elif self.nesting < self.max_nesting:
-            self.nesting += 1
-        else:
-            return False
-        return True
+        order = ("nesting", "length") if self.kind == "grow" else ("length", "nesting")
+        for name in order:
+            level = getattr(self, name)
+            if level < getattr(self, f"max_{name}"):
+                setattr(self, name, level + 1)
+                return True
+        return False
 
     def _is_enough(self, loss: float) -> bool:
         """Whether the present level has been trained on for long enough."""
