@@ -26,6 +26,7 @@ from .stream import Tokens, as_ids
 SEGMENT = 5  # tokens, the authors' choice; learning rate and decay grow with it in `tune`
 EPSILON = 2e-5
 STREAMS = 100
+LOOKED_AT = 250_000  # tokens of the training text, for the gradients' size: 500 batches of 5 a stream
 LEARNING_RATES = (3e-5, 5e-5, 7e-5, 1e-4)
 DECAYS = (1e-3, 2e-3, 3e-3, 5e-3)
 TUNED_ON = 30_000  # tokens at the beginning of the text
@@ -50,7 +51,7 @@ def gradient_rms(
     *,
     start: int,
     segment: int = SEGMENT,
-    batches: int = 500,
+    batches: int | None = None,
     precision: str = "32",
 ) -> list[Tensor]:
     """Root mean square of the gradient of each parameter over a training text.
@@ -60,7 +61,7 @@ def gradient_rms(
         tokens: ids of the text it was trained on; cut into 100 streams (fewer if it is short).
         start: id that stands before a text, ``<eos>``.
         segment: tokens of a stream in a batch.
-        batches: number of batches to look at.
+        batches: number of batches to look at; None: as many as make 250,000 tokens.
         precision: "32" or "bf16-mixed".
 
     Returns:
@@ -72,6 +73,8 @@ def gradient_rms(
     streams = min(STREAMS, len(tokens))
     each = len(tokens) // streams
     columns = np.asarray(tokens)[: streams * each].reshape(streams, each)
+    if batches is None:
+        batches = max(1, LOOKED_AT // (STREAMS * segment))
     targets = as_ids(columns[:, : batches * segment].T)  # [L, B]
 
     def collect(losses: Tensor, first: int) -> None:
