@@ -26,7 +26,7 @@ from .stream import Tokens, as_ids
 SEGMENT = 5  # tokens, the authors' choice; learning rate and decay grow with it in `tune`
 EPSILON = 2e-5
 STREAMS = 100
-LOOKED_AT = 250_000  # tokens of the training text, for the gradients' size: 500 batches of 5 a stream
+LOOKED_AT = 250_000  # tokens of the training text: 500 batches of 5 tokens of each stream
 LEARNING_RATES = (3e-5, 5e-5, 7e-5, 1e-4)
 DECAYS = (1e-3, 2e-3, 3e-3, 5e-3)
 TUNED_ON = 30_000  # tokens at the beginning of the text
