@@ -45,7 +45,7 @@ bench: $(VENV)/.user
 # Three seeds of every small task model; a run that has its result already is left alone.
 TASK_CONFIGS := cpu-copy cpu-reverse cpu-double cpu-addition cpu-nth-farthest cpu-nth-farthest-lstm
 TASK_RUNS := $(foreach c,$(TASK_CONFIGS),$(foreach s,1 2 3,results/tasks/$(c)-$(s)/summary.json))
-# One of each at the paper's size: the tasks of its figure 4 and of its table 1 that a CPU can learn.
+# One seed of each task at the paper's size.
 PAPER_CONFIGS := cpu-nth-farthest-paper cpu-addition-paper cpu-control-paper cpu-program-paper
 PAPER_RUNS := $(foreach c,$(PAPER_CONFIGS),results/tasks/$(c)-1/summary.json)
 runs-of = $(dir $(filter $(foreach c,$(1),results/tasks/cpu-$(c)%),$(TASK_RUNS)))
@@ -54,8 +54,8 @@ tasks: $(TASK_RUNS) $(PAPER_RUNS)
 	$(VENV)/bin/rrnn report $(call runs-of,nth-farthest) --output results/tasks/nth-farthest
 	$(VENV)/bin/rrnn report $(call runs-of,copy reverse double) --output results/tasks/memorization
 	$(VENV)/bin/rrnn report $(call runs-of,addition) --output results/tasks/programs
-	$(VENV)/bin/rrnn report $(dir $(word 1,$(PAPER_RUNS))) --output results/tasks/nth-farthest-paper
-	$(VENV)/bin/rrnn report $(dir $(wordlist 2,4,$(PAPER_RUNS))) --output results/tasks/programs-paper
+	$(VENV)/bin/rrnn report $(dir $(filter %-farthest-paper-1/summary.json,$(PAPER_RUNS))) --output results/tasks/nth-farthest-paper
+	$(VENV)/bin/rrnn report $(dir $(filter-out %-farthest-paper-1/summary.json,$(PAPER_RUNS))) --output results/tasks/programs-paper
 
 results/tasks/%/summary.json: | $(VENV)/.user
 	name=$*; test -d runs/$* || $(VENV)/bin/rrnn train $${name%-?} --seed $${name##*-} --run $*

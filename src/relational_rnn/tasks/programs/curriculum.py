@@ -64,18 +64,16 @@ class Curriculum:
 
     def update(self, loss: float) -> bool:
         """Take note of a loss on the present level; return whether the level was raised."""
-        if not self._grows:
-            return False
-        if not self._is_enough(loss):
+        if not self._grows or not self._is_enough(loss):
             return False
         self._clear()
-        order = ("nesting", "length") if self.kind == "grow" else ("length", "nesting")
-        for name in order:
-            level = getattr(self, name)
-            if level < getattr(self, f"max_{name}"):
-                setattr(self, name, level + 1)
-                return True
-        return False
+        may_lengthen = self.length < self.max_length
+        may_nest = self.nesting < self.max_nesting
+        if may_nest and (self.kind == "grow" or not may_lengthen):
+            self.nesting += 1
+        elif may_lengthen:
+            self.length += 1
+        return may_nest or may_lengthen
 
     def _is_enough(self, loss: float) -> bool:
         """Whether the present level has been trained on for long enough."""
