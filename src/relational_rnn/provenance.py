@@ -35,10 +35,10 @@ def versions() -> dict[str, str]:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """The machine: its system, processor, threads, and the device trained on."""
+    """The machine: its system, processor with its instructions, threads, and the device used."""
     return {
         "system": platform.platform(terse=True),
-        "processor": _processor(),
+        "processor": f"{_processor()} ({torch.backends.cpu.get_cpu_capability()})",
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }

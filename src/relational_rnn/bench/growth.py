@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .machine import describe
-from .rows import FUSED_BFLOAT16, LSTM_BFLOAT16, Case
+from .rows import FASTEST_LSTM, FASTEST_RMC, Case
 from .speed import ONCE, milliseconds
 from .subject import Subject
 from .targets import verdict
@@ -31,7 +31,7 @@ def _series(field: str, sizes: Sequence[int], *rows: str) -> list[Point]:
 
 def _heads(number: int) -> Case:
     widths = {"num_heads": number, "head_size": 768 // number, "key_size": 256 // number}
-    return Case(row=FUSED_BFLOAT16.name, overrides=widths)
+    return Case(row=FASTEST_RMC.name, overrides=widths)
 
 
 def _vocabulary(head: str, sizes: Sequence[int]) -> list[Point]:
@@ -39,13 +39,13 @@ def _vocabulary(head: str, sizes: Sequence[int]) -> list[Point]:
         Point(
             f"{head} softmax",
             size,
-            Case(row=FUSED_BFLOAT16.name, vocabulary_size=size, overrides={"head": head}),
+            Case(row=FASTEST_RMC.name, vocabulary_size=size, overrides={"head": head}),
         )
         for size in sizes
     ]
 
 
-RMC, LSTM = FUSED_BFLOAT16.name, LSTM_BFLOAT16.name
+RMC, LSTM = FASTEST_RMC.name, FASTEST_LSTM.name
 GROWTH: Mapping[str, list[Point]] = {
     "slots": _series("mem_slots", (1, 2, 4, 8), RMC),
     "batch": _series("batch_size", (8, 16, 32, 64, 128), RMC, LSTM),

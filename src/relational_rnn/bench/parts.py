@@ -12,12 +12,12 @@ from ..models.language_model import LanguageModel
 from ..tasks.language_modeling.batching import Ids, Windows, streams
 from .check import check
 from .machine import describe
-from .rows import FUSED_BFLOAT16, LSTM_BFLOAT16, ROWS, Case
+from .rows import FASTEST_LSTM, FASTEST_RMC, ROWS, Case
 from .timing import Spread, synchronize
 from .work import Training, autocast, words
 
 ROUNDS = 5
-CASES = (Case(row=FUSED_BFLOAT16.name), Case(row=LSTM_BFLOAT16.name))
+CASES = (Case(row=FASTEST_RMC.name), Case(row=FASTEST_LSTM.name))
 
 
 class Stopwatch:

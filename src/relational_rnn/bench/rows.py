@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..config import LanguageModelingConfig, load
+from ..ops.precision import multiplies_bfloat16
 
 CORES = {"rmc": "wikitext2-rmc", "lstm": "wikitext2-lstm"}
 """The core alone has its published size (RMC: one slot, four heads of 192, three MLP layers)."""
@@ -24,14 +25,20 @@ class Row:
     device: Literal["cpu", "cuda"] = "cpu"
 
 
+LSTM = Row(name="lstm", model="lstm")
 LSTM_BFLOAT16 = Row(name="lstm bfloat16", model="lstm", dtype="bfloat16")
 REFERENCE = Row(name="rmc reference", model="rmc", backend="reference")
 FUSED = Row(name="rmc fused float32", model="rmc", backend="fused")
 FUSED_BFLOAT16 = Row(name="rmc fused bfloat16", model="rmc", backend="fused", dtype="bfloat16")
 PLAIN = Row(name="plain model", model="plain")
 
+FASTEST_RMC, FASTEST_LSTM = (
+    (FUSED_BFLOAT16, LSTM_BFLOAT16) if multiplies_bfloat16("cpu") else (FUSED, LSTM)
+)
+"""The rows for measurements that take one row of each kind."""
+
 CPU_ROWS = (
-    Row(name="lstm", model="lstm"),
+    LSTM,
     Row(name="lstm-loop", model="lstm-loop"),
     LSTM_BFLOAT16,
     REFERENCE,

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..ops.precision import multiplies_bfloat16
 from .machine import describe
 from .rows import CPU_ROWS, CUDA_ROWS, MODELS, ROWS, Case
 from .subject import Subject
@@ -23,7 +24,11 @@ TRAIN_STOP = Stop(seconds=3.0, least=2, most=5)
 def cases() -> list[Case]:
     """All rows that this machine can measure, at the published sizes."""
     rows = CPU_ROWS + (CUDA_ROWS if torch.cuda.is_available() else ())
-    return [Case(row=row.name) for row in rows]
+    return [
+        Case(row=row.name)
+        for row in rows
+        if row.dtype != "bfloat16" or multiplies_bfloat16(row.device)
+    ]
 
 
 def measure(

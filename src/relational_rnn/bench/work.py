@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..models.cores import Stack, State
 from ..models.language_model import LanguageModel
+from ..ops import precision
 from .plain import PlainModel
 from .rows import CORES, MODELS, ROWS, Case
 
@@ -19,7 +20,7 @@ SEED = 1
 def autocast(case: Case) -> torch.autocast:
     """What the row's dtype means: bfloat16 is autocast, float32 is nothing."""
     row = ROWS[case.row]
-    return torch.autocast(row.device, torch.bfloat16, enabled=row.dtype == "bfloat16")
+    return precision.autocast(row.device, low=row.dtype == "bfloat16")
 
 
 def words(case: Case, *, steps: int, batch_size: int) -> Tensor:

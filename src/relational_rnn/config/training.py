@@ -98,7 +98,8 @@ class TrainingConfig:
     """Number of machines."""
 
     precision: Literal["32", "bf16-mixed"] = "32"
-    """float32, or products in bfloat16 with everything else in float32."""
+    """float32, or products in bfloat16 with everything else in float32. A CPU without bfloat16
+    products takes float32 for both, and the run's summary says so."""
 
     def __post_init__(self) -> None:
         check_at_least(

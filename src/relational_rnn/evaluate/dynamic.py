@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..models.cores import State
 from ..models.language_model import LanguageModel
+from ..ops.precision import autocast
 from .perplexity import Score
 from .stream import Tokens, as_ids
 
@@ -194,7 +195,7 @@ def _segments(
         with (
             # cuDNN has no backward pass in evaluation mode, where dropout is off.
             torch.backends.cudnn.flags(enabled=False),
-            torch.autocast(device.type, torch.bfloat16, enabled=low),
+            autocast(device.type, low=low),
         ):
             losses, state = model.loss(inputs[window], targets[window], state, "none")
         torch.autograd.backward(losses.mean())

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from ..models.cores import State
 from ..models.language_model import LanguageModel
+from ..ops.precision import autocast
 
 Tokens = Sequence[int] | NDArray[np.integer]
 
@@ -155,9 +156,7 @@ class _Reading:
         for number, first in enumerate(range(0, self.length, self.bptt), 1):
             window = slice(first, min(first + self.bptt, self.length))
             targets = self.targets[window, pieces]
-            with torch.autocast(
-                device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"
-            ):
+            with autocast(device.type, low=self.precision == "bf16-mixed"):
                 hidden, state = self.model.features(self.inputs[window, pieces], state)
                 values = self.per_token(hidden, targets)  # [T, B, ...]
             if self.collected is None:

@@ -4,7 +4,7 @@ import logging
 import signal
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Trainer
@@ -13,6 +13,7 @@ from .. import provenance
 from ..config import TaskConfig
 from ..device import choose_device
 from ..errors import UserError
+from ..ops.precision import multiplies_bfloat16
 from ..runs import Run, is_first_process, save_weights
 from . import checkpoints
 from .job import Job, open_job
@@ -75,7 +76,7 @@ def fit(config: TaskConfig, *, run: Run, resume: bool) -> Result:
         return Result(None, loop.stopped_by)
     if not run.weights_path.exists():
         save_weights(module.evaluated, run.weights_path)
-    results = _results(config, run, job, loop)
+    results = _results(config, run, job, loop) | {"precision": str(trainer.precision)}
     run.save_summary(results)
     return Result(results, loop.stopped_by)
 
@@ -97,7 +98,7 @@ def _trainer(
         devices=config.devices,
         num_nodes=config.num_nodes,
         strategy=DISTRIBUTED_STRATEGY if several else "auto",
-        precision="bf16-mixed" if config.precision == "bf16-mixed" else "32-true",
+        precision=_precision(config.precision, accelerator),
         accumulate_grad_batches=parts,
         max_steps=loop.total_steps,
         max_epochs=-1,
@@ -110,6 +111,17 @@ def _trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+
+
+def _precision(wanted: str, device: str) -> Literal["32-true", "bf16-mixed"]:
+    """Lightning's name of the precision that this type of device computes in."""
+    if wanted != "bf16-mixed":
+        return "32-true"
+    if multiplies_bfloat16(device):
+        return "bf16-mixed"
+    if is_first_process():
+        print("precision: float32, because this CPU has no bfloat16 products", flush=True)
+    return "32-true"
 
 
 def _results(config: TaskConfig, run: Run, job: Job, loop: Loop) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..growth import WIKITEXT103
 from ..machine import describe
-from ..rows import FUSED_BFLOAT16, MODELS, ROWS, Case
+from ..rows import FASTEST_RMC, MODELS, ROWS, Case
 from ..speed import ONCE
 from ..timing import Spread, Stop, interleave
 from ..worker import RowError, Worker
@@ -17,7 +17,7 @@ from .subject import LargeTraining
 CONFIG = "wikitext103-rmc-paper"
 CASES: Mapping[str, Case] = {
     f"{head} softmax": Case(
-        row=FUSED_BFLOAT16.name,
+        row=FASTEST_RMC.name,
         shipped=CONFIG,
         vocabulary_size=WIKITEXT103,
         overrides={"head": head},

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from ..precision import product_dtype
 from .autograd import Losses, SumOfLosses
 from .gradients import Needs
 
@@ -30,8 +31,8 @@ def linear_cross_entropy(
 
     Args:
         hidden: ``[..., E]``. The products are in bfloat16 if this is, or where autocast to
-            bfloat16 is on; in float64 if this is; otherwise in float32. Sums are in float32 at
-            least.
+            bfloat16 is on, unless the CPU is bad at that; in float64 if this is; otherwise in
+            float32. Sums are in float32 at least.
         weight: ``[V, E]``, of any float dtype; may be an embedding's too.
         bias: ``[V]`` or ``None``.
         targets: ``[...]`` int64, each in ``0..V-1`` or `ignore_index`.
@@ -81,9 +82,6 @@ def linear_cross_entropy(
 
 
 def _product_dtype(hidden: Tensor) -> torch.dtype:
-    """What the products are computed in."""
-    if hidden.dtype == torch.float64:
-        return torch.float64
-    device = hidden.device.type
-    lowered = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)
-    return torch.bfloat16 if torch.bfloat16 in (hidden.dtype, lowered) else torch.float32
+    """As for every product, but float16 is too narrow for a softmax over many classes."""
+    dtype = product_dtype(hidden)
+    return torch.float32 if dtype == torch.float16 else dtype

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..precision import product_dtype
 from .parameters import Options, Parameters
 from .tape import Hoisted
 
@@ -13,14 +14,12 @@ from .tape import Hoisted
 def dtypes(inputs: Tensor, memory: Tensor) -> tuple[torch.dtype, torch.dtype]:
     """Dtype of the matrix products, and of all else: norms, gates and memory.
 
-    Products are made in autocast's dtype where that is on, else in the dtype of the inputs; the
-    rest in float32. float64 stays float64.
+    Norms, gates and memory are float32 unless something is float64; for the products see
+    :func:`~relational_rnn.ops.precision.product_dtype`.
     """
     if torch.float64 in (inputs.dtype, memory.dtype):
         return inputs.dtype, torch.float64
-    device = inputs.device.type
-    autocast = torch.is_autocast_enabled(device)
-    return torch.get_autocast_dtype(device) if autocast else inputs.dtype, torch.float32
+    return product_dtype(inputs), torch.float32
 
 
 def needs_tape(tensors: Iterable[Tensor | None]) -> bool:
