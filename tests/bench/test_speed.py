@@ -49,8 +49,13 @@ def test_process_that_dies_is_an_error(tiny):
                 worker.ask("check")
 
 
-def test_every_cpu_row_is_measured(monkeypatch):
+def test_every_row_is_measured_that_the_machine_is_good_at(monkeypatch):
     monkeypatch.setattr(speed.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(speed, "multiplies_bfloat16", lambda device: False)
+    assert [case.row for case in speed.cases()] == [
+        row.name for row in CPU_ROWS if row.dtype == "float32"
+    ]
+    monkeypatch.setattr(speed, "multiplies_bfloat16", lambda device: True)
     assert [case.row for case in speed.cases()] == [row.name for row in CPU_ROWS]
     monkeypatch.setattr(speed.torch.cuda, "is_available", lambda: True)
     assert [case.row for case in speed.cases()] == list(ROWS)
@@ -124,12 +129,12 @@ def test_growth_of_the_vocabulary_is_that_of_the_whole_step(tiny):
     [
         (
             "slots",
-            [("rmc fused bfloat16", 1, 10.0), ("rmc fused bfloat16", 4, 20.0)],
+            [(growth.RMC, 1, 10.0), (growth.RMC, 4, 20.0)],
             [(2.0, True), (2.0, True)],
         ),
         (
             "time",
-            [("rmc fused bfloat16", 100, 10.0), ("rmc fused bfloat16", 400, 46.0)],
+            [(growth.RMC, 100, 10.0), (growth.RMC, 400, 46.0)],
             [(0.15, False), (0.15, False)],
         ),
         (
@@ -137,7 +142,7 @@ def test_growth_of_the_vocabulary_is_that_of_the_whole_step(tiny):
             [("full softmax", 33_278, 10.0), ("adaptive softmax", 267_735, 21.0)],
             [(2.1, False)],
         ),
-        ("heads", [("rmc fused bfloat16", 1, 10.0)], []),
+        ("heads", [(growth.RMC, 1, 10.0)], []),
     ],
     ids=["slots", "time", "vocabulary", "heads"],
 )
