@@ -159,6 +159,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "ablation": _sweep("wikitext2-ablation"),
     "tasks": _tasks,
     "speed": _bench("speed"),
+    "speed-avx2": _bench("speed-avx2"),
     "growth": _bench("grow-*"),
     "profile": _bench("profile"),
     "memory": _bench("memory"),
