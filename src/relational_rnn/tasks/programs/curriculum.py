@@ -10,6 +10,7 @@ from ..arguments import at_least, one_of
 CURRICULA = ("maximum", "naive", "mix", "combined", "grow")
 
 _SOLVED = 0.3  # nats per character; below, a growing curriculum goes on
+_AT_LEVEL = 0.5  # share of its samples at the level reached
 
 
 class Curriculum:
@@ -19,8 +20,9 @@ class Curriculum:
     - ``naive``: the level reached so far, which starts at length 1, nesting 1.
     - ``mix``: both uniform from 1 to the maximum (the paper's training).
     - ``combined``: both uniform from 1 to the level reached so far.
-    - ``grow``: as ``naive``, but a level is left when it is nearly solved, the loss below 0.3 nats
-      per character; and first the nesting rises, then the length.
+    - ``grow``: one sample in two at the level reached so far, the others as in ``combined`` (the
+      "combined" of Zaremba and Sutskever). A level is left when it is nearly solved, the loss
+      below 0.3 nats per character; and first the nesting rises, then the length.
 
     ``update(loss)`` raises the level, that of ``naive`` and ``combined`` by the rule of Sonnet's
     example: first the length to its maximum, then the nesting, one at a time, whenever at least
@@ -57,10 +59,15 @@ class Curriculum:
         self, batch_size: int, generator: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the literal length [B] and the nesting [B] of every sample."""
-        if self.kind in ("maximum", "naive", "grow"):
-            return np.full(batch_size, self.length), np.full(batch_size, self.nesting)
-        lengths = generator.integers(1, self.length, batch_size, endpoint=True)
-        return lengths, generator.integers(1, self.nesting, batch_size, endpoint=True)
+        levels = [np.full(batch_size, top) for top in (self.length, self.nesting)]
+        if self.kind in ("maximum", "naive"):
+            return levels[0], levels[1]
+        below = [generator.integers(1, top, batch_size, endpoint=True) for top in levels]
+        if self.kind != "grow":
+            return below[0], below[1]
+        at_level = generator.random(batch_size) < _AT_LEVEL
+        lengths, nestings = (np.where(at_level, *pair) for pair in zip(levels, below, strict=True))
+        return lengths, nestings
 
     def update(self, loss: float) -> bool:
         """Take note of a loss on the present level; return whether the level was raised."""
