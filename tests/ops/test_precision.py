@@ -62,10 +62,8 @@ def test_other_devices_are_taken_to_be_good_at_it():
     assert precision.multiplies_bfloat16("cpu") in (True, False)
 
 
-def test_without_a_way_to_ask_the_answer_is_yes(monkeypatch):
-    precision.multiplies_bfloat16.cache_clear()
+@pytest.mark.parametrize("built_in", [True, False])
+def test_without_a_way_to_ask(monkeypatch, built_in):
     monkeypatch.setattr(precision.torch.ops, "mkldnn", object())
-    try:
-        assert precision.multiplies_bfloat16("cpu")
-    finally:
-        precision.multiplies_bfloat16.cache_clear()
+    monkeypatch.setattr(precision.torch.backends.mkldnn, "is_available", lambda: built_in)
+    assert precision.multiplies_bfloat16.__wrapped__("cpu") is built_in

@@ -15,10 +15,13 @@ from torch import Tensor
 def multiplies_bfloat16(device: str) -> bool:
     """Whether this type of device ("cpu", "cuda", "mps") multiplies bfloat16 matrices well.
 
-    PyTorch promises no way to ask a CPU; where its own is gone, the answer is yes.
+    On a CPU that takes oneDNN. PyTorch promises no way to ask that; where its own way is gone, the
+    answer is yes.
     """
     if device != "cpu":
         return True
+    if not torch.backends.mkldnn.is_available():
+        return False
     ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return ask is None or bool(ask())
 
