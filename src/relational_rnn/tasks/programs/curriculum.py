@@ -10,7 +10,6 @@ from ..arguments import at_least, one_of
 CURRICULA = ("maximum", "naive", "mix", "combined", "grow")
 
 _SOLVED = 0.3  # nats per character; below, a growing curriculum goes on
-_AT_LEVEL = 0.5  # share of its samples at the level reached
 
 
 class Curriculum:
@@ -20,9 +19,8 @@ class Curriculum:
     - ``naive``: the level reached so far, which starts at length 1, nesting 1.
     - ``mix``: both uniform from 1 to the maximum (the paper's training).
     - ``combined``: both uniform from 1 to the level reached so far.
-    - ``grow``: one sample in two at the level reached so far, the others as in ``combined`` (the
-      "combined" of Zaremba and Sutskever). A level is left when it is nearly solved, the loss
-      below 0.3 nats per character; and first the nesting rises, then the length.
+    - ``grow``: as ``combined``, but with any nesting from the start, and a length is left when it is
+      nearly solved, the loss below 0.3 nats per character.
 
     ``update(loss)`` raises the level, that of ``naive`` and ``combined`` by the rule of Sonnet's
     example: first the length to its maximum, then the nesting, one at a time, whenever at least
@@ -48,7 +46,7 @@ class Curriculum:
         self.min_tries = at_least("min_tries", min_tries, 1)
         self._grows = kind in ("naive", "combined", "grow")
         self.length = 1 if self._grows else self.max_length
-        self.nesting = 1 if self._grows else self.max_nesting
+        self.nesting = 1 if self._grows and kind != "grow" else self.max_nesting
         self._clear()
 
     def _clear(self) -> None:
@@ -59,15 +57,10 @@ class Curriculum:
         self, batch_size: int, generator: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the literal length [B] and the nesting [B] of every sample."""
-        levels = [np.full(batch_size, top) for top in (self.length, self.nesting)]
         if self.kind in ("maximum", "naive"):
-            return levels[0], levels[1]
-        below = [generator.integers(1, top, batch_size, endpoint=True) for top in levels]
-        if self.kind != "grow":
-            return below[0], below[1]
-        at_level = generator.random(batch_size) < _AT_LEVEL
-        lengths, nestings = (np.where(at_level, *pair) for pair in zip(levels, below, strict=True))
-        return lengths, nestings
+            return np.full(batch_size, self.length), np.full(batch_size, self.nesting)
+        lengths = generator.integers(1, self.length, batch_size, endpoint=True)
+        return lengths, generator.integers(1, self.nesting, batch_size, endpoint=True)
 
     def update(self, loss: float) -> bool:
         """Take note of a loss on the present level; return whether the level was raised."""
@@ -76,10 +69,10 @@ class Curriculum:
         self._clear()
         may_lengthen = self.length < self.max_length
         may_nest = self.nesting < self.max_nesting
-        if may_nest and (self.kind == "grow" or not may_lengthen):
-            self.nesting += 1
-        elif may_lengthen:
+        if may_lengthen:
             self.length += 1
+        elif may_nest:
+            self.nesting += 1
         return may_nest or may_lengthen
 
     def _is_enough(self, loss: float) -> bool:
