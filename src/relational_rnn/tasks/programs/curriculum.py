@@ -19,8 +19,8 @@ class Curriculum:
     - ``naive``: the level reached so far, which starts at length 1, nesting 1.
     - ``mix``: both uniform from 1 to the maximum (the paper's training).
     - ``combined``: both uniform from 1 to the level reached so far.
-    - ``grow``: as ``combined``, but with any nesting from the start, and a length is left when it is
-      nearly solved, the loss below 0.3 nats per character.
+    - ``grow``: as ``combined``, but with any nesting from the start, and the next length when
+      these are nearly solved, the loss below 0.3 nats per character.
 
     ``update(loss)`` raises the level, that of ``naive`` and ``combined`` by the rule of Sonnet's
     example: first the length to its maximum, then the nesting, one at a time, whenever at least
