@@ -18,7 +18,7 @@ def course(config, losses):
 
 def test_best():
     found = course(TrainingConfig(), [3.0, 2.0, 2.5, 2.0])
-    assert (found.best_loss, found.best_step, found.without_improvement) == (2.0, 2, 2)
+    assert (found.best_error, found.best_step, found.without_improvement) == (2.0, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,6 @@ def test_state_round_trip():
     config = TrainingConfig(schedule="plateau", averaging="nt-asgd", nonmono=1)
     one = course(config, [3.0, 2.0, 2.5, 2.7, 2.8])
     other = Course()
-    assert math.isinf(other.best_loss)
+    assert math.isinf(other.best_error)
     other.load_state_dict(one.state_dict())
     assert other == one

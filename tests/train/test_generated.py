@@ -51,6 +51,16 @@ def test_killed_and_resumed_to_the_same_bits(rrnn, tmp_path, task):
     assert 0 <= ours["test"]["answer_accuracy"] <= ours["test"]["accuracy"] <= 1
 
 
+def test_the_most_accurate_weights_are_kept(rrnn, tmp_path):
+    assert rrnn(*start("nth-farthest"), "--validate-every", 2, "--max-steps", 40).code == 0
+    run = tmp_path / "runs" / "run"
+    table = [row for row in rows(run) if row["valid_loss"]]
+    most = max(table, key=lambda row: float(row["valid_accuracy"]))  # the first of them
+    least = min(table, key=lambda row: float(row["valid_loss"]))
+    assert json.loads((run / "summary.json").read_text("utf-8"))["best_step"] == int(most["step"])
+    assert most["step"] != least["step"], "else this says nothing"
+
+
 def test_the_level_of_a_curriculum_rises_and_is_saved(rrnn, tmp_path):
     assert rrnn(*start("programs")).code == 0
     last = torch.load(tmp_path / "runs/run/checkpoints/last.ckpt", weights_only=True)

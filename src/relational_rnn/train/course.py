@@ -21,8 +21,8 @@ class Course:
         seconds: time spent, over all sessions.
         loss_sum: sum of the losses of the steps since the last row of metrics.
         loss_steps: number of these steps.
-        losses: of all validations.
-        best_loss: the lowest of them.
+        errors: of all validations, see :meth:`.TrainingModule.error`.
+        best_error: the lowest of them.
         best_step: its step.
         plateau_scale: what the plateau schedule has made of the learning rate.
         plateau_count: validations without improvement since it last changed it.
@@ -35,8 +35,8 @@ class Course:
     seconds: float = 0.0
     loss_sum: float = 0.0
     loss_steps: int = 0
-    losses: list[float] = field(default_factory=list)
-    best_loss: float = math.inf
+    errors: list[float] = field(default_factory=list)
+    best_error: float = math.inf
     best_step: int = 0
     plateau_scale: float = 1.0
     plateau_count: int = 0
@@ -45,7 +45,7 @@ class Course:
     @property
     def without_improvement(self) -> int:
         """Validations since the best one."""
-        return len(self.losses) - 1 - self.losses.index(self.best_loss) if self.losses else 0
+        return len(self.errors) - 1 - self.errors.index(self.best_error) if self.errors else 0
 
     def advance(self, step: int, batch: Batch | Examples, batch_size: int) -> None:
         """Take in a step: its number, its window, and the streams of the global batch."""
@@ -59,15 +59,15 @@ class Course:
         scheduled = schedules.factor(config, self.step, total_steps)
         return config.learning_rate * scheduled * self.plateau_scale
 
-    def validated(self, config: TrainingConfig, loss: float) -> bool:
-        """Take in a validation loss; return whether it is the best so far."""
-        improved = loss < self.best_loss
-        before = self.losses[: -config.nonmono]
-        if config.averaging == "nt-asgd" and before and loss > min(before):
+    def validated(self, config: TrainingConfig, error: float) -> bool:
+        """Take in the error of a validation; return whether it is the best so far."""
+        improved = error < self.best_error
+        before = self.errors[: -config.nonmono]
+        if config.averaging == "nt-asgd" and before and error > min(before):
             self.averaging = True
-        self.losses.append(loss)
+        self.errors.append(error)
         if improved:
-            self.best_loss, self.best_step, self.plateau_count = loss, self.step, 0
+            self.best_error, self.best_step, self.plateau_count = error, self.step, 0
         elif config.schedule == "plateau" and self.step >= config.warmup_steps:
             self.plateau_count += 1
             if self.plateau_count > config.plateau_patience:

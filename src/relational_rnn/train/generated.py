@@ -130,6 +130,14 @@ class GeneratedTraining(TrainingModule):
         score = Score.of(self.mean_of_processes(sums.to(self.device, exact)))
         return {name: getattr(score, name) for name in ("loss", *self.measures)}
 
+    def error(self, scores: dict[str, float]) -> float:
+        """The share of wrong characters, or answers, as in the paper.
+
+        The loss is no guide: examples harder than those seen yet are answered wrongly and ever more
+        surely.
+        """
+        return 1 - scores["accuracy"]
+
     def row_written(self, loss: float) -> None:
         """Let the curriculum know how well it goes."""
         if isinstance(self.task, Programs):

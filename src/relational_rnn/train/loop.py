@@ -169,7 +169,7 @@ class Loop(Callback):
             scores = module.validate()
             if not math.isfinite(scores["loss"]):
                 self._refuse(f"the validation loss of step {course.step} is not finite")
-            improved = course.validated(self.config, scores["loss"])
+            improved = course.validated(self.config, module.error(scores))
             row |= {f"valid_{name}": value for name, value in scores.items()}
             self.display.say(
                 f"step {course.step} · train {module.describe({'loss': self.loss})} · "

@@ -72,6 +72,10 @@ class TrainingModule(LightningModule):
         """The loss and the measures of a validation, the same on every process."""
         raise NotImplementedError
 
+    def error(self, scores: dict[str, float]) -> float:
+        """What the validations of a run are compared by, from the scores of one; least is best."""
+        return scores["loss"]
+
     def row_written(self, loss: float) -> None:
         """A row of metrics with this training loss was written, on every process."""
 
