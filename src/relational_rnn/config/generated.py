@@ -108,7 +108,8 @@ class ProgramsConfig(WritingConfig):
 
     curriculum: Literal["maximum", "naive", "mix", "combined", "grow"] = "mix"
     """How hard the training examples are: as hard as the test; rising; anything up to the test (as
-    in the paper); anything up to a rising level; or rising when a level is nearly solved."""
+    in the paper); anything up to a rising level; or any nesting with literals up to a length that
+    rises when these are nearly solved."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,6 +20,7 @@ def multiplies_bfloat16(device: str) -> bool:
     """
     if device != "cpu":
         return True
+    # PyTorch gives this function no types.
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)

@@ -46,7 +46,7 @@ class Curriculum:
         self.min_tries = at_least("min_tries", min_tries, 1)
         self._grows = kind in ("naive", "combined", "grow")
         self.length = 1 if self._grows else self.max_length
-        self.nesting = 1 if self._grows and kind != "grow" else self.max_nesting
+        self.nesting = 1 if kind in ("naive", "combined") else self.max_nesting
         self._clear()
 
     def _clear(self) -> None:
