@@ -107,6 +107,20 @@ def test_speed_table(capsys):
     assert "load average before 0.00 0.10 0.20" in text
 
 
+def test_a_narrow_terminal_gets_a_wide_table_in_halves(capsys):
+    rows = [{**row, "row": "rmc fused"} for row in SPEED["rows"] if "error" not in row]
+    result = {**SPEED, "rows": rows, "ratios": []}
+    report.show(result, Console(width=60))
+    halves = capsys.readouterr().out
+    report.show(result, Console(width=200))
+    whole = capsys.readouterr().out
+    assert whole.count("rmc fused") == len(rows)
+    assert halves.count("rmc fused") == 2 * len(rows)
+    assert "…" not in halves
+    for cell in ("512 ±10%", "1.28", "3,200"):
+        assert halves.count(cell) == whole.count(cell) > 0
+
+
 def test_markdown_rows_have_the_columns_of_the_header():
     for sheet in report.sheets(SPEED):
         assert {len(line) for line in sheet.rows} == {len(sheet.header)}

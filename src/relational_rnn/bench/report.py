@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from rich import box
@@ -19,6 +20,8 @@ from .scale import sheets as scale_sheets
 from .sheet import Sheet, number, timing, with_errors
 
 Result = Mapping[str, Any]
+
+GAP = 2  # between the columns of a table in the terminal
 
 
 def sheets(result: Result) -> list[Sheet]:
@@ -133,16 +136,39 @@ def note(result: Result) -> str | None:
 def show(result: Result, console: Console) -> None:
     """Print the tables."""
     for sheet in sheets(result):
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-        for column, name in enumerate(sheet.header):
-            words = column == 0 or name in ("part", "error")
-            table.add_column(name, justify="left" if words else "right")
-        for line in sheet.rows:
-            table.add_row(*(cell.replace("[", r"\[") for cell in line))
-        console.print(table)
+        _print(sheet, console)
     for text in (note(result), *machine_lines(result["machine"])):
         if text is not None:
             console.print(text, style="dim", markup=False, highlight=False)
+
+
+def _print(sheet: Sheet, console: Console) -> None:
+    """Print a table; one that is too wide in halves, each with the names of the rows."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    columns, needed = len(sheet.header), -GAP
+    for column, name in enumerate(sheet.header):
+        wraps = name in ("error", "ratio of medians")
+        cells = (line[column] for line in sheet.rows)
+        words = (word for cell in cells for word in (cell.split() if wraps else [cell]))
+        width = max(map(len, (*name.split(), *words)))
+        left = column == 0 or name in ("part", "error")
+        table.add_column(
+            name if wraps else fill(name, width),
+            justify="left" if left else "right",
+            no_wrap=not wraps,
+        )
+        needed += GAP + width
+    for line in sheet.rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in line))
+    if needed <= console.width or columns == 2:
+        console.print(table)
+        return
+    middle = columns // 2 + 1
+    for half in (range(1, middle), range(middle, columns)):
+        header, *rows = (
+            [line[0], *(line[column] for column in half)] for line in (sheet.header, *sheet.rows)
+        )
+        _print(Sheet(header, rows), console)
 
 
 def as_markdown(result: Result, command: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .rows import FUSED, FUSED_BFLOAT16, LSTM_BFLOAT16, PLAIN, REFERENCE
+from .rows import FUSED, FUSED_BFLOAT16, LSTM, LSTM_BFLOAT16, PLAIN, REFERENCE
 
 Figures = Mapping[str, Any]
 
@@ -44,10 +44,14 @@ SPEED = (
         LSTM_BFLOAT16.name,
         "train_step_ms",
     ),
+    _at_most(
+        1.1, "training step, float32: rmc / lstm", F32, "train_step_ms", LSTM.name, "train_step_ms"
+    ),
     _at_least(2.5, "training step: plain model / rmc bfloat16", PLAIN.name, BF16, "train_step_ms"),
     _at_most(
         0.5, "peak memory: rmc bfloat16 / plain model", BF16, "peak_mb", PLAIN.name, "peak_mb"
     ),
+    _at_most(0.5, "peak memory: rmc float32 / plain model", F32, "peak_mb", PLAIN.name, "peak_mb"),
 )
 
 
