@@ -36,9 +36,11 @@ def versions() -> dict[str, str]:
 
 def machine(device: torch.device) -> dict[str, Any]:
     """The machine: its system, processor with its instructions, threads, and the device used."""
+    instructions = torch.backends.cpu.get_cpu_capability()
+    known = "" if instructions == "DEFAULT" else f" ({instructions})"
     return {
         "system": platform.platform(terse=True),
-        "processor": f"{_processor()} ({torch.backends.cpu.get_cpu_capability()})",
+        "processor": _processor() + known,
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }

@@ -30,8 +30,8 @@ def cells(records: Sequence[Record]) -> list[list[str]]:
                 millions(row[record.unit]),
                 duration(row["seconds"]),
                 _whole(row[f"{record.unit}_per_s"]),
-                _quality(row["valid"]),
-                _quality(row["test"]),
+                quality(row["valid"]),
+                quality(row["test"]),
             ]
         )
     return rows
@@ -109,6 +109,6 @@ def millions(value: float | None) -> str:
     return "–" if value is None else f"{value / 1e6:,.2f} M" if value >= 1e6 else f"{value:,.0f}"
 
 
-def _quality(value: float | None) -> str:
-    """Two decimals, as perplexities are published; more for an accuracy between 0 and 1."""
-    return "–" if value is None else f"{value:.2f}" if value > 1 else f"{value:.4f}"
+def quality(value: float | None) -> str:
+    """Two decimals, as perplexities are published; four for an accuracy between 0 and 1."""
+    return "–" if value is None else f"{value:,.2f}" if value > 1 else f"{value:.4f}"

@@ -112,11 +112,14 @@ def _methods(results: Path, base: Path) -> str:
 
 
 def _sweep(name: str) -> Callable[[Path, Path], str]:
-    """The table of a sweep."""
+    """The table of a sweep, without the heading that it has as a file."""
 
     def make(results: Path, base: Path) -> str:
         path = results / "sweeps" / name / "table.md"
-        return path.read_text(encoding="utf-8").strip() + "\n" if path.is_file() else ""
+        if not path.is_file():
+            return ""
+        _, _, table = path.read_text(encoding="utf-8").partition("\n\n")
+        return table.strip() + "\n"
 
     return make
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..report.sweep.axes import text
-from ..report.sweep.table import quality
+from ..report.table import quality
 from ..runs import Run
 from .claim import Claim
 from .process import TrialProcess

@@ -3,9 +3,9 @@
 from html import escape
 from itertools import pairwise
 
+from ..table import quality
 from .axes import Axis, text
 from .outcomes import Outcome, Outcomes
-from .table import quality
 
 WIDTH, TOP, BOTTOM, SIDE = 150, 46, 24, 70
 HEIGHT = 380

@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from ..table import duration, millions
+from ..table import duration, millions, quality
 from .axes import text
 from .outcomes import Outcome, Outcomes
 
@@ -72,13 +72,6 @@ def as_markdown(outcomes: Outcomes) -> str:
         if trial.error is not None:
             lines += ["", f"Trial {trial.number} failed: {trial.error}"]
     return "\n".join([*lines, ""])
-
-
-def quality(value: float | None) -> str:
-    """A figure: two decimals for a perplexity, four for an accuracy between 0 and 1."""
-    if value is None:
-        return "–"
-    return f"{value:,.2f}" if value > 1 else f"{value:.4f}"
 
 
 def _row(outcomes: Outcomes, trial: Outcome) -> list[str]:
