@@ -8,6 +8,7 @@ from torch.nn.functional import one_hot
 from relational_rnn.config import MemorizationConfig, NthFarthestConfig, ProgramsConfig
 from relational_rnn.evaluate.accuracy import Score, answer, by_difficulty, evaluate
 from relational_rnn.runs import new_task_model
+from relational_rnn.tasks.generated import build_task
 from relational_rnn.tasks.sampling import Batch
 
 SMALL = {"head_size": 4, "num_heads": 1, "readout_size": 8, "test_examples": 60}
@@ -71,6 +72,25 @@ def test_difficulties_share_out_the_test(config):
     kinds = {"nth-farthest": 3, "programs": 4, "memorization": 3}[config.task]
     assert len(rows) == kinds
     assert sum(row["examples"] for row in rows) == config.test_examples
+
+
+@pytest.mark.parametrize("config", CONFIGS[1:])
+def test_shorter_strings_take_the_steps_of_the_longest(config, monkeypatch):
+    model = new_task_model(config)
+    seen = []
+    forward = model.forward
+    monkeypatch.setattr(
+        model,
+        "forward",
+        lambda inputs, lengths, targets: (
+            seen.append((len(inputs), len(targets), lengths.max().item()))
+            or forward(inputs, lengths, targets)
+        ),
+    )
+    by_difficulty(model, config)
+    task = build_task(config, training=False)
+    assert {steps[:2] for steps in seen} == {(task.input_steps, task.target_steps)}
+    assert min(length for _, _, length in seen) < max(length for _, _, length in seen)
 
 
 def test_places_of_nth_farthest_add_up_to_the_whole():

@@ -74,11 +74,11 @@ def test_state_can_be_carried_on() -> None:
         assert second.state_dict() == straight.state_dict()
 
 
-def test_growing_leaves_a_length_when_it_is_nearly_solved() -> None:
+def test_growing_goes_on_when_a_length_is_half_learnt() -> None:
     curriculum = Curriculum("grow", 2, 2)
     assert _levels(curriculum) == {(1, 1), (1, 2)}
-    assert not any(curriculum.update(loss) for loss in (2.0, 1.0, 0.31))
-    assert curriculum.update(0.29)
+    assert not any(curriculum.update(loss) for loss in (2.0, 1.0, 0.51))
+    assert curriculum.update(0.49)
     assert _levels(curriculum) == {(1, 1), (1, 2), (2, 1), (2, 2)}
     assert not curriculum.update(0.0), "there is nothing harder"
     other = Curriculum("grow", 2, 2)

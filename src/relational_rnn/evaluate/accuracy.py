@@ -5,11 +5,13 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 
 from ..config import GeneratedConfig, MemorizationConfig, NthFarthestConfig, ProgramsConfig
 from ..models import TaskModel
-from ..tasks.generated import build_task
+from ..tasks.characters import PAD
+from ..tasks.generated import GeneratedTask, build_task
+from ..tasks.nth_farthest import NthFarthest
 from ..tasks.sampling import Batch, BatchSource
 
 
@@ -104,7 +106,8 @@ def by_difficulty(model: TaskModel, config: GeneratedConfig) -> list[dict[str, A
     """Scores of the test for every kind of question, a row each.
 
     For nth farthest a kind is the place n that is asked for; for programs, length and nesting; for
-    memorization the length. All of the test's examples are shared out among the kinds.
+    memorization the length. All of the test's examples are shared out among the kinds. Shorter
+    strings are padded to the steps of the longest, as they are in training.
     """
     if isinstance(config, NthFarthestConfig):
         answers, batch = _answered(model, config, "test", config.test_examples)
@@ -122,15 +125,20 @@ def by_difficulty(model: TaskModel, config: GeneratedConfig) -> list[dict[str, A
     rows = []
     for kind in kinds:
         some = max(1, config.test_examples // len(kinds))
-        harder: dict[str, Any] = {**kind}
-        answers, _ = _answered(model, replace(config, **harder), "test", some)
+        easier: dict[str, Any] = {**kind}
+        answers, _ = _answered(model, replace(config, **easier), "test", some, steps_of=config)
         rows.append({**kind, **_score(answers)})
     return rows
 
 
 @torch.no_grad()
 def _answered(
-    model: TaskModel, config: GeneratedConfig, stream: str, examples: int
+    model: TaskModel,
+    config: GeneratedConfig,
+    stream: str,
+    examples: int,
+    *,
+    steps_of: GeneratedConfig | None = None,
 ) -> tuple[Answers, Batch]:
     device = next(model.parameters()).device
     source = BatchSource(
@@ -145,9 +153,22 @@ def _answered(
     model.eval()
     try:
         batch = source.batch(0)
+        if steps_of is not None:
+            batch = _padded(batch, build_task(steps_of, training=False))
         return answer(model, batch, batch_size=config.eval_batch_size), batch
     finally:
         model.train(training)
+
+
+def _padded(batch: Batch, task: GeneratedTask) -> Batch:
+    """Strings with the steps that those of a harder task have."""
+    assert not isinstance(task, NthFarthest)
+    more = task.input_steps - len(batch.inputs), task.target_steps - len(batch.targets)
+    inputs, targets = (
+        pad(ids, (0, 0, 0, steps), value=PAD)
+        for ids, steps in zip((batch.inputs, batch.targets), more, strict=True)
+    )
+    return Batch(inputs, targets, batch.input_lengths)
 
 
 def _score(answers: Answers) -> dict[str, float]:

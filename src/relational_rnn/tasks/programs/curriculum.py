@@ -9,7 +9,7 @@ from ..arguments import at_least, one_of
 
 CURRICULA = ("maximum", "naive", "mix", "combined", "grow")
 
-_SOLVED = 0.3  # nats per character; below, a growing curriculum goes on
+_LEARNT = 0.5  # nats per character; below, a growing curriculum goes on
 
 
 class Curriculum:
@@ -20,7 +20,7 @@ class Curriculum:
     - ``mix``: both uniform from 1 to the maximum (the paper's training).
     - ``combined``: both uniform from 1 to the level reached so far.
     - ``grow``: as ``combined``, but with any nesting from the start, and the next length when
-      these are nearly solved, the loss below 0.3 nats per character.
+      these are half learnt, the loss below 0.5 nats per character.
 
     ``update(loss)`` raises the level, that of ``naive`` and ``combined`` by the rule of Sonnet's
     example: first the length to its maximum, then the nesting, one at a time, whenever at least
@@ -78,7 +78,7 @@ class Curriculum:
     def _is_enough(self, loss: float) -> bool:
         """Whether the present level has been trained on for long enough."""
         if self.kind == "grow":
-            return loss < _SOLVED
+            return loss < _LEARNT
         window = max(min(self.min_tries, 10), 5)
         self._losses = [*self._losses, float(loss)][-window:]
         self._tries += 1
