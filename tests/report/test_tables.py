@@ -71,7 +71,7 @@ def test_evaluation_methods_with_what_was_tuned(tmp_path):
 def test_table_of_a_sweep(tmp_path):
     folder = tmp_path / "sweeps" / "wikitext2-ablation"
     folder.mkdir(parents=True)
-    (folder / "table.md").write_text("| a | b |\n", encoding="utf-8")
+    (folder / "table.md").write_text("# wikitext2-ablation\n\n| a | b |\n", encoding="utf-8")
     assert fill(block("ablation"), tmp_path, base=tmp_path) == block("ablation", "| a | b |\n")
 
 
@@ -82,13 +82,43 @@ def test_tasks(tmp_path):
         valid=0.9,
         test={"accuracy": 0.95125, "answer_accuracy": 0.5},
         task="memorization",
+        category="copy",
+        length=10,
         model="rmc",
         seed=3,
     )
+    make_run(
+        tmp_path / "tasks" / "sum-1",
+        measure="accuracy",
+        valid=0.9,
+        test={"accuracy": 0.5, "answer_accuracy": 0.5},
+        task="programs",
+        category="addition",
+        length=5,
+        nesting=2,
+        model="rmc",
+        model="rmc",
+        seed=1,
+    )
+    make_run(
+        tmp_path / "tasks" / "far-1",
+        measure="accuracy",
+        valid=0.9,
+        test={"accuracy": 0.5, "answer_accuracy": 0.5},
+        task="nth-farthest",
+        objects=8,
+        features=16,
+        model="rmc",
+        model="rmc",
+        seed=1,
+    )
     text = fill(block("tasks"), tmp_path, base=tmp_path)
     assert (
-        "| copy-1 | memorization | rmc | 3 | 10,712,345 | 326 | 1.5 min | 95.12% | 50.00% |" in text
+        "| copy-1 | copy, length 10 | rmc | 3 | 10,712,345 | 326 | 1.5 min | 95.12% | 50.00% |"
+        in text
     )
+    assert "| sum-1 | addition, length 5, nesting 2 | " in text
+    assert "| far-1 | Nth farthest, 8 objects, 16 features | " in text
 
 
 def test_what_a_command_printed_and_pictures_from_the_page(tmp_path):

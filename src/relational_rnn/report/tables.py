@@ -12,8 +12,9 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from ..files import write_text
@@ -138,7 +139,7 @@ def _tasks(results: Path, base: Path) -> str:
         rows.append(
             [
                 _name(record),
-                record.task,
+                _question(record.config),
                 str(row["model"]),
                 str(record.config["seed"]),
                 "–" if weights is None else f"{weights:,}",
@@ -175,6 +176,14 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
 
 def _name(record: Record) -> str:
     return record.name if record.summary else f"{record.name} (unfinished)"
+
+
+def _question(config: Mapping[str, Any]) -> str:
+    """A generated task and its size."""
+    if config["task"] == "nth-farthest":
+        return f"Nth farthest, {config['objects']} objects, {config['features']} features"
+    nesting = f", nesting {config['nesting']}" if config["task"] == "programs" else ""
+    return f"{config['category']}, length {config['length']}{nesting}"
 
 
 def _percent(value: float | None) -> str:
