@@ -87,31 +87,14 @@ def test_tasks(tmp_path):
         model="rmc",
         seed=3,
     )
-    make_run(
-        tmp_path / "tasks" / "sum-1",
-        measure="accuracy",
-        valid=0.9,
-        test={"accuracy": 0.5, "answer_accuracy": 0.5},
-        task="programs",
-        category="addition",
-        length=5,
-        nesting=2,
-        model="rmc",
-        model="rmc",
-        seed=1,
-    )
-    make_run(
-        tmp_path / "tasks" / "far-1",
-        measure="accuracy",
-        valid=0.9,
-        test={"accuracy": 0.5, "answer_accuracy": 0.5},
-        task="nth-farthest",
-        objects=8,
-        features=16,
-        model="rmc",
-        model="rmc",
-        seed=1,
-    )
+    others = {
+        "sum-1": {"task": "programs", "category": "addition", "length": 5, "nesting": 2},
+        "far-1": {"task": "nth-farthest", "objects": 8, "features": 16},
+    }
+    for name, what in others.items():
+        config = {**what, "model": "rmc", "seed": 1}
+        test = {"accuracy": 0.5, "answer_accuracy": 0.5}
+        make_run(tmp_path / "tasks" / name, measure="accuracy", valid=0.9, test=test, **config)
     text = fill(block("tasks"), tmp_path, base=tmp_path)
     assert (
         "| copy-1 | copy, length 10 | rmc | 3 | 10,712,345 | 326 | 1.5 min | 95.12% | 50.00% |"
