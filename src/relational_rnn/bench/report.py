@@ -13,6 +13,7 @@ from rich.table import Table
 from ..errors import UserError
 from ..files import write_bytes, write_text
 from ..report.picture import as_png
+from ..report.table import least_width
 from . import batches
 from .corpus import sheets as corpus_sheets
 from .picture import draw
@@ -20,8 +21,6 @@ from .scale import sheets as scale_sheets
 from .sheet import Sheet, number, timing, with_errors
 
 Result = Mapping[str, Any]
-
-GAP = 2  # between the columns of a table in the terminal
 
 
 def sheets(result: Result) -> list[Sheet]:
@@ -145,22 +144,19 @@ def show(result: Result, console: Console) -> None:
 def _print(sheet: Sheet, console: Console) -> None:
     """Print a table; one that is too wide in halves, each with the names of the rows."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    columns, needed = len(sheet.header), -GAP
     for column, name in enumerate(sheet.header):
         wraps = name in ("error", "ratio of medians")
-        cells = (line[column] for line in sheet.rows)
-        words = (word for cell in cells for word in (cell.split() if wraps else [cell]))
-        width = max(map(len, (*name.split(), *words)))
+        width = max(map(len, (*name.split(), *(line[column] for line in sheet.rows))))
         left = column == 0 or name in ("part", "error")
         table.add_column(
             name if wraps else fill(name, width),
             justify="left" if left else "right",
-            no_wrap=not wraps,
+            width=None if wraps else width,
         )
-        needed += GAP + width
     for line in sheet.rows:
         table.add_row(*(cell.replace("[", r"\[") for cell in line))
-    if needed <= console.width or columns == 2:
+    columns = len(sheet.header)
+    if least_width(table) <= console.width or columns == 2:
         console.print(table)
         return
     middle = columns // 2 + 1

@@ -109,7 +109,7 @@ class ProgramsConfig(WritingConfig):
     curriculum: Literal["maximum", "naive", "mix", "combined", "grow"] = "mix"
     """How hard the training examples are: as hard as the test; rising; anything up to the test (as
     in the paper); anything up to a rising level; or any nesting with literals up to a length that
-    rises when these are nearly solved."""
+    rises when these are half learnt."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,8 +10,10 @@ from torch.nn.functional import cross_entropy, pad
 from ..config import GeneratedConfig, MemorizationConfig, NthFarthestConfig, ProgramsConfig
 from ..models import TaskModel
 from ..tasks.characters import PAD
-from ..tasks.generated import GeneratedTask, build_task
+from ..tasks.generated import build_task
+from ..tasks.memorization import Memorization
 from ..tasks.nth_farthest import NthFarthest
+from ..tasks.programs import Programs
 from ..tasks.sampling import Batch, BatchSource
 
 
@@ -122,11 +124,13 @@ def by_difficulty(model: TaskModel, config: GeneratedConfig) -> list[dict[str, A
     if isinstance(config, ProgramsConfig):
         nestings = range(1, config.nesting + 1)
         kinds = [{"nesting": nesting, **kind} for nesting in nestings for kind in kinds]
+    task = build_task(config, training=False)
+    assert not isinstance(task, NthFarthest)
     rows = []
     for kind in kinds:
         some = max(1, config.test_examples // len(kinds))
         easier: dict[str, Any] = {**kind}
-        answers, _ = _answered(model, replace(config, **easier), "test", some, steps_of=config)
+        answers, _ = _answered(model, replace(config, **easier), "test", some, steps_of=task)
         rows.append({**kind, **_score(answers)})
     return rows
 
@@ -138,7 +142,7 @@ def _answered(
     stream: str,
     examples: int,
     *,
-    steps_of: GeneratedConfig | None = None,
+    steps_of: Programs | Memorization | None = None,
 ) -> tuple[Answers, Batch]:
     device = next(model.parameters()).device
     source = BatchSource(
@@ -154,15 +158,14 @@ def _answered(
     try:
         batch = source.batch(0)
         if steps_of is not None:
-            batch = _padded(batch, build_task(steps_of, training=False))
+            batch = _padded(batch, steps_of)
         return answer(model, batch, batch_size=config.eval_batch_size), batch
     finally:
         model.train(training)
 
 
-def _padded(batch: Batch, task: GeneratedTask) -> Batch:
+def _padded(batch: Batch, task: Programs | Memorization) -> Batch:
     """Strings with the steps that those of a harder task have."""
-    assert not isinstance(task, NthFarthest)
     more = task.input_steps - len(batch.inputs), task.target_steps - len(batch.targets)
     inputs, targets = (
         pad(ids, (0, 0, 0, steps), value=PAD)

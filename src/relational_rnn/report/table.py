@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from rich import box
+from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from .picture import labels
@@ -98,6 +100,12 @@ def duration(seconds: float | None) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.2f} h"
+
+
+def least_width(table: Table) -> int:
+    """Characters of a line that a table for a terminal needs, so as not to cut a word."""
+    wide = Console(width=10_000)
+    return Measurement.get(wide, wide.options, table).minimum
 
 
 def _whole(value: float | None) -> str:

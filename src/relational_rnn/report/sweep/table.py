@@ -3,10 +3,9 @@
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
 from rich.table import Table
 
-from ..table import duration, millions, quality
+from ..table import duration, least_width, millions, quality
 from .axes import text
 from .outcomes import Outcome, Outcomes
 
@@ -51,9 +50,7 @@ def show(outcomes: Outcomes) -> None:
     for place, row in enumerate(rows):
         style = "bold" if place == 0 and outcomes.finished > 1 else None
         table.add_row(*map(escape, row), style=style)
-    wide = Console(width=10_000)
-    needed = Measurement.get(wide, wide.options, table).minimum
-    Console(width=max(Console().width, needed)).print(table)
+    Console(width=max(Console().width, least_width(table))).print(table)
 
 
 def as_markdown(outcomes: Outcomes) -> str:
