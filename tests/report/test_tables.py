@@ -69,10 +69,40 @@ def test_evaluation_methods_with_what_was_tuned(tmp_path):
 
 
 def test_table_of_a_sweep(tmp_path):
+    folder = tmp_path / "sweeps" / "wikitext2-published"
+    folder.mkdir(parents=True)
+    (folder / "table.md").write_text("# wikitext2-published\n\n| a | b |\n", encoding="utf-8")
+    text = fill(block("published-rows"), tmp_path, base=tmp_path)
+    assert text == block("published-rows", "| a | b |\n")
+
+
+def test_what_each_change_of_a_recipe_does(tmp_path):
+    recipe = {"seed": 1, "clip": 0.5, "betas": [0.9, 0.99]}
+    trials = [
+        trial(2, 1.0, 90.0, **recipe | {"clip": None, "betas": [0.9, 0.999]}),
+        trial(1, 2.0, 99.0, **recipe | {"seed": 2}),
+        trial(0, 3.0, 101.0, **recipe),
+        trial(3, None, None, **recipe | {"clip": 1.0}),
+    ]
     folder = tmp_path / "sweeps" / "wikitext2-ablation"
     folder.mkdir(parents=True)
-    (folder / "table.md").write_text("# wikitext2-ablation\n\n| a | b |\n", encoding="utf-8")
-    assert fill(block("ablation"), tmp_path, base=tmp_path) == block("ablation", "| a | b |\n")
+    (folder / "table.json").write_text(json.dumps({"trials": trials}), encoding="utf-8")
+    assert fill(block("ablation"), tmp_path, base=tmp_path).splitlines()[4:-2] == [
+        "| clip null, betas [0.9, 0.999] | 2.50 M | 190.00 | 90.00 | -10.0% |",
+        "| seed 2 | 2.50 M | 199.00 | 99.00 | -1.0% |",
+        "| the recipe | 2.50 M | 201.00 | 101.00 | +1.0% |",
+    ]
+
+
+def trial(number, rank, test, **parameters):
+    return {
+        "trial": number,
+        "rank": rank,
+        "parameters": parameters,
+        "valid_perplexity": None if test is None else test + 100,
+        "test_perplexity": test,
+        "weights": 2_500_000,
+    }
 
 
 def test_tasks(tmp_path):

@@ -14,12 +14,14 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from ..errors import UserError
 from ..files import write_text
 from .record import Record, read
-from .table import cells, duration
+from .sweep import axes
+from .table import cells, duration, millions
 
 BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 MISSING = "*Not measured yet.*\n"
@@ -125,6 +127,40 @@ def _sweep(name: str) -> Callable[[Path, Path], str]:
     return make
 
 
+def _changes(name: str) -> Callable[[Path, Path], str]:
+    """A sweep whose first row is a recipe and whose others change it; the best valid first.
+
+    The recipe's own figure is the mean of the rows that change nothing but the seed.
+    """
+
+    def make(results: Path, base: Path) -> str:
+        path = results / "sweeps" / name / "table.json"
+        if not path.is_file():
+            return ""
+        trials = json.loads(path.read_text(encoding="utf-8"))["trials"]
+        recipe = next(trial["parameters"] for trial in trials if trial["trial"] == 0)
+        finished = [trial for trial in trials if trial["rank"] is not None]
+        finished.sort(key=lambda trial: trial["rank"])
+        changes = [
+            {key: value for key, value in trial["parameters"].items() if value != recipe[key]}
+            for trial in finished
+        ]
+        unchanged = fmean(
+            trial["test_perplexity"]
+            for trial, changed in zip(finished, changes, strict=True)
+            if changed.keys() <= {"seed"}
+        )
+        rows = []
+        for trial, changed in zip(finished, changes, strict=True):
+            what = ", ".join(f"{key} {axes.text(value)}" for key, value in changed.items())
+            valid, test = trial["valid_perplexity"], trial["test_perplexity"]
+            row = [f"{valid:,.2f}", f"{test:,.2f}", f"{test / unchanged - 1:+.1%}"]
+            rows.append([what or "the recipe", millions(trial["weights"]), *row])
+        return _markdown(["changed", "weights", "valid", "test", "test changes by"], rows, left=1)
+
+    return make
+
+
 def _tasks(results: Path, base: Path) -> str:
     """Reasoning tasks: accuracy per character (or of the choice), and of whole answers."""
     folders = sorted(path.parent for path in (results / "tasks").rglob("config.yaml"))
@@ -160,7 +196,8 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "sampled-softmax": _language_models("sampled-softmax/*", "sampled-softmax/*.png"),
     "methods": _methods,
     "published-rows": _sweep("wikitext2-published"),
-    "ablation": _sweep("wikitext2-ablation"),
+    "ablation": _changes("wikitext2-ablation"),
+    "cores": _changes("wikitext2-cores"),
     "tasks": _tasks,
     "speed": _bench("speed"),
     "speed-avx2": _bench("speed-avx2"),
