@@ -1,4 +1,5 @@
 import math
+import shutil
 from dataclasses import asdict
 
 import pytest
@@ -55,14 +56,29 @@ def test_another_text_is_read_in_the_words_of_the_model(rrnn, make_run, text, tm
     other = tmp_path / "other"
     other.mkdir()
     for split in ("train", "valid", "test"):
-        # The same test text; a training text with other words, in another order.
-        extra = "mat mat mat zebra <unk> " if split == "train" else ""
+        # The same test text; a training text that has none of its words, nor <unk>.
         words = (text / f"{split}.txt").read_text(encoding="utf-8")
-        (other / f"{split}.txt").write_text(extra + words, encoding="utf-8")
+        words = "zebra zebra\n" if split == "train" else words
+        (other / f"{split}.txt").write_text(words, encoding="utf-8")
     own = rrnn("test", "mine", "--json")
     answer = rrnn("test", "mine", "--data", other, "--json")
     assert answer.json["loss"] == pytest.approx(own.json["loss"], rel=1e-6)
-    assert "1 of its 10 words are unknown to the model" in answer.err
+    assert answer.err == ""
+
+
+def test_words_unknown_to_the_model_are_counted(rrnn, make_run, text, tmp_path):
+    make_run()
+    other = tmp_path / "other"
+    shutil.copytree(text, other)
+    for split in ("train", "test"):  # in its own words the text has no unknown one
+        with open(other / f"{split}.txt", "a", encoding="utf-8") as file:
+            file.write("zebra mat zebra\n")
+    answer = rrnn("test", "mine", "--data", other, "--json")
+    assert "2 of the " in answer.err
+    assert "are unknown to the model" in answer.err
+    assert answer.err.count("\n") == 1
+    scored = rrnn("score", "mine", other / "test.txt", "--json")
+    assert answer.json["loss"] == pytest.approx(scored.json["loss"], rel=1e-6)
 
 
 def test_a_run_of_a_generated_task_gets_accuracies(rrnn, tmp_path):

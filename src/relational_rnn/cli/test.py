@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import torch
 
     from ..evaluate.stream import Tokens
-    from ..tasks.language_modeling import Corpus, Vocabulary
 
 METHODS: tuple[Literal["temperature", "cache", "dynamic"], ...] = (
     "temperature",
@@ -96,12 +95,11 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
     from ..evaluate.methods import evaluate_with
     from ..evaluate.perplexity import evaluate
     from ..evaluate.stream import Reading
-    from ..tasks.language_modeling import open_corpus
 
     config = found.config
     assert isinstance(config, LanguageModelingConfig)
-    corpus = open_corpus(arguments.data or config.data)
-    tokens = _in_words_of(found.vocabulary, corpus, needed=arguments)
+    source = arguments.data or config.data
+    tokens = _tokens(found, source, arguments)
     model = found.load_model(device)
     reading = Reading(
         start=found.vocabulary.eos,
@@ -112,7 +110,7 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
     score = evaluate(model, tokens[arguments.split], **reading)
     result = {**score._asdict(), "parameters": _count(model.parameters())}
     print(f"{found.title}: {result['parameters']:,} parameters")
-    print(f"{corpus.name}, {arguments.split}: {score.tokens:,} tokens")
+    print(f"{source}, {arguments.split}: {score.tokens:,} tokens")
     _print_line("plain", result, {})
     methods = [method for method in METHODS if getattr(arguments, method)]
     if methods and arguments.split == "valid":
@@ -126,27 +124,20 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
     return result
 
 
-def _in_words_of(
-    vocabulary: "Vocabulary", corpus: "Corpus", *, needed: Namespace
-) -> Mapping[str, "Tokens"]:
-    """The tokens of the parts that are needed, as the model numbers words."""
-    import numpy as np
+def _tokens(found: Run, source: str, needed: Namespace) -> "Mapping[str, Tokens]":
+    """The parts of the text that are needed, in the words of the model."""
+    from ..tasks.language_modeling import encode_corpus
 
     splits = {needed.split, "valid", *(["train"] if needed.dynamic else [])}
-    tokens: dict[str, Tokens] = {
-        split: ids for split, ids in corpus.tokens.items() if split in splits
-    }
-    if corpus.vocabulary.digest == vocabulary.digest:
-        return tokens
-    words = corpus.vocabulary.words
-    missing = sum(word not in vocabulary.index for word in words)
-    lookup = vocabulary.encode(words, where=corpus.name)
-    print(
-        f"note: {corpus.name} has another vocabulary than the model, whose words are taken; "
-        f"{missing:,} of its {len(words):,} words are unknown to the model",
-        file=sys.stderr,
-    )
-    return {split: lookup[np.asarray(ids)] for split, ids in tokens.items()}
+    encoded = encode_corpus(source, found.vocabulary, sorted(splits))
+    if encoded.unknown:
+        total = sum(map(len, encoded.tokens.values()))
+        print(
+            f"note: {encoded.unknown:,} of the {total:,} tokens read ({', '.join(sorted(splits))}) "
+            "are unknown to the model, and <unk> to it",
+            file=sys.stderr,
+        )
+    return {str(split): ids for split, ids in encoded.tokens.items()}
 
 
 def _accuracy(

@@ -12,7 +12,7 @@ batching   ids -> windows ``[T, B]`` whose memory is carried from one to the nex
 ========== ==================================================================================
 """
 
-from .corpus import Corpus, open_corpus
+from .corpus import Corpus, encode_corpus, open_corpus
 from .vocabulary import Vocabulary
 
-__all__ = ["Corpus", "Vocabulary", "open_corpus"]
+__all__ = ["Corpus", "Vocabulary", "encode_corpus", "open_corpus"]

@@ -1,15 +1,19 @@
 """A text ready for a model: its words, and its ids."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from . import token_files
-from .sources import find_source
+from .sources import Source, find_source
 from .vocabulary import Vocabulary
+from .words import Split, words
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,51 @@ def open_corpus(source: str, *, cache_dir: Path | str | None = None) -> Corpus:
         UserError: no such text, or it is not fit to be read (missing, empty, not UTF-8, unknown
             words without ``<unk>``), or the cache cannot be written.
     """
-    cache = Path(cache_dir or os.environ.get("RRNN_CACHE") or user_cache_path("relational-rnn"))
-    text = find_source(source, cache=cache)
-    folder = cache / "corpora" / f"{text.name}-{text.digest[:16]}-{token_files.FORMAT}"
+    text, folder = _find(source, cache_dir)
     vocabulary, tokens = token_files.read(folder) or token_files.prepare(text, folder)
     return Corpus(source, vocabulary, tokens)
+
+
+class Encoded(NamedTuple):
+    """Parts of a text in the words of a vocabulary that need not be its own."""
+
+    tokens: dict[Split, NDArray[np.integer[Any]]]  # of each part, [tokens]
+    unknown: int  # tokens of all parts that were none of the words
+
+
+def encode_corpus(
+    source: str,
+    vocabulary: Vocabulary,
+    splits: Iterable[Split],
+    *,
+    cache_dir: Path | str | None = None,
+) -> Encoded:
+    """Read parts of a text in the words of a model that was trained on another.
+
+    A text that was prepared with these very words is opened as `open_corpus` does, and `unknown`
+    is 0 then: the words of the training text are what the model calls its words. Any other is
+    read anew, from the text itself: its own vocabulary plays no part.
+
+    Raises:
+        UserError: as `open_corpus`; unknown words matter if this vocabulary has no ``<unk>``.
+    """
+    text, folder = _find(source, cache_dir)
+    prepared = token_files.read(folder)
+    if prepared is not None and prepared[0].digest == vocabulary.digest:
+        return Encoded({split: prepared[1][split] for split in splits}, 0)
+    tokens: dict[Split, NDArray[np.integer[Any]]] = {}
+    unknown = 0
+    for split in splits:
+        parts = [np.zeros(0, dtype=np.uint32)]
+        for part in words(text.text(split)):
+            parts.append(vocabulary.encode(part, where=text.where(split)).astype(np.uint32))
+            unknown += sum(word not in vocabulary.index for word in part)
+        tokens[split] = np.concatenate(parts)
+    return Encoded(tokens, unknown)
+
+
+def _find(source: str, cache_dir: Path | str | None) -> tuple[Source, Path]:
+    """A text, and the folder of its prepared files."""
+    cache = Path(cache_dir or os.environ.get("RRNN_CACHE") or user_cache_path("relational-rnn"))
+    text = find_source(source, cache=cache)
+    return text, cache / "corpora" / f"{text.name}-{text.digest[:16]}-{token_files.FORMAT}"
