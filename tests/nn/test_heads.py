@@ -162,6 +162,27 @@ def test_bad_cutoffs_are_named(cutoffs: list[int]) -> None:
     assert str(cutoffs) in str(caught.value)
 
 
+def test_shapes_and_reductions_that_do_not_fit_are_refused(head: Any) -> None:
+    hidden, targets = batch()
+    for wrong in (targets.t(), targets[0]):
+        with pytest.raises(ValueError, match="do not fit"):
+            head.loss(hidden, wrong)
+    with pytest.raises(ValueError, match="reduction='max'"):
+        head.loss(hidden, targets, reduction="max")
+
+
+def test_features_of_an_ignored_target_do_not_matter(head: Any) -> None:
+    hidden, targets = batch()
+    targets[2, 1] = -100
+    spoilt = hidden.clone()
+    spoilt[2, 1] = torch.nan
+    spoilt.requires_grad_()
+    loss = head.loss(spoilt, targets)
+    torch.testing.assert_close(loss, head.loss(hidden, targets))
+    loss.backward()
+    assert spoilt.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("target", [-1, WORDS])
 def test_a_target_out_of_range_raises(head: Any, target: int) -> None:
     with pytest.raises((IndexError, RuntimeError)):

@@ -1,6 +1,9 @@
 """What the modules mean, how they are called, and what they refuse."""
 
 import copy
+import gc
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ import torch
 from torch import nn
 
 from relational_rnn import RelationalMemory, RelationalMemoryCell
+from relational_rnn.nn.dropout import WeightDrop
 from relational_rnn.ops.relational_memory import BACKENDS
 
 SMALL: dict[str, Any] = {"input_size": 3, "mem_slots": 2, "head_size": 4, "num_heads": 2}
@@ -118,6 +122,89 @@ def test_checkpoints_change_memory_and_not_results(backend: str, every: int) -> 
         torch.testing.assert_close(one, other, **EXACT)
 
 
+def live_tensors() -> int:
+    gc.collect()
+    return sum(type(thing) is torch.Tensor for thing in gc.get_objects())
+
+
+def test_checkpoints_leave_nothing_but_memories_behind() -> None:
+    core = RelationalMemory(**SMALL, checkpoint_every=16)
+    inputs = torch.randn(64, 3, 3)
+    before = live_tensors()
+    output, _ = core(inputs)
+    assert live_tensors() - before < 4 * 10  # of each piece its memories; no weights, no steps
+    output.sum().backward()
+
+
+def test_a_loss_that_is_kept_does_not_keep_what_its_backward_pass_needed() -> None:
+    core = RelationalMemory(**SMALL)
+    core(torch.randn(20, 3, 3))[0].mean().backward()
+    before = live_tensors()
+    losses = [core(torch.randn(20, 3, 3))[0].mean() for _ in range(3)]
+    for loss in losses:
+        loss.backward()
+    assert live_tensors() - before == 3
+
+
+def test_checkpoints_of_a_bfloat16_core_do_not_round_the_memory() -> None:
+    core = RelationalMemory(**SMALL, dtype=torch.bfloat16)
+    sparing = RelationalMemory(**SMALL, dtype=torch.bfloat16, checkpoint_every=5)
+    sparing.load_state_dict(core.state_dict())
+    inputs = torch.randn(40, 4, 3, dtype=torch.bfloat16)
+    torch.testing.assert_close(sparing(inputs), core(inputs), atol=0, rtol=0)
+
+
+def test_an_empty_batch_runs_like_any_other() -> None:
+    for backend in CPU_BACKENDS:
+        core = RelationalMemory(**SMALL, backend=backend)
+        inputs = torch.zeros(5, 0, 3, requires_grad=True)
+        output, memory = core(inputs)
+        assert (output.shape, memory.shape) == ((5, 0, 16), (0, 2, 8))
+        output.sum().backward()
+        assert inputs.grad is not None
+
+
+def test_shapes_on_the_meta_device() -> None:
+    output, memory = RelationalMemory(**SMALL, device="meta")(torch.randn(5, 4, 3, device="meta"))
+    assert (output.shape, memory.shape) == ((5, 4, 16), (4, 2, 8))
+
+
+def test_imported_under_another_device_it_runs_on_this_one() -> None:
+    code = """
+import torch
+with torch.device("meta"):
+    from relational_rnn import RelationalMemory
+RelationalMemory(3, 2, 4)(torch.randn(5, 4, 3))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # of torch.compile itself
+def test_torch_compile_leaves_the_loop_alone_and_compiles_what_is_around() -> None:
+    core, head = RelationalMemory(**SMALL), nn.Linear(16, 3)
+
+    def loss(inputs: torch.Tensor) -> torch.Tensor:
+        return head(core(inputs)[0]).square().mean()
+
+    compiled = torch.compile(loss, backend="eager")
+    graphs = [torch._dynamo.explain(loss)(torch.randn(n, 4, 3)).graph_count for n in (5, 20)]
+    assert graphs[0] == graphs[1]  # nothing for each step
+    for steps in (20, 21):
+        inputs = torch.randn(steps, 4, 3)
+        found, expected = compiled(inputs), loss(inputs)
+        torch.testing.assert_close(found, expected)
+        gradients = [torch.autograd.grad(x, [*core.parameters()]) for x in (found, expected)]
+        torch.testing.assert_close(*gradients)
+
+
+def test_print_shows_what_is_unusual() -> None:
+    assert repr(RelationalMemory(**SMALL)) == (
+        "RelationalMemory(3, mem_slots=2, head_size=4, num_heads=2)"
+    )
+    core = RelationalMemory(**SMALL, key_size=3, forget_bias=2, batch_first=True)
+    assert repr(core).endswith("num_heads=2, key_size=3, forget_bias=2.0, batch_first=True)")
+
+
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_dtypes(backend: str) -> None:
     core = RelationalMemory(**SMALL, backend=backend)
@@ -170,6 +257,10 @@ def test_trains() -> None:
         ({"backend": "magic"}, "backend is 'magic'.*'auto'.*'reference'"),
         ({"input_rows": 0}, "input_rows is 0"),
         ({"checkpoint_every": 0}, "checkpoint_every is 0"),
+        ({"checkpoint_every": 1.5}, "checkpoint_every is 1.5"),
+        ({"forget_bias": "a"}, "forget_bias is 'a'; it takes a number"),
+        ({"batch_first": "no"}, "batch_first is 'no'"),
+        ({"backend": []}, r"backend is \[\]"),
     ],
     ids=str,
 )
@@ -187,6 +278,7 @@ def test_names_the_argument_that_is_out_of_range(change: dict[str, Any], message
         ((0, 4, 3), None, "T must be at least 1"),
         ((3,), None, "dimensions"),
         ((1, 5, 4, 3), None, "dimensions"),
+        ((5, 2), None, r"inputs have shape \[5, 2\]"),
     ],
     ids=str,
 )
@@ -199,3 +291,39 @@ def test_names_the_shape_that_does_not_fit(inputs: Any, memory: Any, message: st
 def test_refuses_inputs_of_another_dtype() -> None:
     with pytest.raises(ValueError, match=r"inputs are torch.float64; the parameters are"):
         RelationalMemory(**SMALL)(torch.zeros(5, 4, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_takes_a_memory_of_another_dtype_under_autocast_only(backend: str) -> None:
+    core = RelationalMemory(**SMALL, backend=backend)
+    inputs, memory = torch.randn(5, 4, 3), torch.zeros(4, 2, 8)
+    for other in (torch.int64, torch.float64, torch.bfloat16):
+        with pytest.raises(ValueError, match=f"memory is {other}; the parameters are"):
+            core(inputs, memory.to(other))
+    with torch.autocast("cpu", torch.bfloat16):
+        output, last = core(inputs, memory.bfloat16())
+    assert output.dtype == last.dtype == torch.float32
+
+
+def test_names_what_is_no_tensor() -> None:
+    with pytest.raises(TypeError, match="PackedSequence"):
+        RelationalMemory(**SMALL)(nn.utils.rnn.pack_sequence([torch.zeros(3, 3)]))
+
+
+def test_sonnets_names_in_any_scope_and_what_is_no_float() -> None:
+    core = RelationalMemory(**SMALL, dtype=torch.bfloat16)
+    variables = {f"my_mlp/{name.split('/', 1)[1]}": x for name, x in core.to_sonnet().items()}
+    again = RelationalMemory.from_sonnet(variables, **SMALL)
+    for name, value in core.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value.float()), name
+    with pytest.raises(ValueError, match="variable 'linear/w' is missing"):
+        RelationalMemory.from_sonnet({}, **SMALL)
+    whole = {name: x.astype(int) for name, x in variables.items()}
+    with pytest.raises(ValueError, match=r"variable 'my_mlp/.*' is int64; it takes float32"):
+        RelationalMemory.from_sonnet(whole, **SMALL)
+
+
+def test_weights_to_drop_from_are_there_without_gates_too() -> None:
+    core = RelationalMemory(**SMALL, gate_style=None)
+    assert core.recurrent_weights == ["qkv_weight", "mlp_weight"]
+    WeightDrop(core, core.recurrent_weights, 0.5)(torch.randn(5, 4, 3))

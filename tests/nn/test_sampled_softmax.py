@@ -104,3 +104,30 @@ def test_does_not_go_with_what_needs_every_word() -> None:
             head(samples=5, **options)
     with pytest.raises(ValueError, match="samples is -1"):
         head(samples=-1)
+
+
+def test_inclusion_of_rare_words_keeps_its_digits() -> None:
+    words, samples, count = 267_735, 1000, 2240
+    torch.manual_seed(5)
+    drawn = draw_words(torch.full((count,), words - 1), words, samples, ignored=-100)
+    rare = zipf(words)[drawn.words]
+    keep = (samples * rare < 1).nonzero()[:, 0]
+    missing = torch.log1p(-samples * rare[keep]) + count * torch.log1p(-rare[keep])
+    expected = (-missing.expm1()).log()
+    torch.testing.assert_close(drawn.log_inclusion[keep].double(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_a_batch_without_a_target_has_no_loss(reduction: Any) -> None:
+    made = head(samples=1).train()
+    torch.manual_seed(0)
+    for _ in range(20):  # in most of them no word is drawn
+        loss = made.loss(batch(4)[0], torch.full((4,), -100), reduction=reduction)
+        expected = torch.tensor(torch.nan if reduction == "mean" else 0.0)
+        torch.testing.assert_close(loss, expected.expand_as(loss), equal_nan=True)
+
+
+@pytest.mark.parametrize("target", [-1, WORDS])
+def test_a_target_out_of_range_raises(target: int) -> None:
+    with pytest.raises((IndexError, RuntimeError)):
+        head(samples=20).train().loss(batch(4)[0], torch.tensor([3, target, 5, 7]))

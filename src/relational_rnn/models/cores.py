@@ -108,7 +108,7 @@ def _layer(config: CoreConfig, input_size: int, *, hidden_size: int) -> tuple[nn
             input_bias=config.input_bias,
             backend=config.backend,
         )
-        recurrent = [name for name in core.recurrent_weights if getattr(core, name) is not None]
+        recurrent = core.recurrent_weights
         output_size = core.output_size
     else:
         core = (nn.LSTM if config.model == "lstm" else LoopLSTM)(input_size, hidden_size)

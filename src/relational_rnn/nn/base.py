@@ -1,6 +1,7 @@
 """What the cell and the sequence share: arguments, parameters, initial memory, conversion."""
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -13,13 +14,17 @@ from .sonnet import from_variables, to_variables
 TRUNCATED_NORMAL_BOUND = 2.0  # standard deviations, as TensorFlow's truncated normal
 
 
+def check_count(name: str, value: object) -> None:
+    """Raise a ValueError that names the argument if it is no whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} is {value!r}; it takes a whole number of at least 1")
+
+
 class RelationalMemoryBase(nn.Module):
     """A Relational Memory Core without a way to call it; see `RelationalMemoryCell`."""
 
-    recurrent_weights = ("qkv_weight", "mlp_weight", "gate_memory_weight")
-    """Names of the weights that act on the memory, for DropConnect."""
-
     projection_weight: nn.Parameter
+    batch_first: bool = False
     checkpoint_every: int | None = None
 
     def __init__(
@@ -52,11 +57,13 @@ class RelationalMemoryBase(nn.Module):
             "input_rows": 1 if input_rows is None else input_rows,
         }
         for name, value in counts.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; it takes a whole number of at least 1")
+            check_count(name, value)
+        for name, bias in (("forget_bias", forget_bias), ("input_bias", input_bias)):
+            if not isinstance(bias, Real):
+                raise ValueError(f"{name} is {bias!r}; it takes a number")
         if gate_style not in ("unit", "memory", None):
             raise ValueError(f"gate_style is {gate_style!r}; it takes 'unit', 'memory' or None")
-        if backend != "auto" and backend not in BACKENDS:
+        if backend not in ("auto", *BACKENDS):
             raise ValueError(f"backend is {backend!r}; it takes 'auto' or one of {list(BACKENDS)}")
         self.input_size = input_size
         self.mem_slots = mem_slots
@@ -115,6 +122,12 @@ class RelationalMemoryBase(nn.Module):
                 nn.init.trunc_normal_(parameter, std=std, a=-bound, b=bound)
 
     @property
+    def recurrent_weights(self) -> list[str]:
+        """Names of the weights that act on the memory, for DropConnect."""
+        names = ("qkv_weight", "mlp_weight", "gate_memory_weight")
+        return [name for name in names if getattr(self, name) is not None]
+
+    @property
     def options(self) -> Options:
         """The constants of the core, as the tensor functions take them."""
         return Options(
@@ -160,35 +173,52 @@ class RelationalMemoryBase(nn.Module):
             raise ValueError(
                 f"inputs have shape {list(inputs.shape)}; the last sizes must be {list(expected)}"
             )
+        dtype = self.projection_weight.dtype
+        autocast = not inputs.is_meta and torch.is_autocast_enabled(inputs.device.type)
+        if inputs.dtype != dtype and not autocast:
+            raise ValueError(f"inputs are {inputs.dtype}; the parameters are {dtype}")
         batch = () if batch_size is None else (batch_size,)
         state = (*batch, self.mem_slots, self.mem_size)
         if memory is not None and memory.shape != state:
             raise ValueError(f"memory has shape {list(memory.shape)}; it must be {list(state)}")
-        dtype = self.projection_weight.dtype
-        if inputs.dtype != dtype and not torch.is_autocast_enabled(inputs.device.type):
-            raise ValueError(f"inputs are {inputs.dtype}; the parameters are {dtype}")
+        free = autocast and memory is not None and memory.is_floating_point()
+        if memory is not None and memory.dtype != dtype and not free:
+            raise ValueError(f"memory is {memory.dtype}; the parameters are {dtype}")
 
     def _run(
-        self, inputs: Tensor, memory: Tensor | None, *, batch_dim: int
+        self, inputs: Tensor, memory: Tensor | None, *, time_dim: int | None, batch_dim: int
     ) -> tuple[Tensor, Tensor]:
-        """Bring any accepted layout to ``[T, B, n, I]``, run, and bring the answer back."""
+        """Bring any accepted layout to ``[T, B, n, I]``, run, and bring the answer back.
+
+        Args:
+            inputs: in any layout.
+            memory: of each sequence, or None.
+            time_dim: of batched inputs; None: they are a single step.
+            batch_dim: of batched inputs.
+        """
+        if not isinstance(inputs, Tensor):
+            raise TypeError(f"inputs are a {type(inputs).__name__}; it takes a tensor, padded")
         row_dims = 1 if self.input_rows is None else 2
-        if inputs.dim() not in (row_dims + 1, row_dims + 2):
-            given = list(inputs.shape)
+        alone = row_dims + (time_dim is not None)  # dimensions without a batch
+        given = list(inputs.shape)
+        if inputs.dim() not in (alone, alone + 1):
             raise ValueError(f"inputs have shape {given}; too many or too few dimensions")
-        batched = inputs.dim() == row_dims + 2
+        batched = inputs.dim() > alone
+        self._check(inputs, memory, given[batch_dim] if batched else None)
+        if time_dim is None:
+            inputs = inputs.unsqueeze(0)
+            batch_dim = 1
         if not batched:
             inputs = inputs.unsqueeze(1)
             batch_dim = 1
         inputs = inputs.movedim(batch_dim, 1)  # [T, B, ...]
-        batch_size = inputs.shape[1]
-        self._check(inputs, memory, batch_size if batched else None)
-        if inputs.shape[0] == 0:
-            raise ValueError(f"inputs have shape {list(inputs.shape)}; T must be at least 1")
+        if len(inputs) == 0:
+            raise ValueError(f"inputs have shape {given}; T must be at least 1")
         if memory is None:
-            memory = self.initial_state(batch_size)
+            memory = self.initial_state(inputs.shape[1])
         elif not batched:
             memory = memory.unsqueeze(0)
+        memory = memory.to(self.projection_weight.dtype)  # under autocast it may be another
         if self.input_rows is None:
             inputs = inputs.unsqueeze(2)
         memories, memory = relational_memory(
@@ -231,10 +261,20 @@ class RelationalMemoryBase(nn.Module):
         return to_variables(self.state_dict())
 
     def extra_repr(self) -> str:
-        """The arguments that differ from the defaults, for ``print(module)``."""
-        text = (
-            f"{self.input_size}, mem_slots={self.mem_slots}, head_size={self.head_size}, "
-            f"num_heads={self.num_heads}, key_size={self.key_size}, num_blocks={self.num_blocks}, "
-            f"attention_mlp_layers={self.attention_mlp_layers}, gate_style={self.gate_style!r}"
-        )
-        return text if self.backend == "auto" else f"{text}, backend={self.backend!r}"
+        """The sizes, and the other arguments that differ from the defaults."""
+        sizes = ("mem_slots", "head_size", "num_heads")
+        others = {
+            "key_size": self.head_size,
+            "num_blocks": 1,
+            "attention_mlp_layers": 2,
+            "gate_style": "unit",
+            "forget_bias": 1.0,
+            "input_bias": 0.0,
+            "input_rows": None,
+            "backend": "auto",
+            "batch_first": False,
+            "checkpoint_every": None,
+        }
+        shown = [name for name, usual in others.items() if getattr(self, name) != usual]
+        values = (f"{name}={getattr(self, name)!r}" for name in (*sizes, *shown))
+        return ", ".join([str(self.input_size), *values])

@@ -6,7 +6,7 @@ logits of all rows (`ops.linear_cross_entropy`).
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import cast
+from typing import cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,16 @@ def default_cutoffs(vocabulary_size: int) -> list[int]:
     and 60,000 by hand.
     """
     return sorted({max(1, vocabulary_size // 16), max(1, vocabulary_size // 4)})
+
+
+def _check_arguments(hidden: Tensor, targets: Tensor, reduction: str) -> None:
+    if hidden.shape[:-1] != targets.shape:
+        raise ValueError(
+            f"hidden {list(hidden.shape)} and targets {list(targets.shape)} do not fit "
+            "[..., E] and [...]"
+        )
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"reduction={reduction!r} must be 'mean', 'sum' or 'none'")
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
@@ -100,6 +110,9 @@ class SoftmaxHead(nn.Module):
 
         Returns:
             A scalar or ``[...]``, float32 (float64 for float64 `hidden`).
+
+        Raises:
+            ValueError: for shapes that do not fit, or an unknown reduction.
         """
         if self.mixtures == 1:
             weight: Tensor = self.weight
@@ -118,20 +131,20 @@ class SoftmaxHead(nn.Module):
                 reduction=reduction,
                 label_smoothing=self.label_smoothing if self.training else 0.0,
             )
-        features, log_prior = self._mixture(hidden)
+        _check_arguments(hidden, targets, reduction)
+        counted = targets != IGNORED
+        features, log_prior = self._mixture(hidden[counted])  # [R, K, E], [R, K]
         each = linear_cross_entropy(
             features,
             self.weight,
             self.bias,
-            targets.unsqueeze(-1).expand(log_prior.shape),
-            ignore_index=IGNORED,
+            targets[counted, None].expand(log_prior.shape),
             reduction="none",
-        )  # [..., K]
-        counted = targets != IGNORED
-        losses = -torch.logsumexp(log_prior - each, dim=-1) * counted
+        )  # [R, K]
+        losses = -torch.logsumexp(log_prior - each, dim=-1)
         if reduction == "none":
-            return losses
-        return losses.sum() / counted.sum() if reduction == "mean" else losses.sum()
+            return losses.new_zeros(targets.shape).masked_scatter(counted, losses)
+        return losses.mean() if reduction == "mean" else losses.sum()
 
     def log_probabilities(self, hidden: Tensor) -> Tensor:
         """Log-probability of every word: ``[..., E]`` to ``[..., V]`` float32 (or float64)."""
@@ -191,6 +204,7 @@ class AdaptiveSoftmaxHead(nn.Module):
 
     def loss(self, hidden: Tensor, targets: Tensor, *, reduction: Reduction = "mean") -> Tensor:
         """Negative log-likelihood in nats; arguments and result as in `SoftmaxHead.loss`."""
+        _check_arguments(hidden, targets, reduction)
         flat, rows = targets.flatten(), hidden.reshape(-1, hidden.shape[-1])
         edges = torch.tensor(self.cutoffs, device=flat.device)
         cluster = torch.bucketize(flat, edges, right=True)  # [R], 0 is the head

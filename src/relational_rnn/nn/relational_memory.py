@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..ops.relational_memory.reference import step
-from .base import RelationalMemoryBase
+from .base import RelationalMemoryBase, check_count
 
 
 class Trace(NamedTuple):
@@ -63,9 +63,10 @@ class RelationalMemoryCell(RelationalMemoryBase):
             The next memory, in the shape of the memory. Its rows, flattened, are the output.
 
         Raises:
-            ValueError: if a shape does not fit.
+            TypeError: if the inputs are no tensor.
+            ValueError: if a shape or a dtype does not fit.
         """
-        _, memory = self._run(inputs.unsqueeze(0), memory, batch_dim=1)
+        _, memory = self._run(inputs, memory, time_dim=None, batch_dim=0)
         return memory
 
 
@@ -78,7 +79,11 @@ class RelationalMemory(RelationalMemoryBase):
     Args:
         batch_first: inputs and outputs are ``[B, T, ...]`` instead of ``[T, B, ...]``.
         checkpoint_every: keep nothing but the memory of every so many steps for the backward
-            pass, and compute the rest again there; ``None`` keeps all. The gradients are equal.
+            pass, and compute the rest again there; ``None`` keeps all. The gradients are equal,
+            but for their rounding to the parameters' dtype.
+
+    It can be differentiated once; more often with ``backend="reference"``. Under `torch.compile`
+    only that one is compiled, the others are a break in the graph: their loop is written out.
     """
 
     def __init__(
@@ -89,10 +94,10 @@ class RelationalMemory(RelationalMemoryBase):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        if checkpoint_every is not None and checkpoint_every < 1:
-            raise ValueError(
-                f"checkpoint_every is {checkpoint_every!r}; it takes None or at least 1"
-            )
+        if checkpoint_every is not None:
+            check_count("checkpoint_every", checkpoint_every)
+        if not isinstance(batch_first, bool):
+            raise ValueError(f"batch_first is {batch_first!r}; it takes True or False")
         self.batch_first = batch_first
         self.checkpoint_every = checkpoint_every
 
@@ -111,9 +116,11 @@ class RelationalMemory(RelationalMemoryBase):
             between windows of truncated back-propagation.
 
         Raises:
-            ValueError: if a shape does not fit.
+            TypeError: if the inputs are no tensor, such as a `PackedSequence`.
+            ValueError: if a shape or a dtype does not fit.
         """
-        return self._run(inputs, memory, batch_dim=0 if self.batch_first else 1)
+        time_dim, batch_dim = (1, 0) if self.batch_first else (0, 1)
+        return self._run(inputs, memory, time_dim=time_dim, batch_dim=batch_dim)
 
     @torch.no_grad()
     def trace(self, inputs: Tensor, memory: Tensor | None = None) -> Trace:
@@ -122,8 +129,14 @@ class RelationalMemory(RelationalMemoryBase):
         Args:
             inputs: ``[T, B, I]``; with ``input_rows`` ``[T, B, n, I]``; ``batch_first`` is
                 not considered.
-            memory: as in `forward`.
+            memory: ``[B, N, M]``; default: `initial_state`.
+
+        Raises:
+            ValueError: if a shape does not fit.
         """
+        if inputs.dim() != 3 + (self.input_rows is not None) or len(inputs) == 0:
+            raise ValueError(f"inputs have shape {list(inputs.shape)}; it takes [T, B, ...]")
+        self._check(inputs, memory, inputs.shape[1])
         inputs = inputs if self.input_rows is not None else inputs.unsqueeze(2)
         memory = self.initial_state(inputs.shape[1]) if memory is None else memory
         steps = []

@@ -34,9 +34,12 @@ def draw_words(targets: Tensor, vocabulary_size: int, samples: int, ignored: int
     rank = torch.arange(1, vocabulary_size + 1, device=targets.device, dtype=torch.float32)
     zipf = torch.log1p(1 / rank) / math.log(vocabulary_size + 1)  # [V]
     drawn = (samples * zipf).clamp(max=1)
-    inclusion = 1 - (1 - drawn) * (1 - zipf) ** counted.sum()
+    # 1 - (1 - drawn) (1 - zipf)^n; as it stands, that would lose the digits of rare words
+    missing = torch.log1p(-drawn) + torch.special.xlog1py(counted.sum(), -zipf)
+    inclusion = -torch.expm1(missing)
     there = torch.rand_like(drawn) < drawn
-    there[targets[counted]] = True
+    there.scatter_(0, targets[counted], True)  # which raises where a target is none
+    there[0] |= ~there.any()  # a softmax takes a word, even if no target counts
     words = there.nonzero()[:, 0]
     place = there.cumsum(0) - 1
     places = torch.where(counted, place[targets.clamp(min=0)], ignored)

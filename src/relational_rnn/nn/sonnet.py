@@ -51,12 +51,15 @@ def from_variables(
     Raises:
         ValueError: for a missing, unknown or misshapen variable, naming it.
     """
-    anchor = "linear_1/w"
+    anchor = "layer_norm/gamma"  # every core has one, and its MLP has none
     scopes = [name.removesuffix(anchor) for name in variables if name.endswith("/" + anchor)]
-    scopes = [scope for scope in scopes if not scope.endswith("mlp/")]
     scope = scopes[0] if scopes else ""
+    for name, array in variables.items():
+        if array.dtype not in (np.float32, np.float64):
+            raise ValueError(f"variable {name!r} is {array.dtype}; it takes float32 or float64")
     left = dict(variables)
-    dtype = torch.from_numpy(np.zeros(0, np.result_type(*variables.values()))).dtype
+    double = any(array.dtype == np.float64 for array in variables.values())
+    dtype = torch.float64 if double else torch.float32
     state = {name: torch.empty(shape, dtype=dtype) for name, shape in shapes.items()}
     for theirs, ours, place in _pairs(shapes):
         name = scope + theirs
@@ -79,10 +82,11 @@ def from_variables(
 def to_variables(
     state: Mapping[str, Tensor], scope: str = "relational_memory/"
 ) -> dict[str, np.ndarray]:
-    """Sonnet's variables from our state dict; arrays are copies."""
+    """Sonnet's variables from our state dict; arrays are copies, in float32 at least."""
     variables = {}
     for theirs, ours, place in _pairs({name: tuple(value.shape) for name, value in state.items()}):
         value = state[ours] if place is None else state[ours][place]
         value = value.mT if theirs.endswith("/w") else value
-        variables[scope + theirs] = value.detach().cpu().numpy().copy()
+        dtype = torch.promote_types(value.dtype, torch.float32)  # numpy has no bfloat16
+        variables[scope + theirs] = value.detach().to("cpu", dtype).numpy().copy()
     return variables

@@ -148,16 +148,27 @@ def test_tensors_with_gaps(problem: Callable[..., Any], backend: str, slots: int
 
 
 @pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize("every", [None, 2])
 def test_backward_runs_twice_and_only_once_differentiable(
-    problem: Callable[..., Any], backend: str
+    problem: Callable[..., Any], backend: str, every: int | None
 ) -> None:
-    inputs, memory, parameters, options, _, _ = problem()
-    outputs, _ = relational_memory(inputs, memory, parameters, options, backend=backend)
+    inputs, *others = problem()[:4]
+    outputs, _ = relational_memory(inputs, *others, backend=backend, checkpoint_every=every)
     (first,) = torch.autograd.grad(outputs.pow(2).sum(), inputs, retain_graph=True)
-    (second,) = torch.autograd.grad(outputs.pow(2).sum(), inputs, create_graph=True)
+    (second,) = torch.autograd.grad(outputs.pow(2).sum(), inputs, retain_graph=True)
     assert torch.equal(first, second)
-    with pytest.raises(RuntimeError):
-        second.sum().backward()
+    for loss in (outputs.sum(), outputs.pow(2).sum()):  # the gradient of a sum depends on nothing
+        with pytest.raises(RuntimeError, match="once only"):
+            torch.autograd.grad(loss, inputs, create_graph=True)
+
+
+def test_the_reference_can_be_differentiated_twice(problem: Callable[..., Any]) -> None:
+    inputs, *others = problem(steps=2, batch=1)[:4]
+
+    def run(inputs: Tensor) -> Tensor:
+        return relational_memory(inputs, *others, backend="reference")[0]
+
+    assert torch.autograd.gradgradcheck(run, inputs)
 
 
 def test_does_not_change_its_arguments(problem: Callable[..., Any]) -> None:

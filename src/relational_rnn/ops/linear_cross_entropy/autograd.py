@@ -5,15 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..once import refuse_second_derivative
 from .gradients import Needs, losses_and_gradients
-
-
-def _refuse_second_derivative() -> None:
-    if torch.is_grad_enabled():  # only under create_graph=True; silence would lose terms
-        raise RuntimeError(
-            "linear_cross_entropy can be differentiated once only: "
-            "call backward or grad without create_graph"
-        )
 
 
 class SumOfLosses(torch.autograd.Function):
@@ -41,7 +34,7 @@ class SumOfLosses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Scale what the forward pass formed."""
-        _refuse_second_derivative()
+        refuse_second_derivative("linear_cross_entropy")
         scaled = (
             None if formed is None else (formed * gradient).to(dtype)
             for formed, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
@@ -73,7 +66,7 @@ class Losses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Sweep again."""
-        _refuse_second_derivative()
+        refuse_second_derivative("linear_cross_entropy")
         tensors = ctx.saved_tensors
         _, gradients = losses_and_gradients(
             *tensors, needs=ctx.needs, scale=gradient, **ctx.options

@@ -48,11 +48,13 @@ def linear_cross_entropy(
     Raises:
         ValueError: for shapes that do not fit, an unknown reduction or smoothing out of range.
     """
-    if hidden.shape[:-1] != targets.shape or hidden.shape[-1] != weight.shape[-1]:
+    if hidden.shape[:-1] != targets.shape or hidden.shape[-1:] != weight.shape[1:]:
         raise ValueError(
             f"hidden {list(hidden.shape)}, weight {list(weight.shape)} and targets "
             f"{list(targets.shape)} do not fit [..., E], [V, E] and [...]"
         )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"bias {list(bias.shape)} does not fit weight {list(weight.shape)}")
     if reduction not in get_args(Reduction):
         raise ValueError(f"reduction={reduction!r} must be 'mean', 'sum' or 'none'")
     if not 0 <= label_smoothing < 1:

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from ..once import refuse_second_derivative
 from .backward import Step
 from .forward import step_forward
 from .gradients import Gradients
@@ -51,26 +51,25 @@ class Recurrence(torch.autograd.Function):
             now = out
         if keep_tape:
             saved: list[Tensor] = []
-            ctx.saved_tree = pack([memory, memories, p, tape], saved)
+            ctx.saved_tree = pack([memory, memories, p, tape, statistics], saved)
             ctx.save_for_backward(*saved)
-            ctx.statistics = statistics
             ctx.shapes = [None if x is None else x.shape for x in hoisted]
-            ctx.options, ctx.product, ctx.prepared = o, product, prepared
+            ctx.options, ctx.product = o, product
         # detached: the tape may have views of `memories`, which must not become views of an output
         return memories.detach(), memories[-1].clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, d_memories: Tensor, d_last: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of memory, `Hoisted` and `Parameters`."""
-        memory, memories, p, tape = unpack(ctx.saved_tree, ctx.saved_tensors)
+        refuse_second_derivative("the fused core", 'take backend="reference"')
+        memory, memories, p, tape, statistics = unpack(ctx.saved_tree, ctx.saved_tensors)
         steps = len(memories)
         rows = memory.shape[:2].numel()
         back = Prepared.of(p, ctx.product, memory.dtype, rows=rows, uses=steps, back=True)
         d_hoisted = Hoisted(
             *(None if x is None else memory.new_empty(x, dtype=ctx.product) for x in ctx.shapes)
         )
-        gradients = Gradients(ctx.prepared, tape, d_hoisted.gates)
+        gradients = Gradients(back, tape, d_hoisted.gates)
         step_backward = Step(back, ctx.options, gradients)
         befores, d_outs = [memory, *memories[:-1]], d_memories.unbind(0)
         pages, d_given = steps_of(tape, steps), steps_of(d_hoisted, steps)
@@ -78,7 +77,7 @@ class Recurrence(torch.autograd.Function):
         with torch.autocast(memory.device.type, enabled=False):  # backward may be called under it
             for t in reversed(range(steps)):
                 d_now = d_now + d_outs[t]
-                d_now = step_backward(d_now, befores[t], pages[t], ctx.statistics[t], d_given[t])
+                d_now = step_backward(d_now, befores[t], pages[t], statistics[t], d_given[t])
                 gradients.end_step(t)
         d_p: dict[str, Tensor] = {}
         for (name, place), value in gradients.all_sums().items():

@@ -122,9 +122,9 @@ class Step:
         d_attended = d_attended.view(batch, keep, size)
         # the normalised qkv anew: that is cheaper than to have kept it
         rows = tape.raw.to(d_rows.dtype)
-        qkv, *moments = normalise(rows, self.gradients.p.qkv_norm[block])
+        qkv, moments = normalise(rows, self.back.qkv_norm[block])
         d_qkv = attention.backward(d_attended, qkv, statistics.weights, self.o)
-        d_raw = norm("qkv_norm", block, d_qkv, rows, (moments[0], moments[1]))
+        d_raw = norm("qkv_norm", block, d_qkv, rows, moments)
         queries = len(tape.inputs) // batch
         if d_extra is not None:
             d_extra.copy_(d_raw[:, queries:])

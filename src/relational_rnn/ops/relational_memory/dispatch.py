@@ -7,10 +7,11 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from . import autograd, reference
+from .hoist import dtypes
 from .parameters import Options, Parameters
+from .recompute import Recomputed
 
 WIDEST = 8192  # elements of a padded row that a Triton program holds in registers
 
@@ -33,8 +34,6 @@ def why_not_triton(memory: Tensor, p: Parameters, o: Options) -> str | None:
     """Why the backend ``"triton"`` cannot run this problem; None if it can."""
     if memory.device.type != "cuda" and not _interpreted():
         return f"the tensors are on {memory.device.type!r}, it takes a CUDA device"
-    if torch.compiler.is_compiling():
-        return "torch.compile cannot look into it"
     missing = _missing()
     if missing is not None:
         return missing
@@ -86,14 +85,39 @@ def relational_memory(
     Raises:
         ValueError: if the backend asked for cannot run, with the reason.
     """
+    if backend == "reference" and checkpoint_every is None:
+        return reference.unroll(inputs, memory, p, o)
+    result: tuple[Tensor, Tensor] = _run(inputs, memory, p, o, backend, checkpoint_every)
+    return result
+
+
+@torch.compiler.disable(  # type: ignore[no-untyped-call, untyped-decorator]
+    reason="the loop over time is written out already"
+)
+def _run(
+    inputs: Tensor,
+    memory: Tensor,
+    p: Parameters,
+    o: Options,
+    backend: str,
+    checkpoint_every: int | None,
+) -> tuple[Tensor, Tensor]:
+    """`relational_memory`, where torch.compile had better not look: it would trace every step."""
     if backend == "auto":
         on_gpu = memory.device.type == "cuda" and why_not_triton(memory, p, o) is None
         backend = "triton" if on_gpu else "fused"
-    run = BACKENDS[backend]
+    unroll = BACKENDS[backend]
+    if memory.is_meta or len(memory) == 0:  # nothing to compute, but shapes
+        unroll = reference.unroll
     if checkpoint_every is None or checkpoint_every >= len(inputs) or not torch.is_grad_enabled():
-        return run(inputs, memory, p, o)
+        return unroll(inputs, memory, p, o)
+    dtype = memory.dtype
+    if backend != "reference":  # the others round their memory at the end of a call alone
+        memory = memory.to(dtypes(inputs, memory)[1])
     pieces = []
     for piece in torch.split(inputs, checkpoint_every):
-        memories, memory = checkpoint(run, piece, memory, p, o, use_reentrant=False)
+        memories, memory = Recomputed.apply(  # type: ignore[no-untyped-call]
+            unroll, o, piece, memory, *p
+        )
         pieces.append(memories)
-    return torch.cat(pieces), memory
+    return torch.cat(pieces).to(dtype), memory.to(dtype)

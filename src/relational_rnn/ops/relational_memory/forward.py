@@ -14,15 +14,22 @@ from .products import Norm, Prepared
 from .tape import BlockTape, Hoisted, Tape
 
 
+class Moments(NamedTuple):
+    """What a layer norm's backward pass needs."""
+
+    mean: Tensor
+    inverse_std: Tensor
+
+
 class Statistics(NamedTuple):
     """The small things that one block's backward pass needs."""
 
     weights: Tensor  # of the attention, as `attention` returns them
-    attended: tuple[Tensor, Tensor]  # mean and 1/std of the norm after the attention
-    mixed: tuple[Tensor, Tensor]  # of the norm after the MLP
+    attended: Moments  # of the norm after the attention
+    mixed: Moments  # of the norm after the MLP
 
 
-ONE = torch.ones(())
+ONE = torch.ones((), device="cpu")  # whatever the default device is when this is imported
 
 
 def tanh(x: Tensor, out: Tensor | None = None) -> Tensor:
@@ -35,9 +42,10 @@ def tanh(x: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.add(ONE, torch.mul(x, -2).sigmoid_(), alpha=-2, out=out)
 
 
-def normalise(rows: Tensor, norm: Norm) -> tuple[Tensor, Tensor, Tensor]:
-    """Layer norm over the last axis, with its mean and 1/std."""
-    return torch.native_layer_norm(rows, norm.weight.shape, *norm, EPSILON)
+def normalise(rows: Tensor, norm: Norm) -> tuple[Tensor, Moments]:
+    """Layer norm over the last axis."""
+    normal, *moments = torch.native_layer_norm(rows, norm.weight.shape, *norm, EPSILON)
+    return normal, Moments(*moments)
 
 
 def block_forward(
@@ -64,14 +72,13 @@ def block_forward(
     qkv = normalise(tape.raw.to(x.dtype), p.qkv_norm[block])[0]
     values, weights = attention.forward(qkv, keep, o)
     torch.add(x[:, :keep], values, out=tape.attended.view(values.shape))
-    rows, *attended = normalise(tape.attended, p.attention_norm[block])
+    rows, attended = normalise(tape.attended, p.attention_norm[block])
     tape.hidden[0].copy_(rows)
     for linear, before, after in zip(p.mlp, tape.hidden, tape.hidden[1:], strict=False):
         after.copy_(linear(before, relu=True))
     torch.add(rows, p.mlp[-1](tape.hidden[-1]), out=tape.mixed)
-    rows, *mixed = normalise(tape.mixed, p.mlp_norm[block])
-    statistics = Statistics(weights, (attended[0], attended[1]), (mixed[0], mixed[1]))
-    return rows.view(batch, keep, size), statistics
+    rows, mixed = normalise(tape.mixed, p.mlp_norm[block])
+    return rows.view(batch, keep, size), Statistics(weights, attended, mixed)
 
 
 def step_forward(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .forward import Moments
 from .products import Norm, Prepared
 from .tape import Tape, steps_of
 
@@ -30,7 +31,7 @@ class Gradients:
     """The sums so far.
 
     Args:
-        p: the prepared parameters of the forward pass.
+        p: the prepared parameters, of either direction: the norms are the same.
         tape: of all steps.
         d_gates: gradient of the hoisted gates, or None.
     """
@@ -97,13 +98,13 @@ class Gradients:
         block: int,
         d_out: Tensor,
         rows: Tensor,
-        statistics: tuple[Tensor, Tensor],
+        moments: Moments,
     ) -> Tensor:
         """Gradient of a layer norm's input `rows`; its parameters' gradients are kept."""
         norm: Norm = getattr(self.p, name)[block]
         d_rows: Tensor
         d_rows, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
-            d_out, rows, norm.weight.shape, *statistics, *norm, [True] * 3
+            d_out, rows, norm.weight.shape, *moments, *norm, [True] * 3
         )
         self.norms[name, block].append((d_weight, d_bias))
         return d_rows

@@ -39,7 +39,8 @@ def attend(rows: Tensor, block: int, p: Parameters, o: Options) -> tuple[Tensor,
     qkv = F.layer_norm(
         qkv, qkv.shape[-1:], p.qkv_norm_weight[block], p.qkv_norm_bias[block], EPSILON
     )
-    qkv = qkv.view(*rows.shape[:2], o.num_heads, -1).transpose(1, 2)  # [B, H, R, 2 K + V]
+    heads = o.num_heads, 2 * o.key_size + o.head_size
+    qkv = qkv.view(*rows.shape[:2], *heads).transpose(1, 2)  # [B, H, R, 2 K + V]
     query, key, value = torch.split(qkv, [o.key_size, o.key_size, o.head_size], dim=-1)
     scores = (query * o.key_size**-0.5) @ key.transpose(-1, -2)  # [B, H, R, R]
     weights = scores.softmax(-1)

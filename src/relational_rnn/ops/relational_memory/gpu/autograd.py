@@ -5,8 +5,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from ...once import refuse_second_derivative
 from ..hoist import dtypes, hoist, needs_tape
 from ..parameters import EPSILON, Options, Parameters
 from .buffers import Buffers
@@ -69,9 +69,9 @@ class Recurrence(torch.autograd.Function):
         return memories.view(sizes.steps, *memory.shape), memories[-1].clone().view(memory.shape)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, d_memories: Tensor, d_last: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of everything that `forward` takes."""
+        refuse_second_derivative("the core on a GPU", 'take backend="reference"')
         memory, extra, gates, *p = ctx.saved_tensors
         here = torch.cuda.device_of(memory)  # type: ignore[no-untyped-call]
         with torch.autocast(memory.device.type, enabled=False), here:
