@@ -122,12 +122,25 @@ def test_overrides_may_be_text():
         pytest.param({"batch_size": 8, "micro_batch_size": 3}, "a divisor of", id="micro-batch"),
         pytest.param({"learning_rate": 0}, "learning_rate: 0.0 is out of range", id="rate"),
         pytest.param({"seed": -1}, "seed: -1 is out of range", id="seed"),
+        pytest.param(
+            {"schedule": "one-cycle", "warmup_steps": 5}, "warmup_steps: 5 .* 0 with", id="cycle"
+        ),
     ],
 )
 def test_bad_values_are_refused_in_one_line(overrides, message):
     with pytest.raises(UserError, match=message) as error:
         load("language-modeling", overrides)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"schedule": "plateau"}, {"patience": 3}, {"averaging": "nt-asgd"}], ids=str
+)
+def test_what_waits_for_validations_takes_some(fields):
+    with pytest.raises(UserError, match="needs validate_every"):
+        load("memorization", fields)
+    load("memorization", {**fields, "validate_every": 10})
+    load("language-modeling", fields)  # it validates after each epoch
 
 
 def test_files(tmp_path):

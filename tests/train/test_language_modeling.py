@@ -162,3 +162,14 @@ def test_memories_are_reset_at_random():
     reset = (after == fresh[0]).flatten(1).all(1)
     assert torch.equal(after[~reset], state[0][~reset])
     assert reset.float().mean().item() == pytest.approx(0.25, abs=0.04)
+
+
+def test_the_rate_goes_by_the_length_of_a_random_window(rrnn, start, text, environment, tmp_path):
+    options = ("--random-bptt", "--max-steps", 30, "--log-every", 1)
+    assert rrnn(*start, *options, "--run", "run").code == 0
+    corpus = open_corpus(str(text), cache_dir=environment["RRNN_CACHE"])
+    windows = Windows(streams(corpus.tokens["train"], 4), bptt=10, random_bptt=True, seed=1)
+    lengths = [len(inputs) for inputs, _ in windows][:30]
+    assert len(set(lengths)) > 3
+    rates = [float(row["learning_rate"]) for row in rows(tmp_path / "runs" / "run")]
+    assert rates == pytest.approx([0.01 * length / 10 for length in lengths])

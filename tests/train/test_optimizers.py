@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from relational_rnn.config import LanguageModelingConfig, TrainingConfig
+from relational_rnn.config import LanguageModelingConfig, TrainingConfig, load
 from relational_rnn.models.language_model import LanguageModel
+from relational_rnn.runs import new_task_model
 from relational_rnn.train.optimizers import build_optimizer
 
 
@@ -27,6 +28,15 @@ def test_adamw_decays_matrices_alone(model):
     assert not [name for name in decayed if "bias" in name or "norm" in name]
     assert all("bias" in name or "norm" in name for name in others)
     assert len(decayed) + len(others) == len(names)
+
+
+def test_adamw_does_not_decay_the_norm_of_a_read_out():
+    config = load("nth-farthest", {"readout_norm": True, "weight_decay": 0.1})
+    model = new_task_model(config)
+    names = {id(value): name for name, value in model.named_parameters()}
+    decayed = [names[id(p)] for p in build_optimizer(config, model).param_groups[0]["params"]]
+    assert "readout.layers.0.weight" in decayed
+    assert "readout.norm.weight" not in decayed
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ class GeneratedConfig(TaskConfig):
     """Width of that MLP."""
 
     readout_norm: bool = False
-    """Begin that MLP with a batch norm: a plateau is left much earlier (docs/learn-faster.md)."""
+    """Begin that MLP with a batch norm: a plateau is left much earlier (docs/learn-faster.md). Its
+    statistics are those of a micro-batch in one process."""
 
     eval_batch_size: int = 400
     """Examples run at once at evaluation."""
@@ -39,6 +40,14 @@ class GeneratedConfig(TaskConfig):
                 f"epochs: {self.epochs} has no meaning here, as examples never come again; "
                 "it takes null; use max_steps"
             )
+        validates_for = {
+            "schedule: plateau": self.schedule == "plateau",
+            "averaging: nt-asgd": self.averaging == "nt-asgd",
+            f"patience: {self.patience}": self.patience is not None,
+        }
+        for what, wanted in validates_for.items():
+            if wanted and self.validate_every is None:
+                raise UserError(f"{what} needs validate_every: here is no epoch to validate after")
         check_at_least(self, 1, "readout_size", "valid_examples", "test_examples")
         check_at_least(self, 0, "readout_layers")
         smallest = (self.micro_batch_size or self.batch_size) // (self.devices * self.num_nodes)

@@ -22,7 +22,8 @@ class LanguageModelingConfig(TaskConfig):
     """Words in one window of truncated backpropagation through time."""
 
     random_bptt: bool = False
-    """Draw the length of each window at random around bptt (Merity et al. 2018, 4.1)."""
+    """Draw the length of each window at random around bptt, and let the learning rate go by it
+    (Merity et al. 2018, 4.1)."""
 
     random_offset: bool = False
     """Start the streams of each epoch at another word."""
@@ -46,7 +47,8 @@ class LanguageModelingConfig(TaskConfig):
     """Share of the target probability spread over all words (Szegedy et al. 2016)."""
 
     softmax_samples: int = 0
-    """Words drawn to stand for the vocabulary in the training loss (Jean et al. 2015); 0: all."""
+    """Words drawn to stand for the vocabulary in the training loss (Jean et al. 2015), which then
+    is of these words alone; 0: all."""
 
     embedding_dropout: float = 0.0
     """Dropout of the embedded words."""
@@ -61,10 +63,10 @@ class LanguageModelingConfig(TaskConfig):
     """Use one dropout mask for all steps of a window (Gal and Ghahramani 2016)."""
 
     activation_regularization: float = 0.0
-    """Weight of the mean square of the output, after dropout (Merity et al. 2017)."""
+    """Weight of the mean square of what the softmax reads, after dropout (Merity et al. 2017)."""
 
     temporal_activation_regularization: float = 0.0
-    """Weight of the mean square of the output's change from step to step (Merity et al. 2017)."""
+    """Weight of the mean square of its change from step to step (Merity et al. 2017)."""
 
     reset_probability: float = 0.0
     """Probability to start a stream's window from the initial memory (Melis et al. 2018)."""

@@ -51,7 +51,8 @@ class TrainingConfig:
 
     schedule: Literal["constant", "plateau", "cosine", "one-cycle"] = "constant"
     """Course of the learning rate: constant, lowered when validation no longer improves,
-    a half cosine (Loshchilov and Hutter 2017), or one cycle up and down (Smith 2018)."""
+    a half cosine (Loshchilov and Hutter 2017), or one cycle up and down, of the rate alone
+    (Smith 2018)."""
 
     warmup_steps: int = 0
     """Steps in which the learning rate rises linearly from 0."""
@@ -124,6 +125,8 @@ class TrainingConfig:
         check_probability(self, "momentum", "ema_decay")
         check(self, "betas", all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)")
         check(self, "final_fraction", 0 <= self.final_fraction <= 1, "a number in [0, 1]")
+        rises = self.schedule == "one-cycle"
+        check(self, "warmup_steps", not (rises and self.warmup_steps), "0 with schedule one-cycle")
         check(self, "plateau_factor", 0 < self.plateau_factor < 1, "a number in (0, 1)")
         micro = self.micro_batch_size or self.batch_size
         check(self, "micro_batch_size", self.batch_size % micro == 0, "a divisor of batch_size")

@@ -21,8 +21,9 @@ def draw_words(targets: Tensor, vocabulary_size: int, samples: int, ignored: int
     Word c is drawn with probability ``min(1, samples * q(c))``, each apart from the others, and is
     there too if it is a target. For words numbered by falling frequency, q is Zipf's law,
     ``q(c) = log((c + 2) / (c + 1)) / log(V + 1)``, and n targets are taken to follow it as well.
-    The softmax over the drawn words of ``logit - log_inclusion`` has its optimum where the
-    softmax over all words has it (Bengio & Senecal 2008).
+    The softmax over the drawn words of ``logit - log_inclusion`` then has its optimum where the
+    softmax over all words has it (Bengio & Senecal 2008). Targets whose frequencies follow another
+    law pull it away a little, the more the fewer words are drawn.
 
     Args:
         targets: ``[...]`` int64 in ``0..V-1`` or `ignored`.

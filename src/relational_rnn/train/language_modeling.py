@@ -52,6 +52,13 @@ class LanguageModeling(TrainingModule):
         """The perplexity."""
         return perplexity_text(scores["loss"])
 
+    def rate_of(self, batch: Batch) -> float:
+        """With windows of random length the rate goes by it, as Merity et al. 2018 (4.1) have it.
+
+        A fixed one would favour short windows.
+        """
+        return batch.amount / self.config.bptt if self.config.random_bptt else 1.0
+
     def training_scores(self, loss: float) -> dict[str, float]:
         """The perplexity."""
         return {"train_perplexity": perplexity(loss)}

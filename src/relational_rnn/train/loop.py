@@ -86,7 +86,8 @@ class Loop(Callback):
     ) -> None:
         """Set the learning rate."""
         self.batch_start = time.monotonic()
-        self.rate = self.course.learning_rate(self.config, self.total_steps)
+        scheduled = self.course.learning_rate(self.config, self.total_steps)
+        self.rate = scheduled * pl_module.rate_of(batch)
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = self.rate
 

@@ -64,6 +64,10 @@ class TrainingModule(LightningModule):
         """What a loss alone, or a validation, says, for people."""
         raise NotImplementedError
 
+    def rate_of(self, batch: Any) -> float:
+        """Factor of the learning rate for a batch."""
+        return 1.0
+
     def training_scores(self, loss: float) -> dict[str, float]:
         """Columns of a row of metrics that follow from the training loss."""
         raise NotImplementedError

@@ -42,4 +42,4 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> Optimizer:
 def _is_matrix(name: str) -> bool:
     # By name: the relational memory stacks the biases and norms of its blocks into matrices too.
     own = name.rpartition(".")[2]
-    return "weight" in own and "norm" not in own
+    return "weight" in own and "norm" not in name
