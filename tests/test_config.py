@@ -202,3 +202,24 @@ def test_every_field_is_documented():
     documented = train._field_documentation(LanguageModelingConfig)
     for field in dataclasses.fields(LanguageModelingConfig):
         assert documented.get(field.name), field.name
+
+
+@pytest.mark.parametrize("field", ["batch_size", "learning_rate", "betas", "optimizer", "tied"])
+def test_null_is_for_fields_that_take_it(field):
+    for null in (None, "null", ["null"]):
+        with pytest.raises(UserError, match=f"{field}: .* is not valid"):
+            load("language-modeling", {field: null})
+    assert load("language-modeling", {"clip": None}).clip is None
+
+
+def test_a_task_that_is_no_word(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("task: [nth-farthest]\n", "utf-8")
+    with pytest.raises(UserError, match=r"task: \['nth-farthest'\] is unknown"):
+        load(file)
+
+
+@pytest.mark.parametrize("field", ["learning_rate", "weight_decay"])
+def test_without_end_is_out_of_range(field):
+    with pytest.raises(UserError, match=f"{field}: inf is out of range"):
+        load("language-modeling", {field: float("inf")})

@@ -1,6 +1,7 @@
 """Files that are whole or not there."""
 
 import errno
+import json
 import os
 
 import pytest
@@ -81,3 +82,11 @@ def test_links_share_or_copy(tmp_path, monkeypatch):
     assert path.read_text(encoding="utf-8") == "new"
     assert not path.samefile(source)
     assert sorted(os.listdir(tmp_path)) == ["path", "source"]
+
+
+def test_numbers_that_json_lacks_are_null():
+    value = {"a": [float("inf"), 1.5, {"b": float("nan")}], "c": (True, None, "x")}
+    assert json.loads(files.as_json(value)) == {
+        "a": [None, 1.5, {"b": None}],
+        "c": [True, None, "x"],
+    }

@@ -116,3 +116,15 @@ def test_the_caller_keeps_his_gradients(vocabulary):
 def test_text():
     words = ["The", "cat", "<eos>", "<eos>", "sat", "."]
     assert "".join(as_text(words)) == "The cat\n\nsat ."
+
+
+def test_no_temperature_is_too_low(vocabulary):
+    for temperature in (1e-40, 1e-300):
+        model = Counting((0.0, 0.1, 0.3, 0.2, 0.0))
+        assert draw(model, vocabulary, words=3, temperature=temperature) == ["cat"] * 3
+
+
+def test_seeds_out_of_range(vocabulary):
+    for seed in (-1, 2**63):
+        with pytest.raises(ValueError, match=f"seed is {seed}"):
+            draw(Counting(), vocabulary, seed=seed)

@@ -23,8 +23,8 @@ NAMES = {
 # Each room may import from the rows above its own, never from its own row or below.
 ROWS = [
     {"allocator", "configs", "errors", "ops", "provenance"},
-    {"device", "files"},
-    {"config", "nn"},
+    {"device", "files", "lock"},
+    {"config", "nn", "weights"},
     {"models", "tasks"},
     {"runs"},
     {"evaluate", "generate", "inspection"},

@@ -6,9 +6,10 @@ import torch
 from relational_rnn.config import NthFarthestConfig, ProgramsConfig
 from relational_rnn.errors import UserError
 from relational_rnn.inspection import inspect
-from relational_rnn.runs import Run, new_task_model, save_weights
+from relational_rnn.runs import Run, new_task_model
 from relational_rnn.tasks.generated import build_task
 from relational_rnn.tasks.sampling import BatchSource
+from relational_rnn.weights import save_weights
 
 CORE = {"mem_slots": 3, "head_size": 4, "num_heads": 2, "readout_size": 8}
 CONFIGS = {

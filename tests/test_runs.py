@@ -8,8 +8,9 @@ from relational_rnn import runs
 from relational_rnn.config import LanguageModelingConfig
 from relational_rnn.errors import UserError
 from relational_rnn.models.language_model import LanguageModel
-from relational_rnn.runs import Run, find_run, load_weights, new_run, save_weights
+from relational_rnn.runs import Run, find_run, new_run
 from relational_rnn.tasks.language_modeling import Vocabulary
+from relational_rnn.weights import load_weights, save_weights
 
 CONFIG = LanguageModelingConfig(name="some-rmc", embedding_size=8, head_size=4)
 
@@ -137,3 +138,15 @@ def test_unfinished_runs():
         _ = run.summary
     run.save_summary({"steps": 3})
     assert run.summary == {"steps": 3}
+
+
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
+    run = Run(tmp_path)
+    refused = pytest.raises(UserError, match="another process trains in it")
+    with run.held(new=True), refused, run.held(new=False):
+        pass
+    run.config_path.write_text("task: language-modeling\n", encoding="utf-8")
+    with run.held(new=False):
+        pass
+    with pytest.raises(UserError, match="exists already"), run.held(new=True):
+        pass

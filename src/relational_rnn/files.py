@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .errors import UserError
 
@@ -20,7 +22,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         UserError: the disk is full, or the folder cannot be written to; what was there stays.
     """
     temporary = _beside(path)
-    with _told(path):
+    with told(path):
         try:
             with open(temporary, "wb") as file:
                 yield file
@@ -46,7 +48,7 @@ def write_text(path: Path, text: str) -> None:
 
 def append_text(path: Path, text: str) -> None:
     """Add to a file, and see to it that it is on the disk; raises as :func:`replacing`."""
-    with _told(path), open(path, "ab") as file:
+    with told(path), open(path, "ab") as file:
         file.write(text.encode("utf-8"))
         file.flush()
         os.fsync(file.fileno())
@@ -64,12 +66,25 @@ def link(source: Path, path: Path) -> None:
         os.replace(temporary, path)
 
 
+def as_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON as everybody reads it: numbers that are not finite, which it does not have, are null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if isinstance(value, dict):
+            return {key: plain(each) for key, each in value.items()}
+        return [plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+    return json.dumps(plain(value), indent=indent, allow_nan=False)
+
+
 def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """Turn errors of the file system into a line for the user."""
     try:
         yield

@@ -8,6 +8,8 @@ from torch import Tensor
 from .models.language_model import LanguageModel
 from .tasks.language_modeling import Vocabulary
 
+COLDEST = 1e-30  # a temperature that float32 still has; lower ones draw the same word
+
 
 def generate(
     model: LanguageModel,
@@ -44,6 +46,8 @@ def generate(
         raise ValueError(f"words is {words}; it takes 1 or more")
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature is {temperature}; it takes a number above 0")
+    if seed is not None and not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed}; it takes a whole number from 0 to 2**63 - 1")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}; it takes 1 or more")
     if top_p is not None and not 0 < top_p <= 1:
@@ -63,7 +67,8 @@ def generate(
             with torch.no_grad():
                 hidden, state = model.features(torch.tensor(tokens, device=device)[:, None], state)
                 scores = model.head.log_probabilities(hidden[-1, 0]).float().cpu()  # [V]
-                shares = _shares(scores / temperature, top_k, top_p)
+                scores -= scores.max()  # the largest is 0, and stays finite when it is divided
+                shares = _shares(scores / max(temperature, COLDEST), top_k, top_p)
                 tokens = [int(torch.multinomial(shares, 1, generator=generator))]
             yield vocabulary.words[tokens[0]]
 

@@ -63,7 +63,7 @@ def inspect(run: Run, *, example: int = 0, layer: int = 1, prompt: str | None = 
     if example < 0:
         raise UserError(f"example: {example} is out of range; it takes a number >= 0")
     if config.task == "language-modeling":
-        return _language(run, layer, prompt or DEFAULT_PROMPT)
+        return _language(run, layer, prompt if prompt and prompt.split() else DEFAULT_PROMPT)
     if prompt is not None:
         raise UserError(f"prompt: {run.folder} is a run of {config.task}; give --example instead")
     return _generated(run, layer, example)

@@ -2,7 +2,8 @@
 
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from .config import GeneratedConfig, LanguageModelingConfig, TaskConfig, WritingConfig, load, save
 from .config.fields import nearest
 from .errors import UserError
-from .files import write_bytes, write_text
+from .files import as_json, write_text
+from .lock import Lock
+from .weights import load_checkpoint, load_weights
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +91,30 @@ class Run:
         own = self.folder == RUNS / self.name
         return f"go on with: rrnn train --resume {self.name if own else self.folder}"
 
+    @contextmanager
+    def held(self, *, new: bool) -> Iterator[None]:
+        """Keep other processes from training in the folder meanwhile, where files can be locked.
+
+        Args:
+            new: the run is to begin; somebody may have begun one since the folder was looked at.
+
+        Raises:
+            UserError: another process trains in it, or has begun a run there.
+        """
+        lock = Lock(self.folder / ".training")
+        try:
+            taken = lock.take()
+        except (ImportError, UserError):  # Windows, or a file system without locks
+            taken = True
+        if not taken:
+            raise UserError(f"{self.folder}: another process trains in it; let it end, or stop it")
+        try:
+            if new and self.config_path.exists():
+                raise UserError(f"{self.folder}: exists already; choose another --run")
+            yield
+        finally:
+            lock.release()
+
     def remove_if_empty(self) -> None:
         """Remove the folder if nothing was written to it."""
         with suppress(OSError):
@@ -106,7 +133,7 @@ class Run:
 
     def save_summary(self, summary: dict[str, Any]) -> None:
         """Write the summary."""
-        write_text(self.summary_path, json.dumps(summary, indent=2) + "\n")
+        write_text(self.summary_path, as_json(summary, indent=2) + "\n")
 
     def load_model(self, device: "torch.device | str" = "cpu") -> "LanguageModel":
         """The trained language model on ``device``, set to evaluate.
@@ -136,7 +163,7 @@ class Run:
         if self.weights_path.is_file():
             load_weights(model, self.weights_path)
         elif self.last_path.is_file():
-            _load_checkpoint(model, self.last_path)
+            load_checkpoint(model, self.last_path)
         else:
             raise UserError(f"{self.weights_path}: no trained model yet; {self.how_to_resume}")
 
@@ -231,61 +258,6 @@ def _claim(name: str | None, config: TaskConfig) -> Run:
 def run_folder(name: str) -> Path:
     """The folder of a run: a bare name is below ``runs/``, anything else a path as it is."""
     return Path(name) if os.sep in name or name in (".", "..") else RUNS / name
-
-
-def save_weights(model: "nn.Module", path: Path) -> None:
-    """Write every parameter and buffer once (tied ones under their first name) as safetensors."""
-    from safetensors.torch import save as to_bytes
-
-    tensors = {name: value.detach().contiguous() for name, value in _kept(model).items()}
-    write_bytes(path, to_bytes(tensors))
-
-
-def load_weights(model: "nn.Module", path: Path) -> None:
-    """Read what :func:`save_weights` wrote into ``model``, converting to its dtype.
-
-    Raises:
-        UserError: the file is broken, or belongs to another model.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: broken, or not a safetensors file: {error}") from error
-    _put(model, tensors, path)
-
-
-def _load_checkpoint(model: "nn.Module", path: Path) -> None:
-    """Read the weights that a checkpoint would be evaluated with: averaged, if they are."""
-    import torch
-
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except Exception as error:
-        raise UserError(f"{path}: cut short, or not a checkpoint of ours") from error
-    prefix = "averaged.module." if saved.get("averaged.n_averaged", 0) > 0 else "model."
-    names = _kept(model)
-    _put(model, {name: saved[prefix + name] for name in names if prefix + name in saved}, path)
-
-
-def _kept(model: "nn.Module") -> dict[str, "torch.Tensor"]:
-    return dict(model.named_parameters()) | dict(model.named_buffers())
-
-
-def _put(model: "nn.Module", tensors: dict[str, "torch.Tensor"], path: Path) -> None:
-    import torch
-
-    parameters = _kept(model)
-    if different := parameters.keys() ^ tensors.keys():
-        raise UserError(f"{path}: of another model: {min(different)} is on one side alone")
-    with torch.no_grad():
-        for name, value in parameters.items():
-            if value.shape != tensors[name].shape:
-                found, wanted = list(tensors[name].shape), list(value.shape)
-                raise UserError(f"{path}: of another model: {name} is {found}, not {wanted}")
-            value.copy_(tensors[name])
 
 
 def _make(folder: Path, *, exist_ok: bool) -> None:

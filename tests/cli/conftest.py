@@ -9,8 +9,9 @@ import torch
 from relational_rnn.cli import main
 from relational_rnn.config import LanguageModelingConfig
 from relational_rnn.models.language_model import LanguageModel
-from relational_rnn.runs import Run, save_weights
+from relational_rnn.runs import Run
 from relational_rnn.tasks.language_modeling import open_corpus
+from relational_rnn.weights import save_weights
 
 SENTENCES = ["the cat sat on the mat", "a dog <unk> the cat", "", "the mat sat"]
 

@@ -1,5 +1,6 @@
 """The command itself: help at once, mistakes in one line."""
 
+import errno
 import subprocess
 import sys
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 from jsonargparse import Namespace
 
-from relational_rnn import __version__
+from relational_rnn import __version__, cli
 from relational_rnn.cli import VERBS, main
 
 HEAVY = {"torch", "lightning", "matplotlib", "numpy"}
@@ -104,3 +105,24 @@ def test_options_without_effect_are_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("relational_rnn.cli.train._fit", lambda *arguments, **options: 0)
     assert main(["train", "language-modeling", "--hidden-size", "5", "--mem-slots", "2"]) == 0
     assert capsys.readouterr().err == "note: hidden_size has no effect: model is rmc\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), "a/b: Permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the output: No space left on device"),
+    ],
+)
+def test_errors_of_the_file_system_are_told_in_one_line(monkeypatch, capsys, error, line):
+    def run(argv):
+        raise error
+
+    monkeypatch.setattr(cli, "_run", run)
+    assert main(["data"]) == 2
+    assert capsys.readouterr().err == f"error: {line}\n"
+
+
+def test_a_name_that_is_too_long(capsys):
+    assert main(["data", "x" * 300]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

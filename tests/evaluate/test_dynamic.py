@@ -91,3 +91,24 @@ def test_tuning_picks_the_best_it_tried(forgetful, tokens):
     }
     assert best.segment == 10
     assert best.learning_rate == 2 * min(losses, key=lambda rate: losses[rate].loss)
+
+
+def test_tuning_goes_down_until_it_no_longer_helps(forgetful, tokens, monkeypatch):
+    losses = {}
+
+    def dynamic_losses(model, tokens, settings, rms, **reading):
+        rate = settings.learning_rate
+        value = math.inf if rate > 1e-5 else abs(math.log(rate / 1e-6))
+        losses[rate] = value
+        return torch.tensor([value])
+
+    monkeypatch.setattr(dynamic, "dynamic_losses", dynamic_losses)
+    found = dynamic.tune(forgetful, tokens, [], start=0, segment=64)
+    assert losses[found.learning_rate] == min(losses.values())
+    assert found.learning_rate == pytest.approx(1e-6, rel=1)
+    assert len(losses) < 12
+
+
+def test_tuning_ends_where_nothing_is_finite(forgetful, tokens, monkeypatch):
+    monkeypatch.setattr(dynamic, "dynamic_losses", lambda *_, **__: torch.tensor([math.nan]))
+    assert dynamic.tune(forgetful, tokens, [], start=0).learning_rate <= dynamic.LOWEST_RATE

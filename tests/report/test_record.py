@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -105,3 +106,19 @@ def test_generated_tasks_are_counted_in_examples(make_run):
     row = read(folder).row()
     assert (row["examples"], row["examples_per_s"], row["valid"]) == (640, 256.0, 0.55)
     assert "tokens" not in row
+
+
+def test_a_summary_of_before_the_run_went_on_does_not_count(make_run):
+    folder = make_run()
+    summary = {"parameters": 5, "steps": 20, "valid": {"perplexity": 9.0}, "test": {}}
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    row = read(folder).row()
+    assert (row["finished"], row["valid"], row["test"], row["parameters"]) == (False, 81.5, None, 5)
+
+
+def test_a_run_that_was_stopped_is_not_finished(make_run):
+    folder = make_run()
+    summary = {"steps": 40, "finished": False, "test": {"perplexity": 7.0}}
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    row = read(folder).row()
+    assert (row["finished"], row["test"]) == (False, 7.0)

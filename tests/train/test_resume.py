@@ -135,3 +135,22 @@ def test_checkpoints_change_nothing(rrnn, text, tmp_path):
     often, seldom = (tmp_path / "runs" / name for name in ("often", "seldom"))
     assert rows(often) == rows(seldom)
     assert (often / "model.safetensors").read_bytes() == (seldom / "model.safetensors").read_bytes()
+
+
+def test_fewer_steps_than_were_made_are_refused(rrnn, text, tmp_path):
+    plain = ("train", "language-modeling", "--data", text, *SMALL, "--validate-every", 10)
+    assert rrnn(*plain, "--run", "half", "--max-steps", 20).code == 0
+    config = (tmp_path / "runs" / "half" / "config.yaml").read_bytes()
+    refused = rrnn("train", "--resume", "half", "--max-steps", 10)
+    assert (refused.code, refused.stderr.count("\n")) == (2, 1)
+    assert "is at step 20 already" in refused.stderr
+    assert (tmp_path / "runs" / "half" / "config.yaml").read_bytes() == config
+
+
+def test_what_a_curriculum_goes_by_cannot_be_changed(rrnn, tmp_path):
+    options = ("--curriculum", "naive", "--length", 2, "--batch-size", 4, "--head-size", 4)
+    few = ("--valid-examples", 4, "--test-examples", 4, "--max-steps", 2, "--run", "sums")
+    assert rrnn("train", "programs", *options, *few).code == 0
+    refused = rrnn("train", "--resume", "sums", "--max-steps", 4, "--log-every", 1)
+    assert (refused.code, refused.stderr.count("\n")) == (2, 1)
+    assert "log_every: cannot be changed" in refused.stderr

@@ -191,6 +191,7 @@ def test_a_real_process_killed_from_outside(rrnn, start, tmp_path):
         time.sleep(0.05)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    ended = rrnn("train", "--resume", "run", "--max-steps", 1, "--json")
+    step = torch.load(last, weights_only=True)["global_step"]
+    ended = rrnn("train", "--resume", "run", "--max-steps", step, "--json")
     assert ended.code == 0
     assert ended.json["steps"] >= 3

@@ -5,7 +5,8 @@ does the work and returns the exit code (None: 0). Torch is imported inside ``ru
 help answers at once.
 """
 
-import json
+import errno
+import io
 import os
 import re
 import sys
@@ -20,6 +21,7 @@ from .. import __version__
 from ..allocator import keep_freed_memory
 from ..config.fields import nearest
 from ..errors import UserError
+from ..files import as_json
 
 VERBS = {
     "train": "train a model, or go on with a run",
@@ -35,10 +37,14 @@ VERBS = {
 }
 """Every verb with its line of help; the file of a verb has its name."""
 
+TOLD = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT)
+"""Errors of the file system that are told in a line."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 2 for a user's mistake, told in one line."""
     given = list(sys.argv[1:] if argv is None else argv)
+    _let_everything_be_printed()
     try:
         code = _run(given)
         sys.stdout.flush()
@@ -51,12 +57,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone: nothing more to say, at exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        # Of a file that the user named, or the output: anything else is no mistake of the user's.
+        if error.errno not in TOLD:
+            raise
+        print(f"error: {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
+        return 2
     return code
+
+
+def _let_everything_be_printed() -> None:
+    """In an encoding that lacks a letter "?" takes its place; without an output nothing does."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def print_json(result: dict[str, Any]) -> None:
     """Print a result as one line, the last of stdout with ``--json``."""
-    print(json.dumps(result, allow_nan=False), flush=True)
+    print(as_json(result), flush=True)
 
 
 def _run(argv: list[str]) -> int:

@@ -53,7 +53,7 @@ def _words(path: Path) -> list[str]:
     from ..tasks.language_modeling.words import words
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -27,6 +27,8 @@ RESUMABLE = (
     "num_nodes",
 )
 """Fields that may change when a run goes on."""
+BY_ROWS = ("naive", "combined", "grow")
+"""Curricula that look at the loss of each row of metrics.csv."""
 
 
 def add(parser: ArgumentParser) -> None:
@@ -120,6 +122,9 @@ def _resumed_config(run: Run, overrides: dict[str, Any]) -> TaskConfig:
         raise UserError(
             f"{name}: cannot be changed in a run that goes on; what can be: {', '.join(RESUMABLE)}"
         )
+    curriculum = getattr(run.config, "curriculum", None)
+    if "log_every" in overrides and curriculum in BY_ROWS:
+        raise UserError(f"log_every: cannot be changed: curriculum {curriculum} goes by it")
     return load(run.config_path, {"name": run.config.name, **overrides})
 
 

@@ -18,14 +18,15 @@ def check_at_least(config: object, minimum: int, *names: str) -> None:
     """Check that each of the fields is None or a number not below ``minimum``."""
     for name in names:
         value = getattr(config, name)
-        check(config, name, value is None or value >= minimum, f"a number >= {minimum}")
+        valid = value is None or minimum <= value < float("inf")
+        check(config, name, valid, f"a number >= {minimum}")
 
 
 def check_positive(config: object, *names: str) -> None:
     """Check that each of the fields is None or a number above 0."""
     for name in names:
         value = getattr(config, name)
-        check(config, name, value is None or value > 0, "a number > 0")
+        check(config, name, value is None or 0 < value < float("inf"), "a number > 0")
 
 
 def check_probability(config: object, *names: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentParser
@@ -45,7 +45,7 @@ def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -
     """
     name, values = _read(str(name_or_path))
     task = values.get("task", "language-modeling")
-    if task not in TASKS:
+    if not isinstance(task, str) or task not in TASKS:
         raise UserError(f"{name}: task: {task!r} is unknown; it takes {one_of(TASKS)}")
     config_class = TASKS[task]
     values = {"name": name, **values, **_checked_names(config_class, overrides or {}, "--")}
@@ -61,10 +61,13 @@ def parse(config_class: type, key: str, value: Any) -> Any:
     """
     if value == ["null"]:
         value = None
+    hint = get_type_hints(config_class)[key]
     try:
-        return _parser(config_class).parse_object({key: value}, defaults=False)[key]
+        parsed = _parser(config_class).parse_object({key: value}, defaults=False)[key]
+        if parsed is None and type(None) not in get_args(hint):
+            raise TypeError("jsonargparse takes null for anything")
+        return parsed
     except Exception as error:
-        hint = get_type_hints(config_class)[key]
         raise UserError(f"{key}: {value!r} is not valid; it takes {describe(hint)}") from error
 
 

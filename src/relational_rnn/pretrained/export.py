@@ -13,9 +13,10 @@ from .. import provenance
 from ..config import LanguageModelingConfig, TaskConfig, save
 from ..errors import UserError
 from ..files import write_bytes
-from ..runs import Run, save_weights
+from ..runs import Run
 from ..tasks.language_modeling.sources import NAMES
 from ..train.job import open_job
+from ..weights import save_weights
 
 LARGEST = 22_000_000
 """Bytes that the weights of a shipped model may take."""

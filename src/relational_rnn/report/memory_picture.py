@@ -75,12 +75,11 @@ def _matrices(figure: Any, seen: Inspection, weights: Tensor, shown: list[int]) 
         ha="left",
     )
     places = figure.subplots(2, -(-len(shown) // 2), squeeze=False).flatten()
-    highest = float(weights.max())
     for axes in places:
         axes.set_axis_off()
     for axes, step, matrix in zip(places, shown, weights, strict=False):
         axes.set_axis_on()
-        axes.imshow(matrix.numpy(), cmap=COLOURS, vmin=0, vmax=highest, aspect="auto")
+        axes.imshow(matrix.numpy(), cmap=COLOURS, vmin=0, vmax=1, aspect="auto")
         axes.set_title(seen.steps[step])
         axes.set_xticks([seen.slots], ["in"])
         axes.set_yticks([])

@@ -52,6 +52,11 @@ class Record:
         return "examples" if "examples" in self.metrics else "tokens"
 
     @property
+    def finished(self) -> bool:
+        """Whether it came to its end: it has been tested, and was not stopped before."""
+        return "test" in self.summary and bool(self.summary.get("finished", True))
+
+    @property
     def best(self) -> float | None:
         """The best validation in metrics.csv; None before the first."""
         values = [x for x in self.metrics[f"valid_{self.measure}"] if math.isfinite(x)]
@@ -93,7 +98,7 @@ class Record:
             "measure": self.measure,
             "valid": self.best if valid is None else valid,
             "test": result("test"),
-            "finished": bool(self.summary),
+            "finished": self.finished,
         }
 
 
@@ -122,6 +127,10 @@ def read(folder: Path) -> Record:
         metrics = _metrics(_text(folder / "metrics.csv"))
     except ValueError as error:
         raise _broken(folder / "metrics.csv", error) from error
+    steps, tested = metrics["step"], summary.get("steps")
+    if steps and isinstance(tested, int) and steps[-1] > tested:
+        # Of an earlier end of a run that has gone on since.
+        summary = {key: value for key, value in summary.items() if key not in ("valid", "test")}
     return Record(folder, config, metrics, summary)
 
 

@@ -212,7 +212,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
 
 
 def _name(record: Record) -> str:
-    return record.name if record.summary else f"{record.name} (unfinished)"
+    return record.name if record.finished else f"{record.name} (unfinished)"
 
 
 def _question(config: Mapping[str, Any]) -> str:

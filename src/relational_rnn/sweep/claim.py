@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .lock import Lock
+from ..lock import Lock
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

@@ -1,5 +1,6 @@
 """The loop of a sweep: begin trials, watch them, tell the study, until all are done."""
 
+import math
 import os
 import signal
 import time
@@ -151,7 +152,8 @@ class Conductor:
         except UserError as error:
             self._fail(claim, str(error))
             return
-        value = float(summary["valid"][measure])
+        found = summary["valid"][measure]
+        value = math.inf if found is None else float(found)
         claim.finish(value, _facts(summary, measure))
         self.say(f"trial {claim.number} finished: valid {measure} {quality(value)}")
 

@@ -14,9 +14,9 @@ import yaml
 
 from ..errors import UserError
 from ..files import write_text
+from ..lock import Lock
 from ..report.sweep import Outcome
 from .claim import Claim
-from .lock import Lock
 from .plan import Plan
 from .sampling import sampler_of, suggest, value_of
 from .storage import open_storage, open_study

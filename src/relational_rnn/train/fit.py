@@ -3,6 +3,7 @@
 import logging
 import signal
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +15,8 @@ from ..config import TaskConfig
 from ..device import choose_device
 from ..errors import UserError
 from ..ops.precision import multiplies_bfloat16
-from ..runs import Run, is_first_process, save_weights
+from ..runs import Run, is_first_process
+from ..weights import save_weights
 from . import checkpoints
 from .job import Job, open_job
 from .loop import Loop
@@ -52,19 +54,31 @@ def fit(config: TaskConfig, *, run: Run, resume: bool) -> Result:
     job = open_job(config)
     if resume:
         job.check(run)
-    resume = resume and run.last_path.exists()
-    if resume:
-        checkpoints.check(run.last_path, checkpoints.read(run.last_path)["origin"], job.origin)
+    if resume and run.last_path.exists():
+        saved = checkpoints.read(run.last_path)
+        checkpoints.check(run.last_path, saved["origin"], job.origin)
+        if saved["global_step"] > job.total_steps:
+            raise UserError(
+                f"{run.folder}: is at step {saved['global_step']:,} already; it takes max_steps "
+                f"(or epochs) that come to as many or more, not to {job.total_steps:,}"
+            )
     module = job.module
     checkpoint_io = checkpoints.AtomicCheckpointIO()
     loop = Loop(config, run, job.total_steps, checkpoint_io)
     trainer = _trainer(config, loop, module.parts, checkpoint_io)
-    if is_first_process():
-        run.remove_leftovers()
-        run.save_config(config)
-        job.save(run)
+    first = is_first_process()
+    with run.held(new=not resume) if first else nullcontext():
+        if first:
+            run.remove_leftovers()
+            run.save_config(config)
+            job.save(run)
+        return _fit(trainer, job, loop, run, resume=resume)
+
+
+def _fit(trainer: Trainer, job: Job, loop: Loop, run: Run, *, resume: bool) -> Result:
+    module, last = job.module, run.last_path
     try:
-        trainer.fit(module, ckpt_path=run.last_path if resume else None, weights_only=True)
+        trainer.fit(module, ckpt_path=last if last.exists() and resume else None, weights_only=True)
     except BaseException as error:
         # The other processes would wait for this one for ever.
         if trainer.strategy.launcher is not None:
@@ -76,7 +90,7 @@ def fit(config: TaskConfig, *, run: Run, resume: bool) -> Result:
         return Result(None, loop.stopped_by)
     if not run.weights_path.exists():
         save_weights(module.evaluated, run.weights_path)
-    results = _results(config, run, job, loop) | {"precision": str(trainer.precision)}
+    results = _results(loop.config, run, job, loop) | {"precision": str(trainer.precision)}
     run.save_summary(results)
     return Result(results, loop.stopped_by)
 
@@ -135,6 +149,7 @@ def _results(config: TaskConfig, run: Run, job: Job, loop: Loop) -> dict[str, An
         "config": config.name,
         "parameters": sum(parameter.numel() for parameter in module.model.parameters()),
         "steps": course.step,
+        "finished": not loop.stopped_by,
         **scores,
         "epochs": course.epoch,
         module.unit: course.tokens,

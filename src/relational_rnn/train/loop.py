@@ -10,7 +10,8 @@ from lightning.pytorch import Callback, Trainer
 from ..config import TaskConfig
 from ..errors import UserError
 from ..files import link
-from ..runs import Run, save_weights
+from ..runs import Run
+from ..weights import save_weights
 from .checkpoints import AtomicCheckpointIO
 from .course import Course
 from .generated import Examples

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..files import append_text, write_text
+from ..files import append_text, told, write_text
 from .module import TrainingModule
 
 
@@ -49,7 +49,8 @@ class Metrics:
         if find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
 
-            self.events = SummaryWriter(str(path.parent), purge_step=step + 1)
+            with told(path.parent):
+                self.events = SummaryWriter(str(path.parent), purge_step=step + 1)
 
     def add(self, row: dict[str, float]) -> None:
         """Write one row to the disk; columns that it lacks stay empty."""
@@ -57,9 +58,10 @@ class Metrics:
         csv.DictWriter(line, self.columns, lineterminator="\n").writerow(row)
         append_text(self.path, line.getvalue())
         if self.events is not None:
-            for name, value in row.items():
-                self.events.add_scalar(name, value, int(row["step"]))
-            self.events.flush()
+            with told(self.path.parent):
+                for name, value in row.items():
+                    self.events.add_scalar(name, value, int(row["step"]))
+                self.events.flush()
 
     def close(self) -> None:
         """Finish TensorBoard's events."""

@@ -123,3 +123,10 @@ def test_a_name_wins_over_a_folder(folder, cache, monkeypatch):
     monkeypatch.chdir(folder.parent)
     assert not isinstance(find_source("pydoc", cache=cache), Folder)
     assert isinstance(find_source("./pydoc", cache=cache), Folder)
+
+
+def test_a_byte_order_mark_is_no_letter(folder, cache):
+    path = folder / "train.txt"
+    text = path.read_bytes()
+    path.write_bytes(b"\xef\xbb\xbf" + text)
+    assert "".join(Folder(folder, stamps=cache).text("train")) == text.decode()

@@ -23,7 +23,7 @@ def read(path: Path) -> Iterator[str]:
         UserError: the file cannot be read, or is not UTF-8 (byte and line are named).
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # a byte order mark is no letter
             while piece := file.read(PIECE):
                 yield piece
     except UnicodeDecodeError:

@@ -93,7 +93,10 @@ class WikiText:
     def _download(self, file: str) -> str:
         """Path of a file in the hub's cache."""
         from huggingface_hub import hf_hub_download
+        from huggingface_hub.utils import logging
 
+        # It tells of every try; the last error says it all.
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         try:
             return hf_hub_download(REPOSITORY, file, repo_type="dataset", revision=REVISION)
         except OSError as error:  # the hub's own are of this kind: offline, refused, disk full

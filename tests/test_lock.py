@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from relational_rnn.sweep.lock import Lock
+from relational_rnn.lock import Lock
 
 
 def test_one_at_a_time(tmp_path):

@@ -1,12 +1,11 @@
 """A file that one process at a time may hold; the system lets go of it when the process dies."""
 
 import errno
-import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
 
-from ..errors import UserError
+from .errors import UserError
 
 
 class Lock:
@@ -25,6 +24,8 @@ class Lock:
 
     def take(self, *, wait: bool = False) -> bool:
         """Take it and return True; return False if somebody else holds it."""
+        import fcntl  # not on Windows
+
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
