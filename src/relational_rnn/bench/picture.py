@@ -126,5 +126,5 @@ def _memory(result: Mapping[str, Any]) -> Figure:
     axes = figure.subplots()
     axes.plot([row["step"] for row in rows], [row["resident_mb"] for row in rows], "o-")
     axes.set(title=f"Resident memory, {result['row']}", xlabel="training step", ylabel="MB")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max(row["resident_mb"] for row in rows))
     return figure
