@@ -6,13 +6,13 @@ logits of all rows (`ops.linear_cross_entropy`).
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import cast, get_args
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ops.linear_cross_entropy import Reduction, linear_cross_entropy
+from ..ops.linear_cross_entropy import Reduction, check_reduction, linear_cross_entropy
 from .sampled_softmax import draw_words
 
 UNTIED_RANGE = 0.1  # uniform, the same as the embedding's
@@ -36,8 +36,7 @@ def _check_arguments(hidden: Tensor, targets: Tensor, reduction: str) -> None:
             f"hidden {list(hidden.shape)} and targets {list(targets.shape)} do not fit "
             "[..., E] and [...]"
         )
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"reduction={reduction!r} must be 'mean', 'sum' or 'none'")
+    check_reduction(reduction)
 
 
 def _log_softmax(logits: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import signal
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -54,14 +55,9 @@ def fit(config: TaskConfig, *, run: Run, resume: bool) -> Result:
     job = open_job(config)
     if resume:
         job.check(run)
-    if resume and run.last_path.exists():
-        saved = checkpoints.read(run.last_path)
-        checkpoints.check(run.last_path, saved["origin"], job.origin)
-        if saved["global_step"] > job.total_steps:
-            raise UserError(
-                f"{run.folder}: is at step {saved['global_step']:,} already; it takes max_steps "
-                f"(or epochs) that come to as many or more, not to {job.total_steps:,}"
-            )
+    start = run.last_path if resume and run.last_path.exists() else None
+    if start is not None:
+        _check_start(start, run, job)
     module = job.module
     checkpoint_io = checkpoints.AtomicCheckpointIO()
     loop = Loop(config, run, job.total_steps, checkpoint_io)
@@ -72,13 +68,24 @@ def fit(config: TaskConfig, *, run: Run, resume: bool) -> Result:
             run.remove_leftovers()
             run.save_config(config)
             job.save(run)
-        return _fit(trainer, job, loop, run, resume=resume)
+        return _fit(trainer, job, loop, run, start)
 
 
-def _fit(trainer: Trainer, job: Job, loop: Loop, run: Run, *, resume: bool) -> Result:
-    module, last = job.module, run.last_path
+def _check_start(checkpoint: Path, run: Run, job: Job) -> None:
+    """Make sure that a run can go on from its checkpoint, which is not kept in memory."""
+    saved = checkpoints.read(checkpoint)
+    checkpoints.check(checkpoint, saved["origin"], job.origin)
+    if saved["global_step"] > job.total_steps:
+        raise UserError(
+            f"{run.folder}: is at step {saved['global_step']:,} already; it takes max_steps "
+            f"(or epochs) that come to as many or more, not to {job.total_steps:,}"
+        )
+
+
+def _fit(trainer: Trainer, job: Job, loop: Loop, run: Run, start: Path | None) -> Result:
+    module = job.module
     try:
-        trainer.fit(module, ckpt_path=last if last.exists() and resume else None, weights_only=True)
+        trainer.fit(module, ckpt_path=start, weights_only=True)
     except BaseException as error:
         # The other processes would wait for this one for ever.
         if trainer.strategy.launcher is not None:

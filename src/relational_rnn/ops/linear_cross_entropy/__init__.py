@@ -1,5 +1,5 @@
 """Cross-entropy of a softmax over a linear layer, without ever holding all logits."""
 
-from .chunked import Reduction, linear_cross_entropy
+from .chunked import Reduction, check_reduction, linear_cross_entropy
 
-__all__ = ["Reduction", "linear_cross_entropy"]
+__all__ = ["Reduction", "check_reduction", "linear_cross_entropy"]

@@ -12,6 +12,12 @@ from .gradients import Needs
 Reduction = Literal["mean", "sum", "none"]
 
 
+def check_reduction(reduction: str) -> None:
+    """Raise a ValueError if it is none of the reductions."""
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"reduction={reduction!r} must be 'mean', 'sum' or 'none'")
+
+
 def linear_cross_entropy(
     hidden: Tensor,
     weight: Tensor,
@@ -55,8 +61,7 @@ def linear_cross_entropy(
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"bias {list(bias.shape)} does not fit weight {list(weight.shape)}")
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"reduction={reduction!r} must be 'mean', 'sum' or 'none'")
+    check_reduction(reduction)
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing={label_smoothing} must be in [0, 1)")
 

@@ -1,9 +1,8 @@
 """From a sweep's outcomes to files to look at."""
 
-import json
 from pathlib import Path
 
-from ...files import write_text
+from ...files import as_json, write_text
 from .outcomes import Outcomes
 from .page import as_page
 from .table import as_markdown
@@ -29,7 +28,7 @@ def write_sweep(outcomes: Outcomes, folder: Path) -> dict[str, Path]:
         "spearman": outcomes.rho,
         "trials": outcomes.rows(),
     }
-    write_text(paths["data"], json.dumps(data, indent=2, allow_nan=False) + "\n")
+    write_text(paths["data"], as_json(data, indent=2) + "\n")
     write_text(paths["table"], as_markdown(outcomes))
     write_text(paths["page"], as_page(outcomes))
     return paths

@@ -96,8 +96,8 @@ class Outcomes:
                 "state": trial.state,
                 "rank": self.place.get(trial.number),
                 "parameters": trial.parameters,
-                f"valid_{self.measure}": _finite(trial.value),
-                f"test_{self.measure}": _finite(trial.test),
+                f"valid_{self.measure}": trial.value,
+                f"test_{self.measure}": trial.test,
                 "weights": trial.weights,
                 "seconds": trial.seconds,
             }
@@ -119,7 +119,3 @@ class Outcomes:
     ) -> dict[int, float]:
         found = ranks([self._cost(value) for value in values])
         return {trial.number: rank for trial, rank in zip(trials, found, strict=True)}
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

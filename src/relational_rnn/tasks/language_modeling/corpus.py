@@ -13,7 +13,7 @@ from platformdirs import user_cache_path
 from . import token_files
 from .sources import Source, find_source
 from .vocabulary import Vocabulary
-from .words import Split, words
+from .words import UNKNOWN, Split, words
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,9 @@ def encode_corpus(
     for split in splits:
         parts = [np.zeros(0, dtype=np.uint32)]
         for part in words(text.text(split)):
-            parts.append(vocabulary.encode(part, where=text.where(split)).astype(np.uint32))
-            unknown += sum(word not in vocabulary.index for word in part)
+            ids = vocabulary.encode(part, where=text.where(split)).astype(np.uint32)
+            unknown += int((ids == vocabulary.unknown).sum()) - part.count(UNKNOWN)
+            parts.append(ids)
         tokens[split] = np.concatenate(parts)
     return Encoded(tokens, unknown)
 
