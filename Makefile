@@ -12,7 +12,7 @@ INSTALL := $(MODULE) pip install --quiet --disable-pip-version-check -c constrai
 .PHONY: help setup demo test test-slow test-gpu lint bench readme tasks pretrained
 
 help:
-	@echo "make demo       train a small RMC and a small LSTM, compare them (about two minutes)"
+	@echo "make demo       train a small RMC and a small LSTM, compare them (one to two minutes)"
 	@echo "make test       the test suite          make test-slow   what takes longer"
 	@echo "make lint       ruff and mypy           make test-gpu    what needs a CUDA device"
 	@echo "make bench      time the cores          make setup       only make the environment"

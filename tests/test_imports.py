@@ -29,7 +29,7 @@ ROWS = [
     {"runs"},
     {"evaluate", "generate", "inspection"},
     {"report", "train"},
-    {"bench", "demo", "pretrained", "sweep"},
+    {"bench", "pretrained", "sweep"},
     {"cli"},
     {"__main__"},
 ]

@@ -85,6 +85,20 @@ def test_own_predictions_are_fed_back(strings):
     torch.testing.assert_close(forced(ids, lengths, written), free(ids, lengths, targets))
 
 
+def test_training_on_own_predictions_is_training_on_those_characters(strings):
+    ids, lengths, targets = strings
+    fields = {"readout_norm": True, "weight_drop": 0.5, "layer_dropout": 0.5}
+    free = encoder_decoder("lstm-paper", decoder_inputs="predictions", **fields)
+    forced = encoder_decoder("lstm-paper", decoder_inputs="targets", **fields)  # of the same weights
+    written = free.eval()(ids, lengths, targets).argmax(dim=-1)
+    torch.manual_seed(1)
+    expected = forced(ids, lengths, written)
+    torch.manual_seed(1)  # one mask a string, one set of batch statistics
+    torch.testing.assert_close(free.train()(ids, lengths, targets), expected)
+    for one, other in zip(free.buffers(), forced.buffers(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_what_is_written_first_is_the_same_however_much_follows(strings):
     model = encoder_decoder().eval()
     ids, lengths, targets = strings

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -259,6 +260,8 @@ def test_trains() -> None:
         ({"checkpoint_every": 0}, "checkpoint_every is 0"),
         ({"checkpoint_every": 1.5}, "checkpoint_every is 1.5"),
         ({"forget_bias": "a"}, "forget_bias is 'a'; it takes a number"),
+        ({"input_bias": float("nan")}, "input_bias is nan"),
+        ({"forget_bias": True}, "forget_bias is True"),
         ({"batch_first": "no"}, "batch_first is 'no'"),
         ({"backend": []}, r"backend is \[\]"),
     ],
@@ -305,9 +308,45 @@ def test_takes_a_memory_of_another_dtype_under_autocast_only(backend: str) -> No
     assert output.dtype == last.dtype == torch.float32
 
 
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+def test_autocast_frees_inputs_of_floats_but_for_float64(backend: str) -> None:
+    core = RelationalMemory(**SMALL, backend=backend)
+    inputs = torch.ones(5, 4, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert core(inputs.half())[0].dtype == torch.float32
+        for other in (torch.int64, torch.float64):
+            with pytest.raises(ValueError, match=f"inputs are {other}; the parameters are"):
+                core(inputs.to(other))
+        with pytest.raises(ValueError, match="inputs are torch.float32; the parameters are"):
+            core.double()(inputs)
+
+
 def test_names_what_is_no_tensor() -> None:
-    with pytest.raises(TypeError, match="PackedSequence"):
-        RelationalMemory(**SMALL)(nn.utils.rnn.pack_sequence([torch.zeros(3, 3)]))
+    core, packed = RelationalMemory(**SMALL), nn.utils.rnn.pack_sequence([torch.zeros(3, 3)])
+    for call in (core, core.trace):
+        with pytest.raises(TypeError, match="inputs is a PackedSequence; it takes a tensor"):
+            call(packed)
+    with pytest.raises(TypeError, match="memory is a tuple"):
+        core(torch.zeros(5, 4, 3), (torch.zeros(4, 2, 8),))
+
+
+def test_names_the_backend_that_is_none_when_it_was_set_later() -> None:
+    core = RelationalMemory(**SMALL)
+    core.backend = "Fused"
+    with pytest.raises(ValueError, match="backend is 'Fused'; it takes 'auto' or one of"):
+        core(torch.zeros(5, 4, 3))
+
+
+def test_numpys_whole_numbers_are_whole_numbers() -> None:
+    sizes = {name: np.int64(value) for name, value in SMALL.items()}
+    assert RelationalMemory(**sizes)(torch.zeros(5, 4, 3))[0].shape == (5, 4, 16)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_torch_export(strict: bool) -> None:
+    core, inputs = RelationalMemory(**SMALL), torch.randn(3, 4, 3)
+    exported = torch.export.export(core, (inputs,), strict=strict).module()
+    torch.testing.assert_close(exported(inputs), core(inputs))
 
 
 def test_sonnets_names_in_any_scope_and_what_is_no_float() -> None:
@@ -321,6 +360,15 @@ def test_sonnets_names_in_any_scope_and_what_is_no_float() -> None:
     whole = {name: x.astype(int) for name, x in variables.items()}
     with pytest.raises(ValueError, match=r"variable 'my_mlp/.*' is int64; it takes float32"):
         RelationalMemory.from_sonnet(whole, **SMALL)
+
+
+def test_sonnets_weights_in_the_dtype_asked_for_and_of_a_parametrised_core() -> None:
+    core = RelationalMemory(**SMALL)
+    again = RelationalMemory.from_sonnet(core.to_sonnet(), **SMALL, dtype=torch.float64)
+    assert {x.dtype for x in again.parameters()} == {torch.float64}
+    nn.utils.parametrizations.weight_norm(core, "projection_weight")
+    given = core.to_sonnet()["relational_memory/linear/w"]
+    torch.testing.assert_close(torch.from_numpy(given), core.projection_weight.detach().mT)
 
 
 def test_weights_to_drop_from_are_there_without_gates_too() -> None:

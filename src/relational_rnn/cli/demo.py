@@ -1,6 +1,6 @@
 """Train a small RMC and a small LSTM of equal size, and compare them.
 
-About two minutes on two CPU cores. The runs are kept as runs/demo-rmc-1, runs/demo-lstm-1 and so
+One to two minutes on two CPU cores. The runs are kept as runs/demo-rmc-1, runs/demo-lstm-1 and so
 on; every demo makes new ones.
 """
 

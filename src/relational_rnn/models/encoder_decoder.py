@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from ..config import WritingConfig
-from .cores import Stack, State
+from .cores import Stack
 from .readout import ReadOut
 
 
@@ -19,7 +19,9 @@ class EncoderDecoder(nn.Module):
     the end of every string at the same time, and hands its memory over without a detour. (Sonnet
     pads at the end, and holds the state of the strings that have ended.) Padding is a character of
     its own; while writing, the core reads vectors of zeros, its own last character, or in
-    training the right one, as ``config.decoder_inputs`` says.
+    training the right one, as ``config.decoder_inputs`` says. Its own characters are found first,
+    as in a test, so that training itself has one dropout mask a string and one set of batch
+    statistics whatever is read.
 
     Args:
         config: its core, its read-out, what is read while writing.
@@ -54,30 +56,43 @@ class EncoderDecoder(nn.Module):
                 is only looked at in training, with ``decoder_inputs`` "targets".
         """
         read = self.encode(end_aligned(inputs, lengths))  # [T, B, V]
-        state = self.core.initial_state(inputs.shape[1])
-        blank = read.new_zeros(1, *read.shape[1:])
         if self.decoder_inputs == "zeros":
-            return self._together(read, blank.expand(len(targets), -1, -1), state)
-        if self.decoder_inputs == "targets" and self.training:
-            return self._together(read, torch.cat((blank, self.encode(targets[:-1]))), state)
-        _, state = self.core(read, state)
-        logits: list[Tensor] = []
-        for _ in targets:
-            output, state = self.core(blank, state)
-            logits.append(self.readout(output))  # [1, B, V]
-            blank = self.encode(logits[-1].argmax(dim=-1))
-        return torch.cat(logits)
+            characters = None
+        elif self.decoder_inputs == "targets" and self.training:
+            characters = targets
+        elif self.training:
+            self.eval()
+            try:
+                with torch.no_grad():
+                    characters = self._write(read, len(targets)).argmax(dim=-1)
+            finally:
+                self.train()
+        else:
+            return self._write(read, len(targets))
+        blank = read.new_zeros(1, *read.shape[1:])
+        if characters is None:
+            fed = blank.expand(len(targets), -1, -1)
+        else:
+            fed = torch.cat((blank, self.encode(characters[:-1])))
+        output, _ = self.core(torch.cat((read, fed)), self.core.initial_state(inputs.shape[1]))
+        logits: Tensor = self.readout(output[len(read) :])
+        return logits
 
     def encode(self, ids: Tensor) -> Tensor:
         """One-hot vectors ``[T, B, V]`` of ids ``[T, B]``."""
         like = next(self.parameters())
         return one_hot(ids, self.characters).to(like.dtype)
 
-    def _together(self, read: Tensor, fed: Tensor, state: State) -> Tensor:
-        # What is fed is known beforehand: reading and writing are one run.
-        output, _ = self.core(torch.cat((read, fed)), state)
-        logits: Tensor = self.readout(output[len(read) :])
-        return logits
+    def _write(self, read: Tensor, steps: int) -> Tensor:
+        """Logits ``[steps, B, V]`` of a core that reads what it wrote last."""
+        _, state = self.core(read, self.core.initial_state(read.shape[1]))
+        last = read.new_zeros(1, *read.shape[1:])
+        logits: list[Tensor] = []
+        for _ in range(steps):
+            output, state = self.core(last, state)
+            logits.append(self.readout(output))  # [1, B, V]
+            last = self.encode(logits[-1].argmax(dim=-1))
+        return torch.cat(logits)
 
 
 def end_aligned(ids: Tensor, lengths: Tensor) -> Tensor:

@@ -1,14 +1,21 @@
 """What the cell and the sequence share: arguments, parameters, initial memory, conversion."""
 
 from collections.abc import Mapping
-from numbers import Real
+from math import isnan
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..ops.relational_memory import BACKENDS, GateStyle, Options, Parameters, relational_memory
+from ..ops.relational_memory import (
+    GateStyle,
+    Options,
+    Parameters,
+    check_backend,
+    relational_memory,
+)
 from .sonnet import from_variables, to_variables
 
 TRUNCATED_NORMAL_BOUND = 2.0  # standard deviations, as TensorFlow's truncated normal
@@ -16,8 +23,14 @@ TRUNCATED_NORMAL_BOUND = 2.0  # standard deviations, as TensorFlow's truncated n
 
 def check_count(name: str, value: object) -> None:
     """Raise a ValueError that names the argument if it is no whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{name} is {value!r}; it takes a whole number of at least 1")
+
+
+def check_tensor(name: str, value: object) -> None:
+    """Raise a TypeError that names the argument if it is no tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} is a {type(value).__name__}; it takes a tensor")
 
 
 class RelationalMemoryBase(nn.Module):
@@ -59,12 +72,11 @@ class RelationalMemoryBase(nn.Module):
         for name, value in counts.items():
             check_count(name, value)
         for name, bias in (("forget_bias", forget_bias), ("input_bias", input_bias)):
-            if not isinstance(bias, Real):
+            if isinstance(bias, bool) or not isinstance(bias, Real) or isnan(bias):
                 raise ValueError(f"{name} is {bias!r}; it takes a number")
         if gate_style not in ("unit", "memory", None):
             raise ValueError(f"gate_style is {gate_style!r}; it takes 'unit', 'memory' or None")
-        if backend not in ("auto", *BACKENDS):
-            raise ValueError(f"backend is {backend!r}; it takes 'auto' or one of {list(BACKENDS)}")
+        check_backend(backend)
         self.input_size = input_size
         self.mem_slots = mem_slots
         self.head_size = head_size
@@ -175,14 +187,19 @@ class RelationalMemoryBase(nn.Module):
             )
         dtype = self.projection_weight.dtype
         autocast = not inputs.is_meta and torch.is_autocast_enabled(inputs.device.type)
-        if inputs.dtype != dtype and not autocast:
+        # autocast brings no float64 to another dtype, nor another to float64
+        double = torch.float64 in (inputs.dtype, dtype)
+        free = autocast and inputs.is_floating_point() and not double
+        if inputs.dtype != dtype and not free:
             raise ValueError(f"inputs are {inputs.dtype}; the parameters are {dtype}")
+        if memory is None:
+            return
+        check_tensor("memory", memory)
         batch = () if batch_size is None else (batch_size,)
         state = (*batch, self.mem_slots, self.mem_size)
-        if memory is not None and memory.shape != state:
+        if memory.shape != state:
             raise ValueError(f"memory has shape {list(memory.shape)}; it must be {list(state)}")
-        free = autocast and memory is not None and memory.is_floating_point()
-        if memory is not None and memory.dtype != dtype and not free:
+        if memory.dtype != dtype and not (autocast and memory.is_floating_point()):
             raise ValueError(f"memory is {memory.dtype}; the parameters are {dtype}")
 
     def _run(
@@ -196,8 +213,7 @@ class RelationalMemoryBase(nn.Module):
             time_dim: of batched inputs; None: they are a single step.
             batch_dim: of batched inputs.
         """
-        if not isinstance(inputs, Tensor):
-            raise TypeError(f"inputs are a {type(inputs).__name__}; it takes a tensor, padded")
+        check_tensor("inputs", inputs)
         row_dims = 1 if self.input_rows is None else 2
         alone = row_dims + (time_dim is not None)  # dimensions without a batch
         given = list(inputs.shape)
@@ -241,7 +257,7 @@ class RelationalMemoryBase(nn.Module):
         Args:
             variables: Sonnet's variable names to arrays, ``{"relational_memory/linear/w": ...}``.
                 Any scope before the core's own names is accepted. float64 arrays give a float64
-                module.
+                module, unless ``dtype`` is given.
             **arguments: those of the constructor.
 
         Raises:
@@ -252,13 +268,15 @@ class RelationalMemoryBase(nn.Module):
             variables,
             {name: tuple(value.shape) for name, value in module.state_dict().items()},
         )
-        module.to(next(iter(state.values())).dtype)
+        if arguments.get("dtype") is None:
+            module.to(next(iter(state.values())).dtype)
         module.load_state_dict(state)
         return module
 
     def to_sonnet(self) -> dict[str, np.ndarray]:
         """The weights under Sonnet's variable names, ready for `from_sonnet`."""
-        return to_variables(self.state_dict())
+        named = zip(Parameters._fields, self.core_parameters(), strict=True)
+        return to_variables({name: value for name, value in named if value is not None})
 
     def extra_repr(self) -> str:
         """The sizes, and the other arguments that differ from the defaults."""

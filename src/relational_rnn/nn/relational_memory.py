@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..ops.relational_memory.reference import step
-from .base import RelationalMemoryBase, check_count
+from .base import RelationalMemoryBase, check_count, check_tensor
 
 
 class Trace(NamedTuple):
@@ -63,7 +63,7 @@ class RelationalMemoryCell(RelationalMemoryBase):
             The next memory, in the shape of the memory. Its rows, flattened, are the output.
 
         Raises:
-            TypeError: if the inputs are no tensor.
+            TypeError: if inputs or memory are no tensor.
             ValueError: if a shape or a dtype does not fit.
         """
         _, memory = self._run(inputs, memory, time_dim=None, batch_dim=0)
@@ -80,10 +80,11 @@ class RelationalMemory(RelationalMemoryBase):
         batch_first: inputs and outputs are ``[B, T, ...]`` instead of ``[T, B, ...]``.
         checkpoint_every: keep nothing but the memory of every so many steps for the backward
             pass, and compute the rest again there; ``None`` keeps all. The gradients are equal,
-            but for their rounding to the parameters' dtype.
+            but for rounding where the pieces are added up.
 
-    It can be differentiated once; more often with ``backend="reference"``. Under `torch.compile`
-    only that one is compiled, the others are a break in the graph: their loop is written out.
+    It can be differentiated once; more often, and by `torch.func`, with ``backend="reference"``.
+    Under `torch.compile` only that one is compiled, the others are a break in the graph: their
+    loop is written out. `torch.export` gets it from ``"auto"`` too.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class RelationalMemory(RelationalMemoryBase):
             between windows of truncated back-propagation.
 
         Raises:
-            TypeError: if the inputs are no tensor, such as a `PackedSequence`.
+            TypeError: if inputs or memory are no tensor, such as a `PackedSequence`.
             ValueError: if a shape or a dtype does not fit.
         """
         time_dim, batch_dim = (1, 0) if self.batch_first else (0, 1)
@@ -126,14 +127,19 @@ class RelationalMemory(RelationalMemoryBase):
     def trace(self, inputs: Tensor, memory: Tensor | None = None) -> Trace:
         """Run without gradients and keep attention and gates; for looking, not for training.
 
+        Hooks of the module do not run, so weights that one of them sets before each call (as
+        `torch.nn.utils.prune` does) are those of the last call.
+
         Args:
             inputs: ``[T, B, I]``; with ``input_rows`` ``[T, B, n, I]``; ``batch_first`` is
                 not considered.
             memory: ``[B, N, M]``; default: `initial_state`.
 
         Raises:
-            ValueError: if a shape does not fit.
+            TypeError: if inputs or memory are no tensor.
+            ValueError: if a shape or a dtype does not fit.
         """
+        check_tensor("inputs", inputs)
         if inputs.dim() != 3 + (self.input_rows is not None) or len(inputs) == 0:
             raise ValueError(f"inputs have shape {list(inputs.shape)}; it takes [T, B, ...]")
         self._check(inputs, memory, inputs.shape[1])

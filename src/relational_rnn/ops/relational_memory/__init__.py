@@ -1,6 +1,13 @@
 """The recurrent function at the heart of the package; README.md here has the mathematics."""
 
-from .dispatch import BACKENDS, relational_memory
+from .dispatch import BACKENDS, check_backend, relational_memory
 from .parameters import GateStyle, Options, Parameters
 
-__all__ = ["BACKENDS", "GateStyle", "Options", "Parameters", "relational_memory"]
+__all__ = [
+    "BACKENDS",
+    "GateStyle",
+    "Options",
+    "Parameters",
+    "check_backend",
+    "relational_memory",
+]

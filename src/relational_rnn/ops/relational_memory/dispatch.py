@@ -58,6 +58,12 @@ def triton(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
 BACKENDS = {"reference": reference.unroll, "fused": autograd.unroll, "triton": triton}
 
 
+def check_backend(name: object) -> None:
+    """Raise a ValueError if it is neither ``"auto"`` nor a name in `BACKENDS`."""
+    if name not in ("auto", *BACKENDS):
+        raise ValueError(f"backend is {name!r}; it takes 'auto' or one of {list(BACKENDS)}")
+
+
 def relational_memory(
     inputs: Tensor,
     memory: Tensor,
@@ -75,7 +81,7 @@ def relational_memory(
         p: the parameters.
         o: the options.
         backend: a name in `BACKENDS`, or ``"auto"``: ``"triton"`` on a CUDA device where it can
-            run, else ``"fused"``.
+            run, else ``"fused"``; under `torch.export` ``"reference"``.
         checkpoint_every: steps between the memories that are kept for the backward pass, which
             computes the rest again; None keeps all.
 
@@ -83,8 +89,11 @@ def relational_memory(
         The memory after each step ``[T, B, N, M]`` and after the last ``[B, N, M]``.
 
     Raises:
-        ValueError: if the backend asked for cannot run, with the reason.
+        ValueError: if the backend asked for is none or cannot run, with the reason.
     """
+    check_backend(backend)
+    if backend == "auto" and torch.compiler.is_exporting():
+        backend = "reference"  # the one made of operations that a graph can hold
     if backend == "reference" and checkpoint_every is None:
         return reference.unroll(inputs, memory, p, o)
     result: tuple[Tensor, Tensor] = _run(inputs, memory, p, o, backend, checkpoint_every)
