@@ -50,9 +50,18 @@ def test_a_new_run_without_a_name_gets_one_of_its_own():
 def test_an_empty_folder_may_be_taken_and_a_full_one_not(tmp_path):
     run = new_run("mine", CONFIG)
     assert new_run("mine", CONFIG).folder == run.folder
-    (run.folder / "notes").write_text("", encoding="utf-8")
+    run.save_config(CONFIG)
     with pytest.raises(UserError, match=r"runs/mine: exists already.*--resume mine"):
         new_run("mine", CONFIG)
+    run.config_path.unlink()
+    for left in (".training", ".config.yaml.123.tmp"):  # of a process killed before it had saved
+        (run.folder / left).write_text("", encoding="utf-8")
+    assert new_run("mine", CONFIG).folder == run.folder
+    (run.folder / "notes").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match=r"runs/mine: exists already; choose another --run$"):
+        new_run("mine", CONFIG)
+    with pytest.raises(UserError, match="--run: is empty; it takes a name or a folder"):
+        new_run("", CONFIG)
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="file: exists already"):
         new_run("./file", CONFIG)

@@ -41,12 +41,14 @@ class Inspection(NamedTuple):
     forget_gate: Tensor | None
 
 
-def inspect(run: Run, *, example: int = 0, layer: int = 1, prompt: str | None = None) -> Inspection:
+def inspect(
+    run: Run, *, example: int | None = None, layer: int = 1, prompt: str | None = None
+) -> Inspection:
     """Look at a run's model while it works on one example.
 
     Args:
         run: a trained run with a relational memory.
-        example: number of the test's example; for the generated tasks.
+        example: number of the test's example, from 0; for the generated tasks.
         layer: number of the recurrent layer, from 1.
         prompt: words to read; for language models.
 
@@ -60,13 +62,15 @@ def inspect(run: Run, *, example: int = 0, layer: int = 1, prompt: str | None = 
         raise UserError(
             f"layer: {layer} is out of range; the run has layers 1 to {config.num_layers}"
         )
-    if example < 0:
+    if example is not None and example < 0:
         raise UserError(f"example: {example} is out of range; it takes a number >= 0")
     if config.task == "language-modeling":
+        if example is not None:
+            raise UserError(f"example: {run.folder} is a language model; give --prompt instead")
         return _language(run, layer, prompt if prompt and prompt.split() else DEFAULT_PROMPT)
     if prompt is not None:
         raise UserError(f"prompt: {run.folder} is a run of {config.task}; give --example instead")
-    return _generated(run, layer, example)
+    return _generated(run, layer, example or 0)
 
 
 def _language(run: Run, layer: int, prompt: str) -> Inspection:

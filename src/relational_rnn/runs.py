@@ -236,11 +236,12 @@ def new_run(name: str | None, config: TaskConfig) -> Run:
 
 def _claim(name: str | None, config: TaskConfig) -> Run:
     if name is not None:
+        if not name:
+            raise UserError("--run: is empty; it takes a name or a folder")
         run = Run(run_folder(name))
-        if run.folder.exists() and (not run.folder.is_dir() or any(run.folder.iterdir())):
-            raise UserError(
-                f"{run.folder}: exists already; choose another --run, or {run.how_to_resume}"
-            )
+        if run.folder.exists() and not _is_free(run.folder):
+            way = f", or {run.how_to_resume}" if run.config_path.is_file() else ""
+            raise UserError(f"{run.folder}: exists already; choose another --run{way}")
         _make(run.folder, exist_ok=True)
         return run
     stem = config.name if config.model in config.name else f"{config.name}-{config.model}"
@@ -253,6 +254,14 @@ def _claim(name: str | None, config: TaskConfig) -> Run:
             number += 1
         else:
             return Run(folder)
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether it holds nothing, or what is left of a process killed before it saved anything."""
+    left = (".training", "checkpoints")
+    return folder.is_dir() and all(
+        path.name in left or path.match(".*.tmp") for path in folder.rglob("*")
+    )
 
 
 def run_folder(name: str) -> Path:

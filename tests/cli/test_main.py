@@ -57,6 +57,9 @@ def test_version(capsys):
         (["train", "x", "--epochs"], "error: argument --epochs: expected one argument"),
         (["train", "wikitext-rmc"], "error: wikitext-rmc: no such configuration; did you mean "),
         (["train", "a", "b"], "error: unrecognized arguments: b"),
+        (["generate", "a", "--temperature", "nan"], "error: --temperature: 'nan' is not valid; it"),
+        (["generate", "a", "--words", "2.5"], "error: --words: '2.5' is not valid; it takes a wh"),
+        (["generate", "a", "--top-k", "b"], "error: --top-k: 'b' is not valid; it takes a whole"),
     ],
 )
 def test_mistakes_are_told_in_one_line(capsys, words, line):

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
+from relational_rnn.config import NthFarthestConfig
 from relational_rnn.models.language_model import LanguageModel
+from relational_rnn.runs import Run
 
 
 def test_generate(rrnn, make_run):
@@ -85,6 +87,19 @@ def test_score_of_bad_files(rrnn, make_run, tmp_path, content, message):
     answer = rrnn("score", "mine", "file.txt")
     assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
     assert message in answer.err
+
+
+def test_what_is_not_for_this_kind_of_run(rrnn, make_run, tmp_path):
+    make_run()
+    Run(tmp_path / "runs" / "far").save_config(NthFarthestConfig())
+    (tmp_path / "file.txt").write_text("the cat", encoding="utf-8")
+    for words, said in (
+        (("score", "far", "file.txt"), "its task is nth-farthest, not language-modeling"),
+        (("inspect", "mine", "--example", 3), "is a language model; give --prompt instead"),
+    ):
+        answer = rrnn(*words)
+        assert (answer.code, answer.err.count("\n")) == (2, 1)
+        assert said in answer.err
 
 
 def test_unknown_words_without_unk(rrnn, make_run, text, tmp_path):

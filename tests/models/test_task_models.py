@@ -89,7 +89,7 @@ def test_training_on_own_predictions_is_training_on_those_characters(strings):
     ids, lengths, targets = strings
     fields = {"readout_norm": True, "weight_drop": 0.5, "layer_dropout": 0.5}
     free = encoder_decoder("lstm-paper", decoder_inputs="predictions", **fields)
-    forced = encoder_decoder("lstm-paper", decoder_inputs="targets", **fields)  # of the same weights
+    forced = encoder_decoder("lstm-paper", decoder_inputs="targets", **fields)  # the same weights
     written = free.eval()(ids, lengths, targets).argmax(dim=-1)
     torch.manual_seed(1)
     expected = forced(ids, lengths, written)

@@ -44,6 +44,17 @@ def test_long_texts_show_some_of_their_steps():
     assert len(shown) <= 16
 
 
+def test_longer_texts_make_the_picture_no_wider():
+    one, more = (draw_memory(seen(steps=steps, slots=1)) for steps in (500, 3000))
+    assert one.get_figwidth() == more.get_figwidth() == 60
+    words = [label.get_text() for label in one.axes[0].get_xticklabels()]
+    assert words[:3] == ["<w0>", "<w4>", "<w8>"]
+
+
+def test_letters_that_the_font_lacks_are_no_warning(tmp_path):
+    write_memory(seen()._replace(title="日本"), tmp_path)
+
+
 def test_page_stands_alone_with_all_the_numbers(tmp_path):
     one = seen()
     page = write_memory(one, tmp_path)[1].read_text(encoding="utf-8")

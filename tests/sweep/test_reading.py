@@ -72,6 +72,9 @@ def test_a_base_beside_the_file(make_plan, tmp_path):
         ({"space": {"dropout": {"low": 0, "high": 1}}}, "dropout: unknown field"),
         ({"space": {"output_dropout": {"low": 0, "high": 0.5, "log": True}}}, "no logarithm"),
         ({"space": {"clip": {"low": 1, "high": 2, "steps": 1}}}, "steps: .* did you mean step"),
+        ({"space": {"num_heads": {"low": 1, "high": 2, "step": 5}}}, "leads past high: 2"),
+        # the ends are divisors of a batch_size of 32
+        ({"space": {"micro_batch_size": {"low": 1, "high": 4}}}, "size: 3 is out of range"),
         ({"space": {"tied": {"low": 0, "high": 1}}}, "tied: 0 is not valid"),
         ({"space": {"head": ["full", "adaptive"], "mixtures": [1, 2]}}, "needs head: full"),
         ({"rows": [{"seed": 1}]}, "rows and space"),

@@ -37,6 +37,8 @@ VERBS = {
 }
 """Every verb with its line of help; the file of a verb has its name."""
 
+NUMBERS = {"int": "a whole number", "float": "a number"}
+
 TOLD = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT)
 """Errors of the file system that are told in a line."""
 
@@ -121,9 +123,9 @@ def _parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
         invalid = re.match(r'Parser key "([^"]+)".*?(?:Given value:|Got value:) (.*)$', message)
         if invalid:
             option = f"--{invalid[1].replace('_', '-')}"
-            raise UserError(
-                f"{option}: {invalid[2]!r} is not valid; see {parser.prog} --help"
-            ) from error
+            expected = re.search(r"Expected (?:a )?<class '(int|float)'>", message)
+            takes = f"it takes {NUMBERS[expected[1]]}" if expected else f"see {parser.prog} --help"
+            raise UserError(f"{option}: {invalid[2]!r} is not valid; {takes}") from error
         raise UserError(message) from error
 
 

@@ -10,7 +10,11 @@ from . import print_json
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
-    parser.add_argument("--example", type=int, default=0, help="number of the test's example")
+    parser.add_argument(
+        "--example",
+        type=int | None,
+        help="number of the test's example, for the other tasks [0]",
+    )
     parser.add_argument("--prompt", type=str | None, help="words to read, for a language model")
     parser.add_argument("--layer", type=int, default=1, help="number of the recurrent layer")
     parser.add_argument(

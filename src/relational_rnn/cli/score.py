@@ -28,9 +28,9 @@ def run(arguments: Namespace) -> None:
 
     found = find_run(arguments.run)
     words = _words(arguments.file)
+    model = found.load_model(choose_device(arguments.device))
     vocabulary = found.vocabulary
     ids = vocabulary.encode(words, where=str(arguments.file))
-    model = found.load_model(choose_device(arguments.device))
     losses = token_losses(model, ids, start=vocabulary.eos)
     score = Score.of(losses)
     unknown = [word for word in words if word not in vocabulary.index]

@@ -44,8 +44,8 @@ class LanguageModelingConfig(TaskConfig):
     """Number of softmaxes mixed in the output (Yang et al. 2018); 1: a plain softmax."""
 
     label_smoothing: float = 0.0
-    """Share of the target probability spread over all words (Szegedy et al. 2016); the training loss
-    shown is the smoothed one, above the validation loss for as good a model."""
+    """Share of the target probability spread over all words (Szegedy et al. 2016); the training
+    loss shown is the smoothed one, above the validation loss of as good a model."""
 
     softmax_samples: int = 0
     """Words drawn to stand for the vocabulary in the training loss (Jean et al. 2015), which then

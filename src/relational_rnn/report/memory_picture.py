@@ -14,6 +14,7 @@ from .picture import STYLE
 COLOURS = "viridis"
 MATRICES = 16  # steps whose whole attention is drawn; of more steps, every second, third ...
 INCH = 0.42  # for a step
+WIDEST = 60.0  # inches
 LETTERS = 10  # in an inch
 
 
@@ -43,7 +44,9 @@ def draw_memory(seen: Inspection) -> Figure:
     style: Any = {**STYLE, "axes.grid": False, "font.size": 9}
     with mpl.rc_context(style):
         matrices = 0.6 + 0.16 * seen.slots if shown else 0.0
-        size = (max(8.0, 2.5 + INCH * steps), sum(heights) + 2.2 * matrices + 1.0)
+        size = (min(max(8.0, 2.5 + INCH * steps), WIDEST), sum(heights) + 2.2 * matrices + 1.0)
+        named = range(0, steps, -(-int(INCH * steps) // int(WIDEST)) or 1)
+        labels = [seen.steps[step] for step in named]
         figure = Figure(figsize=size, layout="constrained")
         figure.suptitle(seen.title)
         upper: Any = figure
@@ -54,7 +57,7 @@ def draw_memory(seen: Inspection) -> Figure:
         axes = upper.subplots(len(strips), 1, squeeze=False, height_ratios=heights)[:, 0]
         for place, (title, what, values, rows) in zip(axes, strips, strict=True):
             image = _strip(place, title, what, values, rows)
-            place.set_xticks(range(steps), seen.steps, rotation=_rotation(seen.steps, size[0]))
+            place.set_xticks(named, labels, rotation=_rotation(labels, size[0]))
         upper.colorbar(image, ax=list(axes), shrink=0.6)
         if lower is not None:
             _matrices(lower, seen, weights.mean(dim=1)[list(shown), : seen.slots], list(shown))

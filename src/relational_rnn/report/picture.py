@@ -1,6 +1,7 @@
 """Learning curves as a picture."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -157,6 +158,8 @@ def _scale(axes: Axes, perplexities: Sequence[float]) -> None:
 
 def _saved(figure: Figure, **options: Any) -> bytes:
     content = io.BytesIO()
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # a letter that the font lacks is drawn as a box
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(content, **options)
     return content.getvalue()

@@ -11,6 +11,7 @@ from ..config.files import parse
 from ..errors import UserError
 
 RANGE_KEYS = ("low", "high", "log", "step")
+FEW = 100  # whole numbers that are all tried out beforehand
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,11 @@ class Range:
 
     @property
     def corners(self) -> tuple[Any, ...]:
-        """The values that are tried out beforehand."""
+        """The values that are tried out beforehand: of a few whole numbers all."""
+        if self.whole:
+            all_of_them = range(int(self.low), int(self.high) + 1, int(self.step or 1))
+            if len(all_of_them) <= FEW:
+                return tuple(all_of_them)
         return self.low, self.high
 
     @property
@@ -114,6 +119,8 @@ def _range(config_class: type[TaskConfig], name: str, given: Mapping[Any, Any]) 
         step = parse(config_class, name, step)
         if not _is_number(step) or step <= 0:
             raise UserError(f"{name}: step: {step!r} is not valid; it takes a number > 0")
+        if step > (high - low) * (1 + 1e-9):  # but for rounding
+            raise UserError(f"{name}: step: {step} leads past high: {high}; it takes a smaller one")
     return Range(low, high, log, step)
 
 

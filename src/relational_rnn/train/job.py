@@ -1,5 +1,6 @@
 """What training needs to know of a task: its model in training, its files, its scores."""
 
+import re
 from typing import Any, Protocol
 
 import torch
@@ -134,4 +135,10 @@ def open_job(config: TaskConfig) -> Job:
             return GeneratedJob(config)
     except ValueError as error:
         raise UserError(str(error)) from error
+    except RuntimeError as error:
+        if not re.search("can't allocate|overflow", str(error)):
+            raise
+        raise UserError(
+            f"{config.name}: a model of these sizes does not fit into memory; make them smaller"
+        ) from error
     raise TypeError(f"{type(config).__name__} is not the configuration of a task")
