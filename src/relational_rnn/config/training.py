@@ -74,7 +74,8 @@ class TrainingConfig:
     the plain average from when validation no longer improves on (Merity et al. 2018, 3)."""
 
     ema_decay: float = 0.999
-    """ema: decay of the average in one step."""
+    """ema: decay of the average in one step; it reaches back over 1 / (1 - decay) steps or some
+    more, and begins with the weights of the first, so that a short run takes a lower one."""
 
     nonmono: int = 5
     """nt-asgd: the average starts at a validation worse than the best of those before the last
