@@ -46,6 +46,21 @@ def test_a_weight_is_drawn_back_no_further_than_all_the_way(unigram):
     assert found.tolist() == pytest.approx(expected, rel=1e-4)  # epsilon is left out here
 
 
+def test_a_step_is_held_to_twenty_times_the_rate(unigram):
+    unigram.says(0.5, 0.5)
+    rms = [torch.full((2,), 0.001)]  # the gradient is 500 times as large
+    settings = Dynamic(learning_rate=0.1, decay=0.0, segment=1)
+    found = dynamic.dynamic_losses(unigram, [1, 1], settings, rms, start=0)
+    assert found.tolist() == pytest.approx([math.log(2), -math.log(second(20 * 0.1))], rel=1e-5)
+
+
+def test_a_step_that_is_no_number_is_not_made(unigram):
+    unigram.says(0.5, 0.5)
+    settings = Dynamic(learning_rate=3e38, decay=0.0, segment=1)
+    found = dynamic.dynamic_losses(unigram, [1, 1, 0], settings, [torch.ones(2)], start=0)
+    assert found.tolist() == pytest.approx([math.log(2)] * 3)
+
+
 def test_gradient_rms_of_one_batch(unigram):
     unigram.says(0.5, 0.5)
     # three streams of one token: the mean gradient is (-1/2 - 1/2 + 1/2) / 3

@@ -7,9 +7,12 @@ counted, its gradient adapts the weights to it, and they are drawn back to the t
 
 RMS is the root mean square of each weight's gradient over the training text. As in the authors'
 code, the mean is that of the tensors' means, and no weight is drawn further than all the way back.
+Not theirs: a tensor's step is held to a size that a trained model seldom asks for. One exploding
+gradient would else ruin the weights for the rest of the text, and the next ones with them.
 """
 
 import copy
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -27,6 +30,9 @@ from .stream import Tokens, as_ids
 SEGMENT = 5  # tokens, the authors' choice; learning rate and decay grow with it in `tune`
 EPSILON = 2e-5
 STREAMS = 100
+LARGEST = 2 * math.sqrt(STREAMS)
+"""Root mean square of g / RMS in a tensor at most: twice that of one stream, whose gradient has
+about sqrt(STREAMS) times the size of the mean of so many."""
 LOOKED_AT = 250_000  # tokens of the training text: 500 batches of 5 tokens of each stream
 LEARNING_RATES = (3e-5, 5e-5, 7e-5, 1e-4)
 DECAYS = (1e-3, 2e-3, 3e-3, 5e-3)
@@ -117,7 +123,12 @@ def dynamic_losses(
         losses[first : first + len(found)] = found.squeeze(1).cpu()
         for parameter, goal, pull, rate in zip(parameters, trained, pulls, rates, strict=True):
             if parameter.grad is not None:
-                parameter.lerp_(goal, pull).addcmul_(parameter.grad, rate, value=-1)
+                parameter.lerp_(goal, pull)
+                step = parameter.grad.mul_(rate)
+                size = float(step.square().mean().sqrt())
+                if 0 < size < math.inf:  # and a number
+                    largest = LARGEST * settings.learning_rate
+                    parameter.sub_(step, alpha=min(1.0, largest / size))
 
     _segments(
         model,
