@@ -10,7 +10,7 @@ from .space import Dimension
 
 SAMPLERS = ("tpe", "random")
 PRUNERS = ("none", "median", "hyperband")
-MAY_DIFFER = ("device", "devices", "checkpoint_every", "log_every")
+MAY_DIFFER = ("device", "devices", "checkpoint_every")
 """Fields that a process may have its own values of when it joins a sweep."""
 
 
