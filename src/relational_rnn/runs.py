@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FOLDER_VARIABLE = "RRNN_RUN_FOLDER"
 RUNS = Path("runs")
 """Where runs are kept, below the working folder."""
+LEFTOVERS = ".*.tmp"
+"""What a process leaves half written that is killed while it saves."""
 SHIPPED = Path(str(files("relational_rnn"))) / "pretrained"
 """Where the models are that come with the package, a folder each; it is only read."""
 
@@ -47,6 +49,7 @@ class Run:
         self.weights_path = self.folder / "model.safetensors"
         self.vocabulary_path = self.folder / "vocabulary.json"
         self.summary_path = self.folder / "summary.json"
+        self.lock_path = self.folder / ".training"
         self.last_path = self.folder / "checkpoints" / "last.ckpt"
         self.best_path = self.folder / "checkpoints" / "best.ckpt"
 
@@ -101,7 +104,7 @@ class Run:
         Raises:
             UserError: another process trains in it, or has begun a run there.
         """
-        lock = Lock(self.folder / ".training")
+        lock = Lock(self.lock_path)
         try:
             taken = lock.take()
         except (ImportError, UserError):  # Windows, or a file system without locks
@@ -122,7 +125,7 @@ class Run:
 
     def remove_leftovers(self) -> None:
         """Remove what a process left half written that was killed while it saved."""
-        for path in self.folder.rglob(".*.tmp"):
+        for path in self.folder.rglob(LEFTOVERS):
             path.unlink()
 
     def save_config(self, config: TaskConfig) -> None:
@@ -239,7 +242,7 @@ def _claim(name: str | None, config: TaskConfig) -> Run:
         if not name:
             raise UserError("--run: is empty; it takes a name or a folder")
         run = Run(run_folder(name))
-        if run.folder.exists() and not _is_free(run.folder):
+        if run.folder.exists() and not _is_free(run):
             way = f", or {run.how_to_resume}" if run.config_path.is_file() else ""
             raise UserError(f"{run.folder}: exists already; choose another --run{way}")
         _make(run.folder, exist_ok=True)
@@ -256,11 +259,11 @@ def _claim(name: str | None, config: TaskConfig) -> Run:
             return Run(folder)
 
 
-def _is_free(folder: Path) -> bool:
+def _is_free(run: Run) -> bool:
     """Whether it holds nothing, or what is left of a process killed before it saved anything."""
-    left = (".training", "checkpoints")
-    return folder.is_dir() and all(
-        path.name in left or path.match(".*.tmp") for path in folder.rglob("*")
+    left = (run.lock_path, run.last_path.parent)
+    return run.folder.is_dir() and all(
+        path in left or path.match(LEFTOVERS) for path in run.folder.rglob("*")
     )
 
 

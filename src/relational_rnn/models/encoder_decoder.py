@@ -56,23 +56,14 @@ class EncoderDecoder(nn.Module):
                 is only looked at in training, with ``decoder_inputs`` "targets".
         """
         read = self.encode(end_aligned(inputs, lengths))  # [T, B, V]
-        if self.decoder_inputs == "zeros":
-            characters = None
-        elif self.decoder_inputs == "targets" and self.training:
-            characters = targets
-        elif self.training:
-            self.eval()
-            try:
-                with torch.no_grad():
-                    characters = self._write(read, len(targets)).argmax(dim=-1)
-            finally:
-                self.train()
-        else:
-            return self._write(read, len(targets))
         blank = read.new_zeros(1, *read.shape[1:])
-        if characters is None:
+        if self.decoder_inputs == "zeros":
             fed = blank.expand(len(targets), -1, -1)
+        elif not self.training:
+            return self._write(read, len(targets))
         else:
+            forced = self.decoder_inputs == "targets"
+            characters = targets if forced else self._as_in_a_test(read, len(targets))
             fed = torch.cat((blank, self.encode(characters[:-1])))
         output, _ = self.core(torch.cat((read, fed)), self.core.initial_state(inputs.shape[1]))
         logits: Tensor = self.readout(output[len(read) :])
@@ -82,6 +73,15 @@ class EncoderDecoder(nn.Module):
         """One-hot vectors ``[T, B, V]`` of ids ``[T, B]``."""
         like = next(self.parameters())
         return one_hot(ids, self.characters).to(like.dtype)
+
+    @torch.no_grad()
+    def _as_in_a_test(self, read: Tensor, steps: int) -> Tensor:
+        """Ids ``[steps, B]`` that it writes without dropout; for training."""
+        self.eval()
+        try:
+            return self._write(read, steps).argmax(dim=-1)
+        finally:
+            self.train()
 
     def _write(self, read: Tensor, steps: int) -> Tensor:
         """Logits ``[steps, B, V]`` of a core that reads what it wrote last."""

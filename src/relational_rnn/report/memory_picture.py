@@ -1,5 +1,6 @@
 """Attention and gates over the steps of one example, as a picture (the paper's Figure 3)."""
 
+import math
 from typing import Any
 
 import matplotlib as mpl
@@ -45,7 +46,7 @@ def draw_memory(seen: Inspection) -> Figure:
     with mpl.rc_context(style):
         matrices = 0.6 + 0.16 * seen.slots if shown else 0.0
         size = (min(max(8.0, 2.5 + INCH * steps), WIDEST), sum(heights) + 2.2 * matrices + 1.0)
-        named = range(0, steps, -(-int(INCH * steps) // int(WIDEST)) or 1)
+        named = range(0, steps, math.ceil(INCH * steps / WIDEST))
         labels = [seen.steps[step] for step in named]
         figure = Figure(figsize=size, layout="constrained")
         figure.suptitle(seen.title)

@@ -95,7 +95,7 @@ class WikiText:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.utils import logging
 
-        # It tells of every try; the last error says it all.
+        # It tells of every try; the last error says it all. The hub gives this no types.
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         try:
             return hf_hub_download(REPOSITORY, file, repo_type="dataset", revision=REVISION)
