@@ -42,6 +42,7 @@ def measure(
 
     Each is in its own process. After the checks (by then all processes are up) comes a training
     step of each for its memory, which is the warm-up of those that are timed then; last the cores.
+    The products of a floor are measured once for all rows that have the same.
     A case that fails anywhere has no figures but its error.
 
     Returns:
@@ -59,11 +60,13 @@ def measure(
             (CORE_QUESTIONS, core_stop),
         )
         for questions, stop in phases:
+            floors = {_products(row): row for row in reversed(workers) if row not in errors}
             cells = {
                 (row, question): partial(worker.ask, question)
                 for row, worker in workers.items()
                 for question in questions
                 if row not in errors and _has(row, question)
+                if question != "core_floor" or floors[_products(row)] == row
             }
             good, bad = interleave(
                 cells, stop, progress=lambda key: progress(f"{key[0]}: {key[1].replace('_', ' ')}")
@@ -78,7 +81,8 @@ def measure(
             own = {
                 question: answer for (row, question), answer in answers.items() if row == case.row
             }
-            rows.append(_row(case, own))
+            floor = answers.get((floors[_products(case.row)], "core_floor"))
+            rows.append(_row(case, own, floor))
     return {"machine": machine, "rows": rows, "ratios": speed_ratios(rows)}
 
 
@@ -86,15 +90,19 @@ def _has(row: str, question: str) -> bool:
     return ROWS[row].model != "plain" or question not in CORE_QUESTIONS
 
 
-def _row(case: Case, answers: Mapping[str, Spread]) -> dict[str, Any]:
-    config = case.config(MODELS)
+def _products(row: str) -> tuple[bool, str, str]:
+    """What a row's floor depends on."""
+    return ROWS[row].model == "rmc", ROWS[row].dtype, ROWS[row].device
+
+
+def _row(case: Case, answers: Mapping[str, Spread], floor: Spread | None) -> dict[str, Any]:
+    config, core = case.config(MODELS), answers.get("core_step")
     row: dict[str, Any] = {"row": case.row}
-    for question in (*CORE_QUESTIONS, "train_step"):
+    for question in ("core_forward", "core_step"):
         row |= milliseconds(question, answers.get(question))
-    has_core = "core_step" in answers
-    row["core_step_over_floor"] = (
-        answers["core_step"].median / answers["core_floor"].median if has_core else None
-    )
+    row |= milliseconds("core_floor", floor if core else None)
+    row |= milliseconds("train_step", answers["train_step"])
+    row["core_step_over_floor"] = core.median / floor.median if core and floor else None
     row["tokens_per_s"] = config.batch_size * config.bptt / answers["train_step"].median
     row["peak_mb"] = answers["peak_mb"].median
     return row

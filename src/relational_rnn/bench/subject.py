@@ -26,16 +26,18 @@ class Subject:
         self.device = ROWS[case.row].device
 
     @cached_property
-    def cores(self) -> tuple[Core, Floor]:
-        """The core and its matrix products, both made and run before either is timed.
-
-        What one of them takes from the system's memory, the other would wait for.
-        """
+    def core(self) -> Core:
+        """The core, after one step: what it takes from the system's memory, it has then."""
         core = Core(self.case)
-        floor = Floor(core)
-        for run in (core.step, core.forward, floor.step):
-            run()
-        return core, floor
+        core.step()
+        return core
+
+    @cached_property
+    def floor(self) -> Floor:
+        """The core's matrix products, after one run."""
+        floor = Floor(self.core)
+        floor.step()
+        return floor
 
     @cached_property
     def training(self) -> Training:
@@ -54,15 +56,15 @@ class Subject:
 
     def core_forward(self) -> float:
         """Seconds of the core's forward pass."""
-        return timed(self.cores[0].forward, self.device)
+        return timed(self.core.forward, self.device)
 
     def core_step(self) -> float:
         """Seconds of the core's forward and backward pass."""
-        return timed(self.cores[0].step, self.device)
+        return timed(self.core.step, self.device)
 
     def core_floor(self) -> float:
         """Seconds of the matrix products of :meth:`core_step`."""
-        return timed(self.cores[1].step, self.device)
+        return timed(self.floor.step, self.device)
 
     def train_step(self) -> float:
         """Seconds of a whole training step."""

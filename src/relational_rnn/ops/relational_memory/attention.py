@@ -1,85 +1,124 @@
 """Attention of one step without autograd: forward and backward, for two shapes of the problem.
 
-The functions take normalised query-key-value rows, ``[b, R, F]`` with the memory's rows first. The
-first `keep` rows ask, all rows answer.
+Rows of queries, keys and values are ``[b, R, F]``, those of the memory first. The first `keep` rows
+of each sequence ask, all rows answer. Queries come scaled by ``K ** -0.5``: `products.py` has that
+in the norm.
 """
+
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
 
 from .parameters import Options
 
-
-def _split(rows: Tensor, o: Options) -> tuple[Tensor, Tensor, Tensor]:
-    """Query, key and value of each head: ``[b, R, F]`` to ``[b, H, R, K]`` twice and V."""
-    heads = rows.view(*rows.shape[:2], o.num_heads, -1).transpose(1, 2)
-    query, key, value = torch.split(heads, [o.key_size, o.key_size, o.head_size], dim=-1)
-    return query, key, value
+sigmoid_backward = torch.ops.aten.sigmoid_backward.default
 
 
-def forward(rows: Tensor, keep: int, o: Options) -> tuple[Tensor, Tensor]:
-    """Attention.
+class Attention(ABC):
+    """The attention of one block in all steps.
 
     Args:
-        rows: ``[b, R, F]``.
-        keep: number of queries.
+        rows: ``[b, R, F]``, those of any step.
+        keep: how many of them ask.
         o: the options.
-
-    Returns:
-        The values ``[b, keep, M]``, and what the backward pass needs of the weights.
+        dtype: of the state.
     """
+
+    def __init__(self, rows: Tensor, keep: int, o: Options, dtype: torch.dtype) -> None:
+        self.o, self.keep = o, keep
+        # nobody asked the queries of the other rows: their gradient stays zero
+        self.d_rows = rows.new_zeros(rows.shape, dtype=dtype)
+
+    @abstractmethod
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The values ``[b keep, M]`` of normalised rows, and the weights for the backward pass."""
+
+    @abstractmethod
+    def backward(self, d_values: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+        """From the gradient of the values to that of the normalised rows, ``[b, R, F]``.
+
+        The next call writes into the same tensor.
+        """
+
+
+class Pair(Attention):
+    """One row asks, two answer: a softmax over two is a sigmoid of the difference.
+
+    Weights are those of the first row, ``[b, H]``.
+    """
+
+    def __init__(self, rows: Tensor, keep: int, o: Options, dtype: torch.dtype) -> None:
+        super().__init__(rows, keep, o, dtype)
+        self.parts = self._parts(self.d_rows)
+        # one view a part is cheaper than the three that lead there
+        self.places = [(part.shape, part.stride(), part.storage_offset()) for part in self.parts]
+
+    def _parts(self, rows: Tensor) -> list[Tensor]:
+        """Query of the first row; key and value of both: ``[b, H, K]``, or V."""
+        o = self.o
+        first, second = rows.view(len(rows), 2, o.num_heads, -1).unbind(1)
+        sizes = [o.key_size, o.key_size, o.head_size]
+        split = torch.split_with_sizes
+        return [*split(first, sizes, -1), *split(second, sizes, -1)[1:]]
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Values between those of the two rows."""
+        query, key, value, other_key, other_value = [
+            rows.as_strided(*place) for place in self.places
+        ]
+        weights = torch.linalg.vecdot(query, key - other_key).sigmoid_()
+        values = torch.lerp(other_value, value, weights.unsqueeze(-1))
+        return values.view(len(rows), -1), weights
+
+    def backward(self, d_values: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+        """What one row gains, the other loses."""
+        query, key, value, other_key, other_value = [
+            rows.as_strided(*place) for place in self.places
+        ]
+        d_query, d_key, d_value, d_other_key, d_other_value = self.parts
+        d_values = d_values.view(value.shape)
+        d_weights = torch.linalg.vecdot(d_values, value - other_value)
+        d_score = sigmoid_backward(d_weights, weights).unsqueeze(-1)
+        torch.mul(key - other_key, d_score, out=d_query)
+        torch.mul(query, d_score, out=d_key)
+        torch.neg(d_key, out=d_other_key)
+        torch.mul(d_values, weights.unsqueeze(-1), out=d_value)
+        torch.sub(d_values, d_value, out=d_other_value)
+        return self.d_rows
+
+
+class Many(Attention):
+    """Any number of rows. Weights are ``[b, H, keep, R]``."""
+
+    def _split(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query ``[b, H, keep, K]``, key ``[b, H, R, K]`` and value ``[b, H, R, V]``."""
+        o = self.o
+        heads = rows.view(*rows.shape[:2], o.num_heads, -1).transpose(1, 2)
+        query, key, value = torch.split_with_sizes(heads, [o.key_size, o.key_size, o.head_size], -1)
+        return query[:, :, : self.keep], key, value
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The softmax written out."""
+        query, key, value = self._split(rows)
+        weights = (query @ key.mT).softmax(-1)
+        return (weights @ value).transpose(1, 2).flatten(2).flatten(0, 1), weights
+
+    def backward(self, d_values: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+        """Three products and the gradient of the softmax."""
+        query, key, value = self._split(rows)
+        d_query, d_key, d_value = self._split(self.d_rows)
+        d_values = d_values.view(len(rows), self.keep, self.o.num_heads, -1).transpose(1, 2)
+        d_scores = torch.ops.aten._softmax_backward_data(
+            d_values @ value.mT, weights, -1, weights.dtype
+        )
+        d_query.copy_(d_scores @ key)
+        d_key.copy_(d_scores.mT @ query)
+        d_value.copy_(weights.mT @ d_values)
+        return self.d_rows
+
+
+def attention(rows: Tensor, keep: int, o: Options, dtype: torch.dtype) -> Attention:
+    """The kind that rows like these take; arguments as in `Attention`."""
     pair = keep == 1 and rows.shape[1] == 2
-    return _pair_forward(rows, o) if pair else _many_forward(rows, keep, o)
-
-
-def backward(d_values: Tensor, rows: Tensor, weights: Tensor, o: Options) -> Tensor:
-    """Gradient of `forward`: of ``[b, keep, M]`` to ``[b, R, F]``."""
-    pair = d_values.shape[1] == 1 and rows.shape[1] == 2
-    return (_pair_backward if pair else _many_backward)(d_values, rows, weights, o)
-
-
-def _pair_forward(rows: Tensor, o: Options) -> tuple[Tensor, Tensor]:
-    """One query and two answers: a softmax over two is a sigmoid of the difference."""
-    query, key, value = _split(rows, o)
-    difference = key[:, :, 0] - key[:, :, 1]  # [b, H, K]
-    weight = torch.linalg.vecdot(query[:, :, 0], difference).mul_(o.key_size**-0.5).sigmoid_()
-    values = torch.lerp(value[:, :, 1], value[:, :, 0], weight[..., None])
-    return values.view(len(rows), 1, -1), weight  # the weight on the first row, [b, H]
-
-
-def _pair_backward(d_values: Tensor, rows: Tensor, weight: Tensor, o: Options) -> Tensor:
-    query, d_rows = _split(rows, o)[0][:, :, 0], torch.empty_like(rows)
-    _, key, value = (part[:, :, 0] for part in _split(rows[:, :1] - rows[:, 1:], o))  # differences
-    d_query, d_key, d_value = (part.unbind(2) for part in _split(d_rows, o))
-    d_values = d_values.view(value.shape)
-    d_weight = torch.linalg.vecdot(d_values, value)
-    d_score = torch.ops.aten.sigmoid_backward(d_weight, weight).mul_(o.key_size**-0.5)[..., None]
-    torch.mul(key, d_score, out=d_query[0])
-    d_query[1].zero_()
-    torch.mul(query, d_score, out=d_key[0])
-    torch.neg(d_key[0], out=d_key[1])
-    torch.mul(d_values, weight[..., None], out=d_value[0])
-    torch.sub(d_values, d_value[0], out=d_value[1])
-    return d_rows
-
-
-def _many_forward(rows: Tensor, keep: int, o: Options) -> tuple[Tensor, Tensor]:
-    query, key, value = _split(rows, o)
-    weights = (query[:, :, :keep] * o.key_size**-0.5 @ key.mT).softmax(-1)  # [b, H, keep, R]
-    return (weights @ value).transpose(1, 2).flatten(2), weights
-
-
-def _many_backward(d_values: Tensor, rows: Tensor, weights: Tensor, o: Options) -> Tensor:
-    query, key, value = _split(rows, o)
-    keep, scale = d_values.shape[1], o.key_size**-0.5
-    d_values = d_values.view(len(rows), keep, o.num_heads, -1).transpose(1, 2)
-    d_rows = torch.empty_like(rows)
-    d_query, d_key, d_value = _split(d_rows, o)
-    d_scores = torch.ops.aten._softmax_backward_data(
-        d_values @ value.mT, weights, -1, weights.dtype
-    ).mul_(scale)
-    d_query[:, :, :keep] = d_scores @ key
-    d_query[:, :, keep:] = 0
-    d_key.copy_(d_scores.mT @ query[:, :, :keep])
-    d_value.copy_(weights.mT @ d_values)
-    return d_rows
+    return (Pair if pair else Many)(rows, keep, o, dtype)

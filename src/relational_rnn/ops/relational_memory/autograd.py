@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..once import refuse_second_derivative
 from .backward import Step
-from .forward import step_forward
+from .forward import attentions, step_forward
 from .gradients import Gradients
 from .hoist import dtypes, hoist, needs_tape
 from .parameters import Options, Parameters
@@ -41,13 +41,15 @@ class Recurrence(torch.autograd.Function):
         hoisted, p = Hoisted(*tensors[:3]), Parameters(*tensors[3:])
         steps = next(len(x) for x in hoisted if x is not None)
         rows = memory.shape[:2].numel()
-        prepared = Prepared.of(p, product, memory.dtype, rows=rows, uses=steps)
+        prepared = Prepared.of(p, product, memory.dtype, o, rows=rows, uses=steps)
         tape = Tape.empty(steps if keep_tape else 1, memory, hoisted, p, product)
-        pages = steps_of(tape, steps) if keep_tape else steps_of(tape, 1) * steps
+        pages = tape.pages() if keep_tape else tape.pages() * steps
         memories = memory.new_empty(steps, *memory.shape)
-        statistics, now = [], memory
-        for page, given, out in zip(pages, steps_of(hoisted, steps), memories, strict=True):
-            statistics.append(step_forward(now, given, page, prepared, o, out))
+        own = attentions(tape, o)
+        statistics, now = [], memory.flatten(0, 1)
+        outs = memories.flatten(1, 2).unbind(0)
+        for page, given, out in zip(pages, steps_of(hoisted, steps), outs, strict=True):
+            statistics.append(step_forward(now, given, page, prepared, own, out))
             now = out
         if keep_tape:
             saved: list[Tensor] = []
@@ -65,24 +67,22 @@ class Recurrence(torch.autograd.Function):
         memory, memories, p, tape, statistics = unpack(ctx.saved_tree, ctx.saved_tensors)
         steps = len(memories)
         rows = memory.shape[:2].numel()
-        back = Prepared.of(p, ctx.product, memory.dtype, rows=rows, uses=steps, back=True)
+        o, product = ctx.options, ctx.product
+        back = Prepared.of(p, product, memory.dtype, o, rows=rows, uses=steps, back=True)
         d_hoisted = Hoisted(
-            *(None if x is None else memory.new_empty(x, dtype=ctx.product) for x in ctx.shapes)
+            *(None if x is None else memory.new_empty(x, dtype=product) for x in ctx.shapes)
         )
-        gradients = Gradients(back, tape, d_hoisted.gates)
-        step_backward = Step(back, ctx.options, gradients)
-        befores, d_outs = [memory, *memories[:-1]], d_memories.unbind(0)
-        pages, d_given = steps_of(tape, steps), steps_of(d_hoisted, steps)
-        d_now = d_last.contiguous()  # may be a view
+        gradients = Gradients(back, p, tape, d_hoisted.gates)
+        step_backward = Step(back, o, gradients, tape)
+        befores = [memory.flatten(0, 1), *memories[:-1].flatten(1, 2)]
+        pages, d_given = tape.pages(), steps_of(d_hoisted, steps)
+        d_outs = d_memories.flatten(1, 2).unbind(0)
+        d_now = d_last.flatten(0, 1).clone(memory_format=torch.contiguous_format)
         with torch.autocast(memory.device.type, enabled=False):  # backward may be called under it
             for t in reversed(range(steps)):
-                d_now = d_now + d_outs[t]
-                d_now = step_backward(d_now, befores[t], pages[t], statistics[t], d_given[t])
+                d_now += d_outs[t]
+                step_backward(d_now, befores[t], pages[t], statistics[t], d_given[t])
                 gradients.end_step(t)
-        d_p: dict[str, Tensor] = {}
-        for (name, place), value in gradients.all_sums().items():
-            whole = getattr(p, name)
-            if name not in d_p:
-                d_p[name] = torch.empty_like(whole, dtype=memory.dtype)
-            (d_p[name] if whole.dim() == value.dim() else d_p[name][place]).copy_(value)
-        return None, None, None, d_now, *d_hoisted, *(d_p.get(name) for name in p._fields)
+        d_p = gradients.all_sums(o)
+        d_memory = d_now.view(memory.shape)
+        return None, None, None, d_memory, *d_hoisted, *(d_p.get(name) for name in p._fields)

@@ -3,18 +3,15 @@
 import torch
 from torch import Tensor
 
-from . import attention
-from .forward import Statistics, normalise
+from .forward import Statistics, attentions, first_rows, normalise
 from .gradients import Factors, Gradients
 from .parameters import Options
 from .products import Prepared
 from .tape import BlockTape, Hoisted, Tape
 
-
-def d_tanh(d_out: Tensor, out: Tensor) -> Tensor:
-    """Gradient of tanh, from its output."""
-    d_in: Tensor = torch.ops.aten.tanh_backward(d_out, out)
-    return d_in
+sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+tanh_backward = torch.ops.aten.tanh_backward.default
+relu_backward = torch.ops.aten.threshold_backward.grad_input
 
 
 class Step:
@@ -24,10 +21,15 @@ class Step:
         back: the prepared transposed parameters.
         o: the options.
         gradients: takes the parameters' gradients.
+        tape: of all steps.
     """
 
-    def __init__(self, back: Prepared, o: Options, gradients: Gradients) -> None:
+    def __init__(self, back: Prepared, o: Options, gradients: Gradients, tape: Tape) -> None:
         self.back, self.o, self.gradients = back, o, gradients
+        self.attentions = attentions(tape, o)
+        if tape.gates is not None:
+            self.d_gates = torch.empty_like(tape.gates[0])
+            self.d_input_gate, self.d_forget_gate = self.d_gates.chunk(2, -1)
 
     def __call__(
         self,
@@ -36,24 +38,22 @@ class Step:
         tape: Tape,
         statistics: list[Statistics],
         d_hoisted: Hoisted,
-    ) -> Tensor:
+    ) -> None:
         """Gradient of `step_forward`.
 
         Args:
-            d_memory: ``[b, N, M]``, gradient of the memory after the step; overwritten.
-            memory: ``[b, N, M]``, before the step.
+            d_memory: ``[b N, M]``, gradient of the memory after the step; becomes that of the
+                memory before the step.
+            memory: ``[b N, M]``, before the step.
             tape: of this step.
             statistics: of this step.
             d_hoisted: of this step, written.
-
-        Returns:
-            ``[b, N, M]``: gradient of the memory before the step.
         """
         factors = self.gradients.begin_step()
-        if tape.gates is None:
-            d_x, d_memory = d_memory, torch.zeros_like(d_memory)
-        else:
-            d_x = self._gates(d_memory, memory, tape, factors, d_hoisted)
+        d_x, d_squashed = d_memory, None
+        if tape.gates is not None:
+            d_x, d_squashed = self._gates(d_memory, memory, tape, factors, d_hoisted)
+        alone = d_hoisted.rows is None  # one block: what comes in are the memory's rows
         for block in reversed(range(len(tape.blocks))):
             d_x = self._block(
                 d_x,
@@ -62,40 +62,44 @@ class Step:
                 statistics[block],
                 factors,
                 d_hoisted.qkv,
+                d_squashed if alone else None,
             )
-        slots = memory.shape[1]
         if d_hoisted.rows is not None:
-            d_hoisted.rows.copy_(d_x[:, slots:])
-        return d_memory.add_(d_x[:, :slots])
+            batch, count, size = d_hoisted.rows.shape
+            d_hoisted.rows.copy_(d_x.view(batch, -1, size)[:, -count:])
+            d_x = first_rows(d_x, batch, len(memory))
+            if d_squashed is not None:
+                d_x += d_squashed
+        if tape.gates is None:
+            d_memory.copy_(d_x)
+        else:
+            assert tape.forget_gate is not None
+            torch.addcmul(d_x, d_memory, tape.forget_gate, out=d_memory)
 
     def _gates(
         self, d_memory: Tensor, memory: Tensor, tape: Tape, factors: Factors, d_hoisted: Hoisted
-    ) -> Tensor:
-        """Gradient of the gates: of the candidate, returned; of the memory, in `d_memory`."""
+    ) -> tuple[Tensor, Tensor]:
+        """Gradient of the candidate; and of the memory by way of the gates, in product dtype."""
         assert tape.gates is not None
         assert tape.candidate is not None
         assert tape.squashed is not None
+        assert tape.input_gate is not None
         assert d_hoisted.gates is not None
         assert self.back.gate_memory is not None
-        input_gate, forget_gate = tape.gates.chunk(2, dim=-1)
-        d_gates = torch.empty_like(tape.gates)
-        d_input_gate, d_forget_gate = d_gates.chunk(2, dim=-1)
         if self.o.gate_style == "unit":
-            torch.mul(d_memory, tape.candidate, out=d_input_gate)
-            torch.mul(d_memory, memory, out=d_forget_gate)
+            torch.mul(d_memory, tape.candidate, out=self.d_input_gate)
+            torch.mul(d_memory, memory, out=self.d_forget_gate)
         else:
-            d_input_gate[..., 0] = torch.linalg.vecdot(d_memory, tape.candidate)
-            d_forget_gate[..., 0] = torch.linalg.vecdot(d_memory, memory)
-        d_gates = torch.ops.aten.sigmoid_backward(d_gates, tape.gates)
-        if factors.gates is None:
-            d_logits = d_hoisted.gates.copy_(d_gates.squeeze(1))
-        else:
-            d_hoisted.gates.copy_(d_gates.sum(1))
-            d_logits = factors.gates.copy_(d_gates.view(factors.gates.shape))
-        d_squashed = d_tanh(self.back.gate_memory(d_logits), tape.squashed)
-        d_candidate = d_tanh(d_memory * input_gate, tape.candidate)
-        d_memory.mul_(forget_gate).add_(d_squashed.view(memory.shape))
-        return d_candidate
+            for out, other in (self.d_input_gate, tape.candidate), (self.d_forget_gate, memory):
+                out.copy_(torch.linalg.vecdot(d_memory, other).unsqueeze(-1))
+        d_logits = d_hoisted.gates if factors.gates is None else factors.gates
+        sigmoid_backward(self.d_gates, tape.gates, grad_input=d_logits)
+        if factors.gates is not None:
+            d_slots = factors.gates.view(len(d_hoisted.gates), -1, factors.gates.shape[-1])
+            d_hoisted.gates.copy_(d_slots.sum(1, dtype=memory.dtype))
+        d_squashed = tanh_backward(self.back.gate_memory(d_logits), tape.squashed)
+        d_candidate = d_memory * tape.input_gate
+        return tanh_backward(d_candidate, tape.candidate), d_squashed
 
     def _block(
         self,
@@ -105,33 +109,36 @@ class Step:
         statistics: Statistics,
         factors: Factors,
         d_extra: Tensor | None,
+        plus: Tensor | None,
     ) -> Tensor:
-        """Gradient of `block_forward`: ``[b, keep, M]`` to ``[b, Q, M]``."""
-        batch, keep, size = d_rows.shape
+        """Gradient of `block_forward`: ``[b keep, M]`` to ``[b Q, M]``, plus another on request."""
         norm = self.gradients.norm
-        d_mixed = norm("mlp_norm", block, d_rows.view(-1, size), tape.mixed, statistics.mixed)
+        d_mixed = norm("mlp_norm", block, d_rows, tape.mixed, statistics.mixed)
         d_layers = factors.mlp[block]
         d_layers[-1].copy_(d_mixed)
         for layer in reversed(range(1, len(d_layers))):
             d_hidden = self.back.mlp[layer](d_layers[layer])
-            torch.ops.aten.threshold_backward.grad_input(
-                d_hidden, tape.hidden[layer], 0, grad_input=d_layers[layer - 1]
-            )
+            relu_backward(d_hidden, tape.hidden[layer], 0, grad_input=d_layers[layer - 1])
         d_mixed += self.back.mlp[0](d_layers[0])
         d_attended = norm("attention_norm", block, d_mixed, tape.attended, statistics.attended)
-        d_attended = d_attended.view(batch, keep, size)
         # the normalised qkv anew: that is cheaper than to have kept it
+        attend = self.attentions[block]
         rows = tape.raw.to(d_rows.dtype)
         qkv, moments = normalise(rows, self.back.qkv_norm[block])
-        d_qkv = attention.backward(d_attended, qkv, statistics.weights, self.o)
+        d_qkv = attend.backward(d_attended, qkv, statistics.weights)
         d_raw = norm("qkv_norm", block, d_qkv, rows, moments)
-        queries = len(tape.inputs) // batch
-        if d_extra is not None:
-            d_extra.copy_(d_raw[:, queries:])
-        factors.qkv[block].view(batch, queries, -1).copy_(d_raw[:, :queries])
-        d_inputs = self.back.qkv[block](factors.qkv[block]).view(batch, -1, size)
-        if keep == d_inputs.shape[1]:
+        d_own = factors.qkv[block]
+        if d_extra is None:
+            d_own.copy_(d_raw.view(d_own.shape))
+        else:
+            sizes = [d_raw.shape[1] - d_extra.shape[1], d_extra.shape[1]]
+            d_queries, d_others = torch.split_with_sizes(d_raw, sizes, 1)
+            d_own.view(d_queries.shape).copy_(d_queries)
+            d_extra.copy_(d_others)
+        d_inputs = self.back.qkv[block](d_own, plus=plus)
+        if len(d_attended) == len(d_inputs):
             return d_attended.add_(d_inputs)
-        d_x = d_inputs.to(d_attended.dtype)
-        d_x[:, :keep] += d_attended
+        d_x, batch = d_inputs.to(d_attended.dtype), len(d_raw)
+        d_kept = d_attended.view(batch, -1, d_x.shape[-1])
+        d_x.view(batch, -1, d_x.shape[-1])[:, : d_kept.shape[1]] += d_kept
         return d_x

@@ -96,13 +96,14 @@ def relational_memory(
         backend = "reference"  # the one made of operations that a graph can hold
     if backend == "reference" and checkpoint_every is None:
         return reference.unroll(inputs, memory, p, o)
-    result: tuple[Tensor, Tensor] = _run(inputs, memory, p, o, backend, checkpoint_every)
-    return result
+    run = _run
+    if torch.compiler.is_compiling():  # not as a decorator: that would import the compiler, 1.7 s
+        run = torch.compiler.disable(  # type: ignore[no-untyped-call]
+            _run, reason="the loop over time is written out already"
+        )
+    return run(inputs, memory, p, o, backend, checkpoint_every)
 
 
-@torch.compiler.disable(  # type: ignore[no-untyped-call, untyped-decorator]
-    reason="the loop over time is written out already"
-)
 def _run(
     inputs: Tensor,
     memory: Tensor,

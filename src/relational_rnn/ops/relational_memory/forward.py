@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import attention
+from .attention import Attention, attention
 from .parameters import EPSILON, Options
 from .products import Norm, Prepared
 from .tape import BlockTape, Hoisted, Tape
@@ -48,77 +48,96 @@ def normalise(rows: Tensor, norm: Norm) -> tuple[Tensor, Moments]:
     return normal, Moments(*moments)
 
 
+def attentions(tape: Tape, o: Options) -> list[Attention]:
+    """The attention of each block, for any step of the tape."""
+    return [
+        attention(block.raw[0], block.attended.shape[1] // block.raw.shape[1], o, block.mixed.dtype)
+        for block in tape.blocks
+    ]
+
+
 def block_forward(
-    x: Tensor, extra: Tensor | None, block: int, tape: BlockTape, p: Prepared, o: Options
+    x: Tensor, extra: Tensor | None, block: int, tape: BlockTape, p: Prepared, attend: Attention
 ) -> tuple[Tensor, Statistics]:
     """One round of attention and MLP.
 
     Args:
-        x: ``[b, Q, M]``, rows to update.
+        x: ``[b Q, M]``, rows to update.
         extra: ``[b, n, F]`` qkv, before the norm, of rows that are only attended to, or None.
         block: number of the block.
         tape: of this step and block, written.
         p: the prepared parameters.
-        o: the options.
+        attend: of this block.
 
     Returns:
-        The first rows, ``[b, keep, M]``, as many as the tape has room for.
+        The first rows of each sequence, ``[b keep, M]``, as many as the tape has room for.
     """
-    batch, queries, size = x.shape
-    keep = len(tape.mixed) // batch
-    tape.inputs.copy_(x.view(-1, size))
-    raw = p.qkv[block](tape.inputs).view(batch, queries, -1)
+    tape.inputs.copy_(x)
+    batch, _, width = tape.raw.shape
+    raw = p.qkv[block](tape.inputs).view(batch, -1, width)
     torch.cat((raw,) if extra is None else (raw, extra), dim=1, out=tape.raw)
     qkv = normalise(tape.raw.to(x.dtype), p.qkv_norm[block])[0]
-    values, weights = attention.forward(qkv, keep, o)
-    torch.add(x[:, :keep], values, out=tape.attended.view(values.shape))
+    values, weights = attend.forward(qkv)
+    if len(values) < len(x):
+        x = first_rows(x, batch, len(values))
+    torch.add(x, values, out=tape.attended)
     rows, attended = normalise(tape.attended, p.attention_norm[block])
     tape.hidden[0].copy_(rows)
     for linear, before, after in zip(p.mlp, tape.hidden, tape.hidden[1:], strict=False):
         after.copy_(linear(before, relu=True))
     torch.add(rows, p.mlp[-1](tape.hidden[-1]), out=tape.mixed)
     rows, mixed = normalise(tape.mixed, p.mlp_norm[block])
-    return rows.view(batch, keep, size), Statistics(weights, attended, mixed)
+    return rows, Statistics(weights, attended, mixed)
+
+
+def first_rows(rows: Tensor, batch: int, count: int) -> Tensor:
+    """The first of each sequence's rows, `count` in all: ``[b Q, M]`` to ``[count, M]``."""
+    return rows.view(batch, -1, rows.shape[-1])[:, : count // batch].reshape(count, -1)
 
 
 def step_forward(
-    memory: Tensor, hoisted: Hoisted, tape: Tape, p: Prepared, o: Options, out: Tensor
+    memory: Tensor,
+    hoisted: Hoisted,
+    tape: Tape,
+    p: Prepared,
+    attentions: list[Attention],
+    out: Tensor,
 ) -> list[Statistics]:
     """One step.
 
     Args:
-        memory: ``[b, N, M]``, before the step.
+        memory: ``[b N, M]``, before the step.
         hoisted: of this step.
         tape: of this step, written.
         p: the prepared parameters.
-        o: the options.
-        out: ``[b, N, M]``, written: the memory after the step.
+        attentions: of each block.
+        out: ``[b N, M]``, written: the memory after the step.
 
     Returns:
         Statistics of each block.
     """
-    x = memory
+    x, batch = memory, len(tape.blocks[0].raw)
     if hoisted.rows is not None:
-        x = torch.cat((memory, hoisted.rows.to(memory.dtype)), dim=1)
+        slots = memory.view(batch, -1, memory.shape[-1])
+        x = torch.cat((slots, hoisted.rows.to(memory.dtype)), dim=1).flatten(0, 1)
     statistics = []
-    for block, block_tape in enumerate(tape.blocks):
-        x, of_block = block_forward(x, hoisted.qkv, block, block_tape, p, o)
+    for block, (block_tape, attend) in enumerate(zip(tape.blocks, attentions, strict=True)):
+        x, of_block = block_forward(x, hoisted.qkv, block, block_tape, p, attend)
         statistics.append(of_block)
     if hoisted.gates is None or p.gate_memory is None:
         out.copy_(x)
         return statistics
     assert tape.squashed is not None
     assert tape.gates is not None
-    assert tape.candidate is not None
-    tape.squashed.copy_(tanh(memory).view(tape.squashed.shape))
-    if memory.shape[1] == 1:
-        logits = p.gate_memory(tape.squashed, plus=hoisted.gates)
-        tape.gates.copy_(logits.view(tape.gates.shape))
+    assert tape.input_gate is not None
+    assert tape.forget_gate is not None
+    tanh(memory, out=tape.squashed)
+    if len(memory) == batch:  # one slot
+        tape.gates.copy_(p.gate_memory(tape.squashed, plus=hoisted.gates))
     else:
-        tape.gates.copy_(p.gate_memory(tape.squashed).view(tape.gates.shape))
-        tape.gates.add_(hoisted.gates[:, None])
+        tape.gates.copy_(p.gate_memory(tape.squashed))
+        tape.gates.view(batch, -1, tape.gates.shape[-1]).add_(hoisted.gates.unsqueeze(1))
     tape.gates.sigmoid_()
-    input_gate, forget_gate = tape.gates.chunk(2, dim=-1)
-    tanh(x, out=tape.candidate)
-    torch.mul(forget_gate, memory, out=out).addcmul_(input_gate, tape.candidate)
+    candidate = tanh(x, out=tape.candidate)
+    torch.mul(tape.forget_gate, memory, out=out).addcmul_(tape.input_gate, candidate)
     return statistics

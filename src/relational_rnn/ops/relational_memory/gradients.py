@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 
 from .forward import Moments
-from .products import Norm, Prepared
+from .parameters import Options, Parameters
+from .products import Norm, Prepared, query_scale
 from .tape import Tape, steps_of
 
 ROWS_OF_A_PRODUCT = 3200
 """Rows of a product: more would gain little, less would add to the sums more often."""
+
+layer_norm_backward = torch.ops.aten.native_layer_norm_backward.default
 
 
 class Factors(NamedTuple):
@@ -31,16 +34,21 @@ class Gradients:
     """The sums so far.
 
     Args:
-        p: the prepared parameters, of either direction: the norms are the same.
+        prepared: the prepared parameters, of either direction: the norms are the same.
+        p: the parameters.
         tape: of all steps.
         d_gates: gradient of the hoisted gates, or None.
     """
 
-    def __init__(self, p: Prepared, tape: Tape, d_gates: Tensor | None) -> None:
-        self.p, self.tape, self.d_gates = p, tape, d_gates
-        self.sums: dict[tuple[str, int], Tensor] = {}
+    def __init__(
+        self, prepared: Prepared, p: Parameters, tape: Tape, d_gates: Tensor | None
+    ) -> None:
+        self.prepared, self.p, self.tape, self.d_gates = prepared, p, tape, d_gates
+        self.sums: dict[str, Tensor] = {}
+        self._begun: set[tuple[str, int]] = set()
         self.norms: defaultdict[tuple[str, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         steps, rows = tape.blocks[0].inputs.shape[:2]
+        one_slot = tape.gates is not None and tape.gates.shape[1] == tape.blocks[0].raw.shape[1]
         self.room = max(1, min(steps, ROWS_OF_A_PRODUCT // rows))
         self.filled = 0
         self.factors = Factors(
@@ -50,17 +58,24 @@ class Gradients:
             ],
             [[torch.empty_like(x[: self.room]) for x in block.hidden] for block in tape.blocks],
             None
-            if tape.squashed is None or tape.gates is None or tape.gates.shape[2] == 1
+            if tape.squashed is None or tape.gates is None or one_slot
             else tape.squashed.new_empty(self.room, tape.squashed.shape[1], tape.gates.shape[-1]),
         )
         self._steps = steps_of(self.factors, self.room)
 
     def add(self, name: str, place: int, value: Tensor) -> None:
-        """Add to the gradient of a parameter, in the dtype of the state."""
-        if (name, place) in self.sums:
-            self.sums[name, place] += value
+        """Add to the gradient of a parameter, which has the dtype of the state."""
+        if name not in self.sums:
+            dtype = self.tape.blocks[0].mixed.dtype
+            self.sums[name] = torch.empty_like(getattr(self.p, name), dtype=dtype)
+        total = self.sums[name]
+        if total.dim() > value.dim():
+            total = total[place]
+        if (name, place) in self._begun:
+            total += value
         else:
-            self.sums[name, place] = value.to(self.tape.blocks[0].mixed.dtype)
+            total.copy_(value)
+            self._begun.add((name, place))
 
     def begin_step(self) -> Factors:
         """Where the factors of the next step back are to be written."""
@@ -101,18 +116,19 @@ class Gradients:
         moments: Moments,
     ) -> Tensor:
         """Gradient of a layer norm's input `rows`; its parameters' gradients are kept."""
-        norm: Norm = getattr(self.p, name)[block]
+        norm: Norm = getattr(self.prepared, name)[block]
         d_rows: Tensor
-        d_rows, d_weight, d_bias = torch.ops.aten.native_layer_norm_backward(
+        d_rows, d_weight, d_bias = layer_norm_backward(
             d_out, rows, norm.weight.shape, *moments, *norm, [True] * 3
         )
         self.norms[name, block].append((d_weight, d_bias))
         return d_rows
 
-    def all_sums(self) -> dict[tuple[str, int], Tensor]:
-        """Every gradient by the parameter's name and the place in it, after the last step."""
+    def all_sums(self, o: Options) -> dict[str, Tensor]:
+        """The gradient of every parameter by its name, after the last step."""
         for (name, block), steps in self.norms.items():
-            d_weights, d_biases = zip(*steps, strict=True)
-            self.sums[f"{name}_weight", block] = torch.stack(d_weights).sum(0)
-            self.sums[f"{name}_bias", block] = torch.stack(d_biases).sum(0)
+            for kind, values in zip(("weight", "bias"), zip(*steps, strict=True), strict=True):
+                self.add(f"{name}_{kind}", block, torch.stack(values).sum(0))
+        for name in ("qkv_norm_weight", "qkv_norm_bias"):
+            self.sums[name] *= query_scale(self.p, o)
         return self.sums

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .parameters import Parameters
+from .parameters import Options, Parameters
 
 USES_TO_PACK = 16  # packing costs about as much as it saves in eight products
 
@@ -40,6 +40,9 @@ class Product:
         self.packed = uses >= USES_TO_PACK and can_pack(weight)
         if self.packed:
             self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
+            # looked up once: twenty products a step are made with them
+            self._linear = torch.ops.mkldnn._linear_pointwise.default
+            self._add = torch.ops.mkldnn._linear_pointwise.binary
         else:
             self.weight = weight.t()
 
@@ -49,9 +52,7 @@ class Product:
             return self._sum(x, plus)
         if self.packed:
             after = "relu" if relu else "none"
-            out: Tensor = torch.ops.mkldnn._linear_pointwise(
-                x, self.weight, self.bias, after, [], ""
-            )
+            out: Tensor = self._linear(x, self.weight, self.bias, after, [], "")
             return out
         if self.bias is None:
             out = torch.mm(x, self.weight)
@@ -63,8 +64,7 @@ class Product:
         """The product plus something, added before rounding; for one without a bias."""
         assert self.bias is None
         if self.packed:
-            add = torch.ops.mkldnn._linear_pointwise.binary
-            total: Tensor = add(x, plus, self.weight, None, "add")
+            total: Tensor = self._add(x, plus, self.weight, None, "add")
             return total
         return torch.addmm(plus, x, self.weight)
 
@@ -74,6 +74,16 @@ class Norm(NamedTuple):
 
     weight: Tensor
     bias: Tensor
+
+
+def query_scale(p: Parameters, o: Options) -> Tensor:
+    """What queries, keys and values are multiplied with after their norm, ``[F]``.
+
+    Queries with ``K ** -0.5``, which a softmax of their products with keys asks for.
+    """
+    scale = torch.ones_like(p.qkv_norm_weight[0]).view(o.num_heads, -1)
+    scale[:, : o.key_size] = o.key_size**-0.5
+    return scale.flatten()
 
 
 class Prepared(NamedTuple):
@@ -92,6 +102,7 @@ class Prepared(NamedTuple):
         p: Parameters,
         product: torch.dtype,
         state: torch.dtype,
+        o: Options,
         *,
         rows: int,
         uses: int,
@@ -111,9 +122,10 @@ class Prepared(NamedTuple):
         def norms(weights: Tensor, biases: Tensor) -> list[Norm]:
             return [Norm(w.to(state), b.to(state)) for w, b in zip(weights, biases, strict=True)]
 
+        scale = query_scale(p, o)
         return cls(
             linears(p.qkv_weight, p.qkv_bias),
-            norms(p.qkv_norm_weight, p.qkv_norm_bias),
+            norms(p.qkv_norm_weight * scale, p.qkv_norm_bias * scale),
             norms(p.attention_norm_weight, p.attention_norm_bias),
             linears(p.mlp_weight, p.mlp_bias),
             norms(p.mlp_norm_weight, p.mlp_norm_bias),

@@ -39,8 +39,18 @@ class Tape(NamedTuple):
 
     blocks: list[BlockTape]
     squashed: Tensor | None  # [T, b N, M], tanh of the memory before the step, product dtype
-    gates: Tensor | None  # [T, b, N, 2 G], after the sigmoid
-    candidate: Tensor | None  # [T, b, N, M], after the tanh
+    gates: Tensor | None  # [T, b N, 2 G], after the sigmoid
+    candidate: Tensor | None  # [T, b N, M], after the tanh
+    input_gate: Tensor | None = None  # [b N, G], a view of the gates of one step
+    forget_gate: Tensor | None = None  # [b N, G], likewise
+
+    def pages(self) -> "list[Tape]":
+        """The tape of each step."""
+        whole = self
+        if self.gates is not None:
+            input_gates, forget_gates = self.gates.chunk(2, -1)
+            whole = self._replace(input_gate=input_gates, forget_gate=forget_gates)
+        return steps_of(whole, len(self.blocks[0].inputs))
 
     @classmethod
     def empty(
@@ -69,8 +79,8 @@ class Tape(NamedTuple):
         return cls(
             blocks,
             memory.new_empty(steps, batch * slots, size, dtype=product),
-            memory.new_empty(steps, batch, slots, len(p.gate_memory_weight)),
-            memory.new_empty(steps, batch, slots, size),
+            memory.new_empty(steps, batch * slots, len(p.gate_memory_weight)),
+            memory.new_empty(steps, batch * slots, size),
         )
 
 
