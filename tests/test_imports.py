@@ -143,6 +143,16 @@ def test_the_command_really_loads_without_torch():
     assert done.stdout.strip() == "[]"
 
 
+def test_the_core_loads_without_the_compiler():
+    code = """
+import sys, torch
+before = "torch._dynamo" in sys.modules
+import relational_rnn.nn
+sys.exit(before != ("torch._dynamo" in sys.modules))
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_are_short(path):
     limit = 150 if path.is_relative_to(ROOT / "ops") else 300

@@ -41,6 +41,28 @@ def test_table(tiny):
     assert told[:3] == ["rmc fused bfloat16: check", "plain model: check", "lstm: check"]
 
 
+def test_the_same_products_are_measured_once(tiny):
+    names = ("lstm", "lstm-loop", "rmc reference", "rmc fused float32")
+    told = []
+    cases = [tiny(name) for name in names]
+    result = speed.measure(cases, core_stop=TWICE, train_stop=TWICE, progress=told.append)
+    floors = [row["core_floor_ms"] for row in result["rows"]]
+    assert floors[0] == floors[1] != floors[2] == floors[3]
+    assert {text for text in told if text.endswith("core floor")} == {
+        "lstm: core floor",
+        "rmc reference: core floor",
+    }
+    for row in result["rows"]:
+        assert row["core_step_over_floor"] == row["core_step_ms"] / row["core_floor_ms"]
+
+
+def test_a_row_that_fails_takes_no_floor_from_the_others(tiny):
+    cases = [tiny("lstm", hidden_size=0), tiny("lstm-loop")]
+    broken, whole = speed.measure(cases, core_stop=TWICE, train_stop=TWICE)["rows"]
+    assert set(broken) == {"row", "error"}
+    assert whole["core_step_over_floor"] > 0
+
+
 def test_process_that_dies_is_an_error(tiny):
     with Worker(Subject, tiny("lstm")) as worker:
         worker._process.kill()

@@ -60,13 +60,13 @@ def measure(
             (CORE_QUESTIONS, core_stop),
         )
         for questions, stop in phases:
-            floors = {_products(row): row for row in reversed(workers) if row not in errors}
+            floors = {_products(case): case.row for case in cases[::-1] if case.row not in errors}
             cells = {
-                (row, question): partial(worker.ask, question)
-                for row, worker in workers.items()
+                (case.row, question): partial(workers[case.row].ask, question)
+                for case in cases
                 for question in questions
-                if row not in errors and _has(row, question)
-                if question != "core_floor" or floors[_products(row)] == row
+                if case.row not in errors and _has(case.row, question)
+                if question != "core_floor" or floors[_products(case)] == case.row
             }
             good, bad = interleave(
                 cells, stop, progress=lambda key: progress(f"{key[0]}: {key[1].replace('_', ' ')}")
@@ -81,7 +81,7 @@ def measure(
             own = {
                 question: answer for (row, question), answer in answers.items() if row == case.row
             }
-            floor = answers.get((floors[_products(case.row)], "core_floor"))
+            floor = answers.get((floors[_products(case)], "core_floor"))
             rows.append(_row(case, own, floor))
     return {"machine": machine, "rows": rows, "ratios": speed_ratios(rows)}
 
@@ -90,9 +90,10 @@ def _has(row: str, question: str) -> bool:
     return ROWS[row].model != "plain" or question not in CORE_QUESTIONS
 
 
-def _products(row: str) -> tuple[bool, str, str]:
-    """What a row's floor depends on."""
-    return ROWS[row].model == "rmc", ROWS[row].dtype, ROWS[row].device
+def _products(case: Case) -> tuple[object, ...]:
+    """What the floor of a case depends on."""
+    row = ROWS[case.row]
+    return row.model == "rmc", row.dtype, row.device, case.shipped, str(case.overrides)
 
 
 def _row(case: Case, answers: Mapping[str, Spread], floor: Spread | None) -> dict[str, Any]:
