@@ -130,5 +130,5 @@ class Gradients:
             for kind, values in zip(("weight", "bias"), zip(*steps, strict=True), strict=True):
                 self.add(f"{name}_{kind}", block, torch.stack(values).sum(0))
         for name in ("qkv_norm_weight", "qkv_norm_bias"):
-            self.sums[name] *= query_scale(self.p, o)
+            self.sums[name] *= query_scale(self.p, o, self.sums[name].dtype)
         return self.sums

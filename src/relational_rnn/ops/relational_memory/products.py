@@ -76,12 +76,12 @@ class Norm(NamedTuple):
     bias: Tensor
 
 
-def query_scale(p: Parameters, o: Options) -> Tensor:
+def query_scale(p: Parameters, o: Options, dtype: torch.dtype) -> Tensor:
     """What queries, keys and values are multiplied with after their norm, ``[F]``.
 
     Queries with ``K ** -0.5``, which a softmax of their products with keys asks for.
     """
-    scale = torch.ones_like(p.qkv_norm_weight[0]).view(o.num_heads, -1)
+    scale = torch.ones_like(p.qkv_norm_weight[0], dtype=dtype).view(o.num_heads, -1)
     scale[:, : o.key_size] = o.key_size**-0.5
     return scale.flatten()
 
@@ -122,7 +122,7 @@ class Prepared(NamedTuple):
         def norms(weights: Tensor, biases: Tensor) -> list[Norm]:
             return [Norm(w.to(state), b.to(state)) for w, b in zip(weights, biases, strict=True)]
 
-        scale = query_scale(p, o)
+        scale = query_scale(p, o, state)
         return cls(
             linears(p.qkv_weight, p.qkv_bias),
             norms(p.qkv_norm_weight * scale, p.qkv_norm_bias * scale),
