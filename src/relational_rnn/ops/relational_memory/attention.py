@@ -15,6 +15,11 @@ from .parameters import Options
 sigmoid_backward = torch.ops.aten.sigmoid_backward.default
 
 
+def _split(heads: Tensor, o: Options) -> tuple[Tensor, ...]:
+    """Query, key and value of the heads of any rows, ``[..., 2 K + V]``."""
+    return torch.split_with_sizes(heads, [o.key_size, o.key_size, o.head_size], -1)
+
+
 class Attention(ABC):
     """The attention of one block in all steps.
 
@@ -56,26 +61,23 @@ class Pair(Attention):
 
     def _parts(self, rows: Tensor) -> list[Tensor]:
         """Query of the first row; key and value of both: ``[b, H, K]``, or V."""
-        o = self.o
-        first, second = rows.view(len(rows), 2, o.num_heads, -1).unbind(1)
-        sizes = [o.key_size, o.key_size, o.head_size]
-        split = torch.split_with_sizes
-        return [*split(first, sizes, -1), *split(second, sizes, -1)[1:]]
+        first, second = rows.view(len(rows), 2, self.o.num_heads, -1).unbind(1)
+        return [*_split(first, self.o), *_split(second, self.o)[1:]]
+
+    def _views(self, rows: Tensor) -> list[Tensor]:
+        """The same, of rows that begin their storage."""
+        return [rows.as_strided(*place) for place in self.places]
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Values between those of the two rows."""
-        query, key, value, other_key, other_value = [
-            rows.as_strided(*place) for place in self.places
-        ]
+        query, key, value, other_key, other_value = self._views(rows)
         weights = torch.linalg.vecdot(query, key - other_key).sigmoid_()
         values = torch.lerp(other_value, value, weights.unsqueeze(-1))
         return values.view(len(rows), -1), weights
 
     def backward(self, d_values: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
         """What one row gains, the other loses."""
-        query, key, value, other_key, other_value = [
-            rows.as_strided(*place) for place in self.places
-        ]
+        query, key, value, other_key, other_value = self._views(rows)
         d_query, d_key, d_value, d_other_key, d_other_value = self.parts
         d_values = d_values.view(value.shape)
         d_weights = torch.linalg.vecdot(d_values, value - other_value)
@@ -91,23 +93,22 @@ class Pair(Attention):
 class Many(Attention):
     """Any number of rows. Weights are ``[b, H, keep, R]``."""
 
-    def _split(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _parts(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query ``[b, H, keep, K]``, key ``[b, H, R, K]`` and value ``[b, H, R, V]``."""
-        o = self.o
-        heads = rows.view(*rows.shape[:2], o.num_heads, -1).transpose(1, 2)
-        query, key, value = torch.split_with_sizes(heads, [o.key_size, o.key_size, o.head_size], -1)
+        heads = rows.view(*rows.shape[:2], self.o.num_heads, -1).transpose(1, 2)
+        query, key, value = _split(heads, self.o)
         return query[:, :, : self.keep], key, value
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The softmax written out."""
-        query, key, value = self._split(rows)
+        query, key, value = self._parts(rows)
         weights = (query @ key.mT).softmax(-1)
         return (weights @ value).transpose(1, 2).flatten(2).flatten(0, 1), weights
 
     def backward(self, d_values: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
         """Three products and the gradient of the softmax."""
-        query, key, value = self._split(rows)
-        d_query, d_key, d_value = self._split(self.d_rows)
+        query, key, value = self._parts(rows)
+        d_query, d_key, d_value = self._parts(self.d_rows)
         d_values = d_values.view(len(rows), self.keep, self.o.num_heads, -1).transpose(1, 2)
         d_scores = torch.ops.aten._softmax_backward_data(
             d_values @ value.mT, weights, -1, weights.dtype

@@ -97,7 +97,8 @@ def relational_memory(
     if backend == "reference" and checkpoint_every is None:
         return reference.unroll(inputs, memory, p, o)
     run = _run
-    if torch.compiler.is_compiling():  # not as a decorator: that would import the compiler, 1.7 s
+    # not as a decorator: that would import the compiler, 1.7 s; PyTorch gives it no types
+    if torch.compiler.is_compiling():
         run = torch.compiler.disable(  # type: ignore[no-untyped-call]
             _run, reason="the loop over time is written out already"
         )

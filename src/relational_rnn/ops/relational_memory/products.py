@@ -40,7 +40,7 @@ class Product:
         self.packed = uses >= USES_TO_PACK and can_pack(weight)
         if self.packed:
             self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
-            # looked up once: twenty products a step are made with them
+            # looked up once: every step makes its products with them
             self._linear = torch.ops.mkldnn._linear_pointwise.default
             self._add = torch.ops.mkldnn._linear_pointwise.binary
         else:
