@@ -10,6 +10,7 @@ from .backward import Step
 from .forward import attentions, step_forward
 from .gradients import Gradients
 from .hoist import dtypes, hoist, needs_tape
+from .others import Others, OthersBack
 from .parameters import Options, Parameters
 from .products import Prepared
 from .tape import Hoisted, Tape, pack, steps_of, unpack
@@ -43,17 +44,21 @@ class Recurrence(torch.autograd.Function):
         rows = memory.shape[:2].numel()
         prepared = Prepared.of(p, product, memory.dtype, o, rows=rows, uses=steps)
         tape = Tape.empty(steps if keep_tape else 1, memory, hoisted, p, product)
-        pages = tape.pages() if keep_tape else tape.pages() * steps
+        pages = tape.pages(o) if keep_tape else tape.pages(o) * steps
         memories = memory.new_empty(steps, *memory.shape)
-        own = attentions(tape, o)
+        attend = attentions(tape, len(memory), prepared, o)
+        others = Others(hoisted.qkv, prepared.others_norm, o)
         statistics, now = [], memory.flatten(0, 1)
-        outs = memories.flatten(1, 2).unbind(0)
-        for page, given, out in zip(pages, steps_of(hoisted, steps), outs, strict=True):
-            statistics.append(step_forward(now, given, page, prepared, own, out))
+        given = steps_of(hoisted._replace(qkv=None), steps)
+        for t, out in enumerate(memories.flatten(1, 2).unbind(0)):
+            of_step = step_forward(now, given[t], others[t], pages[t], prepared, attend, out)
+            if keep_tape:
+                statistics.append(of_step)
             now = out
         if keep_tape:
             saved: list[Tensor] = []
-            ctx.saved_tree = pack([memory, memories, p, tape, statistics], saved)
+            tree = [memory, memories, p, tape, statistics, hoisted.qkv, others.moments]
+            ctx.saved_tree = pack(tree, saved)
             ctx.save_for_backward(*saved)
             ctx.shapes = [None if x is None else x.shape for x in hoisted]
             ctx.options, ctx.product = o, product
@@ -64,7 +69,9 @@ class Recurrence(torch.autograd.Function):
     def backward(ctx: Any, d_memories: Tensor, d_last: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of memory, `Hoisted` and `Parameters`."""
         refuse_second_derivative("the fused core", 'take backend="reference"')
-        memory, memories, p, tape, statistics = unpack(ctx.saved_tree, ctx.saved_tensors)
+        memory, memories, p, tape, statistics, qkv, moments = unpack(
+            ctx.saved_tree, ctx.saved_tensors
+        )
         steps = len(memories)
         rows = memory.shape[:2].numel()
         o, product = ctx.options, ctx.product
@@ -72,16 +79,18 @@ class Recurrence(torch.autograd.Function):
         d_hoisted = Hoisted(
             *(None if x is None else memory.new_empty(x, dtype=product) for x in ctx.shapes)
         )
-        gradients = Gradients(back, p, tape, d_hoisted.gates)
-        step_backward = Step(back, o, gradients, tape)
+        gradients = Gradients(p, tape, d_hoisted.gates)
+        others = OthersBack(qkv, back.others_norm, o, moments, d_hoisted.qkv)
+        step_backward = Step(back, o, gradients, others, tape, len(memory))
         befores = [memory.flatten(0, 1), *memories[:-1].flatten(1, 2)]
-        pages, d_given = tape.pages(), steps_of(d_hoisted, steps)
+        pages, d_given = tape.pages(o), steps_of(d_hoisted._replace(qkv=None), steps)
         d_outs = d_memories.flatten(1, 2).unbind(0)
         d_now = d_last.flatten(0, 1).clone(memory_format=torch.contiguous_format)
         with torch.autocast(memory.device.type, enabled=False):  # backward may be called under it
             for t in reversed(range(steps)):
                 d_now += d_outs[t]
-                step_backward(d_now, befores[t], pages[t], statistics[t], d_given[t])
+                step_backward(t, d_now, befores[t], pages[t], statistics[t], d_given[t])
+                others.end_step(t, gradients)
                 gradients.end_step(t)
         d_p = gradients.all_sums(o)
         d_memory = d_now.view(memory.shape)

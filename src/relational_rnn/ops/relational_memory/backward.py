@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
-from .forward import Statistics, attentions, first_rows, normalise
+from .forward import Statistics, attentions, first_rows
 from .gradients import Factors, Gradients
+from .norms import Moments, Norm
+from .others import OthersBack
 from .parameters import Options
 from .products import Prepared
 from .tape import BlockTape, Hoisted, Tape
@@ -21,18 +23,29 @@ class Step:
         back: the prepared transposed parameters.
         o: the options.
         gradients: takes the parameters' gradients.
+        others: the rows that only answer.
         tape: of all steps.
+        batch: sequences, b.
     """
 
-    def __init__(self, back: Prepared, o: Options, gradients: Gradients, tape: Tape) -> None:
-        self.back, self.o, self.gradients = back, o, gradients
-        self.attentions = attentions(tape, o)
+    def __init__(
+        self,
+        back: Prepared,
+        o: Options,
+        gradients: Gradients,
+        others: OthersBack,
+        tape: Tape,
+        batch: int,
+    ) -> None:
+        self.back, self.o, self.gradients, self.others = back, o, gradients, others
+        self.attentions = attentions(tape, batch, back, o)
         if tape.gates is not None:
             self.d_gates = torch.empty_like(tape.gates[0])
             self.d_input_gate, self.d_forget_gate = self.d_gates.chunk(2, -1)
 
     def __call__(
         self,
+        step: int,
         d_memory: Tensor,
         memory: Tensor,
         tape: Tape,
@@ -42,6 +55,7 @@ class Step:
         """Gradient of `step_forward`.
 
         Args:
+            step: its number.
             d_memory: ``[b N, M]``, gradient of the memory after the step; becomes that of the
                 memory before the step.
             memory: ``[b N, M]``, before the step.
@@ -53,17 +67,10 @@ class Step:
         d_x, d_squashed = d_memory, None
         if tape.gates is not None:
             d_x, d_squashed = self._gates(d_memory, memory, tape, factors, d_hoisted)
-        alone = d_hoisted.rows is None  # one block: what comes in are the memory's rows
+        plus = d_squashed if len(tape.blocks) == 1 else None  # in come the memory's rows alone
         for block in reversed(range(len(tape.blocks))):
-            d_x = self._block(
-                d_x,
-                block,
-                tape.blocks[block],
-                statistics[block],
-                factors,
-                d_hoisted.qkv,
-                d_squashed if alone else None,
-            )
+            of_block = tape.blocks[block], statistics[block]
+            d_x = self._block(d_x, step, block, *of_block, factors, plus)
         if d_hoisted.rows is not None:
             batch, count, size = d_hoisted.rows.shape
             d_hoisted.rows.copy_(d_x.view(batch, -1, size)[:, -count:])
@@ -104,41 +111,35 @@ class Step:
     def _block(
         self,
         d_rows: Tensor,
+        step: int,
         block: int,
         tape: BlockTape,
         statistics: Statistics,
         factors: Factors,
-        d_extra: Tensor | None,
         plus: Tensor | None,
     ) -> Tensor:
         """Gradient of `block_forward`: ``[b keep, M]`` to ``[b Q, M]``, plus another on request."""
-        norm = self.gradients.norm
-        d_mixed = norm("mlp_norm", block, d_rows, tape.mixed, statistics.mixed)
+        d_mixed = self._norm("mlp_norm", block, d_rows, tape.mixed, statistics.mixed)
         d_layers = factors.mlp[block]
         d_layers[-1].copy_(d_mixed)
         for layer in reversed(range(1, len(d_layers))):
             d_hidden = self.back.mlp[layer](d_layers[layer])
             relu_backward(d_hidden, tape.hidden[layer], 0, grad_input=d_layers[layer - 1])
         d_mixed += self.back.mlp[0](d_layers[0])
-        d_attended = norm("attention_norm", block, d_mixed, tape.attended, statistics.attended)
-        # the normalised qkv anew: that is cheaper than to have kept it
-        attend = self.attentions[block]
-        rows = tape.raw.to(d_rows.dtype)
-        qkv, moments = normalise(rows, self.back.qkv_norm[block])
-        d_qkv = attend.backward(d_attended, qkv, statistics.weights)
-        d_raw = norm("qkv_norm", block, d_qkv, rows, moments)
+        d_values = self._norm("attention_norm", block, d_mixed, tape.attended, statistics.attended)
+        attend, raw = self.attentions[block], statistics.raw.to(d_rows.dtype)
+        d_qkv = attend.backward(d_values, raw, self.others, step, tape, statistics.weights)
         d_own = factors.qkv[block]
-        if d_extra is None:
-            d_own.copy_(d_raw.view(d_own.shape))
-        else:
-            sizes = [d_raw.shape[1] - d_extra.shape[1], d_extra.shape[1]]
-            d_queries, d_others = torch.split_with_sizes(d_raw, sizes, 1)
-            d_own.view(d_queries.shape).copy_(d_queries)
-            d_extra.copy_(d_others)
+        d_own.copy_(self._norm("qkv_norm", block, d_qkv, raw, statistics.moments))
         d_inputs = self.back.qkv[block](d_own, plus=plus)
-        if len(d_attended) == len(d_inputs):
-            return d_attended.add_(d_inputs)
-        d_x, batch = d_inputs.to(d_attended.dtype), len(d_raw)
-        d_kept = d_attended.view(batch, -1, d_x.shape[-1])
+        if len(d_values) == len(d_inputs):
+            return d_values.add_(d_inputs)
+        d_x, batch = d_inputs.to(d_values.dtype), attend.batch
+        d_kept = d_values.view(batch, -1, d_x.shape[-1])
         d_x.view(batch, -1, d_x.shape[-1])[:, : d_kept.shape[1]] += d_kept
         return d_x
+
+    def _norm(self, name: str, block: int, d_out: Tensor, rows: Tensor, moments: Moments) -> Tensor:
+        """Gradient of the rows that came into this norm of a block."""
+        norm: Norm = getattr(self.back, name)[block]
+        return self.gradients.norm(name, block, norm, d_out, rows, moments)

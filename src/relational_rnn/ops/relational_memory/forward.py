@@ -8,22 +8,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .attention import Attention, attention
-from .parameters import EPSILON, Options
-from .products import Norm, Prepared
+from .attention import Attention, Many, Pair
+from .norms import Moments, normalise
+from .others import Other
+from .parameters import Options
+from .products import Prepared
 from .tape import BlockTape, Hoisted, Tape
 
 
-class Moments(NamedTuple):
-    """What a layer norm's backward pass needs."""
-
-    mean: Tensor
-    inverse_std: Tensor
-
-
 class Statistics(NamedTuple):
-    """The small things that one block's backward pass needs."""
+    """What else one block's backward pass needs."""
 
+    raw: Tensor  # [b Q, F], the qkv before their norm, product dtype
+    moments: Moments  # of that norm
     weights: Tensor  # of the attention, as `attention` returns them
     attended: Moments  # of the norm after the attention
     mixed: Moments  # of the norm after the MLP
@@ -42,28 +39,22 @@ def tanh(x: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.add(ONE, torch.mul(x, -2).sigmoid_(), alpha=-2, out=out)
 
 
-def normalise(rows: Tensor, norm: Norm) -> tuple[Tensor, Moments]:
-    """Layer norm over the last axis."""
-    normal, *moments = torch.native_layer_norm(rows, norm.weight.shape, *norm, EPSILON)
-    return normal, Moments(*moments)
-
-
-def attentions(tape: Tape, o: Options) -> list[Attention]:
+def attentions(tape: Tape, batch: int, p: Prepared, o: Options) -> list[Attention]:
     """The attention of each block, for any step of the tape."""
     return [
-        attention(block.raw[0], block.attended.shape[1] // block.raw.shape[1], o, block.mixed.dtype)
-        for block in tape.blocks
+        (Many if block.difference is None else Pair)(block, batch, norm, o)
+        for block, norm in zip(tape.blocks, p.qkv_norm, strict=True)
     ]
 
 
 def block_forward(
-    x: Tensor, extra: Tensor | None, block: int, tape: BlockTape, p: Prepared, attend: Attention
+    x: Tensor, other: Other | None, block: int, tape: BlockTape, p: Prepared, attend: Attention
 ) -> tuple[Tensor, Statistics]:
     """One round of attention and MLP.
 
     Args:
         x: ``[b Q, M]``, rows to update.
-        extra: ``[b, n, F]`` qkv, before the norm, of rows that are only attended to, or None.
+        other: the rows that are only attended to.
         block: number of the block.
         tape: of this step and block, written.
         p: the prepared parameters.
@@ -73,13 +64,11 @@ def block_forward(
         The first rows of each sequence, ``[b keep, M]``, as many as the tape has room for.
     """
     tape.inputs.copy_(x)
-    batch, _, width = tape.raw.shape
-    raw = p.qkv[block](tape.inputs).view(batch, -1, width)
-    torch.cat((raw,) if extra is None else (raw, extra), dim=1, out=tape.raw)
-    qkv = normalise(tape.raw.to(x.dtype), p.qkv_norm[block])[0]
-    values, weights = attend.forward(qkv)
+    raw = p.qkv[block](tape.inputs)
+    qkv, moments = normalise(raw.to(x.dtype), p.qkv_norm[block])
+    values, weights = attend.forward(qkv, other, tape)
     if len(values) < len(x):
-        x = first_rows(x, batch, len(values))
+        x = first_rows(x, attend.batch, len(values))
     torch.add(x, values, out=tape.attended)
     rows, attended = normalise(tape.attended, p.attention_norm[block])
     tape.hidden[0].copy_(rows)
@@ -87,7 +76,7 @@ def block_forward(
         after.copy_(linear(before, relu=True))
     torch.add(rows, p.mlp[-1](tape.hidden[-1]), out=tape.mixed)
     rows, mixed = normalise(tape.mixed, p.mlp_norm[block])
-    return rows, Statistics(weights, attended, mixed)
+    return rows, Statistics(raw, moments, weights, attended, mixed)
 
 
 def first_rows(rows: Tensor, batch: int, count: int) -> Tensor:
@@ -98,6 +87,7 @@ def first_rows(rows: Tensor, batch: int, count: int) -> Tensor:
 def step_forward(
     memory: Tensor,
     hoisted: Hoisted,
+    other: Other | None,
     tape: Tape,
     p: Prepared,
     attentions: list[Attention],
@@ -108,6 +98,7 @@ def step_forward(
     Args:
         memory: ``[b N, M]``, before the step.
         hoisted: of this step.
+        other: of this step.
         tape: of this step, written.
         p: the prepared parameters.
         attentions: of each block.
@@ -116,13 +107,13 @@ def step_forward(
     Returns:
         Statistics of each block.
     """
-    x, batch = memory, len(tape.blocks[0].raw)
+    x, batch = memory, attentions[0].batch
     if hoisted.rows is not None:
         slots = memory.view(batch, -1, memory.shape[-1])
         x = torch.cat((slots, hoisted.rows.to(memory.dtype)), dim=1).flatten(0, 1)
     statistics = []
     for block, (block_tape, attend) in enumerate(zip(tape.blocks, attentions, strict=True)):
-        x, of_block = block_forward(x, hoisted.qkv, block, block_tape, p, attend)
+        x, of_block = block_forward(x, other, block, block_tape, p, attend)
         statistics.append(of_block)
     if hoisted.gates is None or p.gate_memory is None:
         out.copy_(x)

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .forward import Moments
+from .norms import Moments, Norm, qkv_scale
 from .parameters import Options, Parameters
-from .products import Norm, Prepared, query_scale
 from .tape import Tape, steps_of
 
 ROWS_OF_A_PRODUCT = 3200
@@ -34,26 +33,23 @@ class Gradients:
     """The sums so far.
 
     Args:
-        prepared: the prepared parameters, of either direction: the norms are the same.
         p: the parameters.
         tape: of all steps.
         d_gates: gradient of the hoisted gates, or None.
     """
 
-    def __init__(
-        self, prepared: Prepared, p: Parameters, tape: Tape, d_gates: Tensor | None
-    ) -> None:
-        self.prepared, self.p, self.tape, self.d_gates = prepared, p, tape, d_gates
+    def __init__(self, p: Parameters, tape: Tape, d_gates: Tensor | None) -> None:
+        self.p, self.tape, self.d_gates = p, tape, d_gates
         self.sums: dict[str, Tensor] = {}
         self._begun: set[tuple[str, int]] = set()
         self.norms: defaultdict[tuple[str, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         steps, rows = tape.blocks[0].inputs.shape[:2]
-        one_slot = tape.gates is not None and tape.gates.shape[1] == tape.blocks[0].raw.shape[1]
+        one_slot = d_gates is not None and rows == d_gates.shape[1]
         self.room = max(1, min(steps, ROWS_OF_A_PRODUCT // rows))
         self.filled = 0
         self.factors = Factors(
             [
-                block.inputs.new_empty(self.room, block.inputs.shape[1], block.raw.shape[-1])
+                block.inputs.new_empty(self.room, block.inputs.shape[1], p.qkv_weight.shape[1])
                 for block in tape.blocks
             ],
             [[torch.empty_like(x[: self.room]) for x in block.hidden] for block in tape.blocks],
@@ -111,12 +107,12 @@ class Gradients:
         self,
         name: str,
         block: int,
+        norm: Norm,
         d_out: Tensor,
         rows: Tensor,
         moments: Moments,
     ) -> Tensor:
         """Gradient of a layer norm's input `rows`; its parameters' gradients are kept."""
-        norm: Norm = getattr(self.prepared, name)[block]
         d_rows: Tensor
         d_rows, d_weight, d_bias = layer_norm_backward(
             d_out, rows, norm.weight.shape, *moments, *norm, [True] * 3
@@ -130,5 +126,5 @@ class Gradients:
             for kind, values in zip(("weight", "bias"), zip(*steps, strict=True), strict=True):
                 self.add(f"{name}_{kind}", block, torch.stack(values).sum(0))
         for name in ("qkv_norm_weight", "qkv_norm_bias"):
-            self.sums[name] *= query_scale(self.p, o, self.sums[name].dtype)
+            self.sums[name] *= qkv_scale(self.sums[name][0], o.key_size**-0.5, o)
         return self.sums

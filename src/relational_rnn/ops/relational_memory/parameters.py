@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 EPSILON = 1e-5
@@ -45,3 +46,9 @@ class Parameters(NamedTuple):
     gate_input_bias: Tensor | None  # [2 G]
     gate_memory_weight: Tensor | None  # [2 G, M]
     gate_memory_bias: Tensor | None  # [2 G]
+
+
+def qkv_parts(rows: Tensor, o: Options) -> tuple[Tensor, ...]:
+    """Queries, keys ``[..., H, K]`` and values ``[..., H, V]``: views of rows ``[..., F]``."""
+    heads = rows.view(*rows.shape[:-1], o.num_heads, -1)
+    return torch.split_with_sizes(heads, [o.key_size, o.key_size, o.head_size], -1)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .norms import Norm, qkv_scale
 from .parameters import Options, Parameters
 
 USES_TO_PACK = 16  # packing costs about as much as it saves in eight products
@@ -69,28 +70,12 @@ class Product:
         return torch.addmm(plus, x, self.weight)
 
 
-class Norm(NamedTuple):
-    """Gain and bias of a layer norm."""
-
-    weight: Tensor
-    bias: Tensor
-
-
-def query_scale(p: Parameters, o: Options, dtype: torch.dtype) -> Tensor:
-    """What queries, keys and values are multiplied with after their norm, ``[F]``.
-
-    Queries with ``K ** -0.5``, which a softmax of their products with keys asks for.
-    """
-    scale = torch.ones_like(p.qkv_norm_weight[0], dtype=dtype).view(o.num_heads, -1)
-    scale[:, : o.key_size] = o.key_size**-0.5
-    return scale.flatten()
-
-
 class Prepared(NamedTuple):
     """The parameters of the loop, ready for use; lists over blocks or layers."""
 
     qkv: list[Product]
     qkv_norm: list[Norm]
+    others_norm: Norm  # of the rows that answer only, with one block
     attention_norm: list[Norm]
     mlp: list[Product]
     mlp_norm: list[Norm]
@@ -122,10 +107,14 @@ class Prepared(NamedTuple):
         def norms(weights: Tensor, biases: Tensor) -> list[Norm]:
             return [Norm(w.to(state), b.to(state)) for w, b in zip(weights, biases, strict=True)]
 
-        scale = query_scale(p, o, state)
+        def qkv_norms(queries: float) -> list[Norm]:
+            scale = qkv_scale(p.qkv_norm_weight[0], queries, o)
+            return norms(p.qkv_norm_weight * scale, p.qkv_norm_bias * scale)
+
         return cls(
             linears(p.qkv_weight, p.qkv_bias),
-            norms(p.qkv_norm_weight * scale, p.qkv_norm_bias * scale),
+            qkv_norms(o.key_size**-0.5),
+            qkv_norms(0)[0],
             norms(p.attention_norm_weight, p.attention_norm_bias),
             linears(p.mlp_weight, p.mlp_bias),
             norms(p.mlp_norm_weight, p.mlp_norm_bias),

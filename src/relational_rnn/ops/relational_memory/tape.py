@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from .parameters import Parameters
+from .parameters import Options, Parameters, qkv_parts
 
 
 class Hoisted(NamedTuple):
@@ -23,15 +23,21 @@ class Hoisted(NamedTuple):
 class BlockTape(NamedTuple):
     """One block. Q rows of each sequence come in and ask, the first `keep` go on.
 
-    With one block Q and keep are the memory's rows, and the input's are attended to as well: R rows
-    answer, Q and n.
+    With one block Q and keep are the memory's rows.
     """
 
     inputs: Tensor  # [T, b Q, M], product dtype
-    raw: Tensor  # [T, b, R, F], the qkv of all rows before the norm, product dtype
+    difference: Tensor | None  # [T, b, F], for a pair: qkv of the slot less those of the input
     attended: Tensor  # [T, b keep, M], rows plus attention, before the norm
     hidden: list[Tensor]  # input of each MLP layer, [T, b keep, M], product dtype
     mixed: Tensor  # [T, b keep, M], rows plus MLP, before the norm
+    parts: list[Tensor] | None = None  # [b, H, K or V], views of the difference
+
+    def with_parts(self, o: Options) -> "BlockTape":
+        """With the views made."""
+        if self.difference is None:
+            return self
+        return self._replace(parts=list(qkv_parts(self.difference, o)))
 
 
 class Tape(NamedTuple):
@@ -44,12 +50,12 @@ class Tape(NamedTuple):
     input_gate: Tensor | None = None  # [b N, G], a view of the gates of one step
     forget_gate: Tensor | None = None  # [b N, G], likewise
 
-    def pages(self) -> "list[Tape]":
+    def pages(self, o: Options) -> "list[Tape]":
         """The tape of each step."""
-        whole = self
+        whole = self._replace(blocks=[block.with_parts(o) for block in self.blocks])
         if self.gates is not None:
             input_gates, forget_gates = self.gates.chunk(2, -1)
-            whole = self._replace(input_gate=input_gates, forget_gate=forget_gates)
+            whole = whole._replace(input_gate=input_gates, forget_gate=forget_gates)
         return steps_of(whole, len(self.blocks[0].inputs))
 
     @classmethod
@@ -61,6 +67,7 @@ class Tape(NamedTuple):
         width = p.qkv_weight.shape[1]
         count = next(x.shape[2] for x in (hoisted.rows, hoisted.qkv) if x is not None)
         last = len(p.qkv_weight) - 1
+        pair = last == 0 and slots == count == 1
         blocks = []
         for block in range(last + 1):
             queries = batch * (slots + count if last else slots)
@@ -68,7 +75,7 @@ class Tape(NamedTuple):
             blocks.append(
                 BlockTape(
                     memory.new_empty(steps, queries, size, dtype=product),
-                    memory.new_empty(steps, batch, slots + count, width, dtype=product),
+                    memory.new_empty(steps, batch, width) if pair else None,
                     memory.new_empty(steps, keep, size),
                     [memory.new_empty(steps, keep, size, dtype=product) for _ in p.mlp_weight],
                     memory.new_empty(steps, keep, size),
