@@ -8,8 +8,6 @@ from .rows import ROWS, Case
 from .timing import timed
 from .work import Core, Floor, Training
 
-WARM_UP_SHARE = 10  # the first training step sees this fraction of the window
-
 
 class Subject:
     """A case under measurement. Every question is a method without arguments.
@@ -41,9 +39,9 @@ class Subject:
 
     @cached_property
     def training(self) -> Training:
-        """The whole model, after one step on a short window (the optimizer's state)."""
+        """The whole model, after a step on one word of each stream (the optimizer's state)."""
         training = Training(self.case)
-        training.step(length=max(1, training.config.bptt // WARM_UP_SHARE))
+        training.step(length=1)
         return training
 
     def check(self) -> float:

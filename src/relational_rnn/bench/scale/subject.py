@@ -6,10 +6,10 @@ from functools import cached_property
 from .. import memory
 from ..check import check
 from ..rows import ROWS, Case
-from ..subject import WARM_UP_SHARE
 from ..timing import timed
 from ..work import Training
 
+WARM_UP_SHARE = 10  # the first training step sees this fraction of the window
 CHECKED_WORDS = 8_192  # in float64, and twice with gradients, the whole vocabulary does not fit
 
 
