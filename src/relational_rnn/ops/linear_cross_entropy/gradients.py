@@ -102,9 +102,9 @@ def losses_and_gradients(
             softmax.scatter_add_(1, target, softmax.new_full(target.shape, label_smoothing - 1))
             if scale is not None:
                 softmax *= scale[here, None]
-            if gradients.bias is not None:
-                gradients.bias.add_(softmax.sum(0))
             tile_logits.copy_(softmax)
+        if gradients.bias is not None:  # a product with ones: the fastest sum over rows
+            gradients.bias.add_((logits.new_ones(1, len(logits)) @ logits)[0])
         if gradients.hidden is not None:
             gradients.hidden[part] = logits @ weight
         if partial is not None and gradients.weight is not None:
