@@ -18,7 +18,7 @@ from .worker import Worker
 CORE_QUESTIONS = ("core_forward", "core_step", "core_floor")
 CORE_STOP = Stop(seconds=2.5, least=3, most=7)
 ONCE = Stop(seconds=0.0, least=1, most=1)
-TRAIN_STOP = Stop(seconds=3.0, least=2, most=5)
+TRAIN_STOP = Stop(seconds=4.0, least=2, most=5)
 
 
 def cases() -> list[Case]:
