@@ -201,6 +201,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "tasks": _tasks,
     "speed": _bench("speed"),
     "speed-avx2": _bench("speed-avx2"),
+    "speed-earlier": _bench("speed-earlier"),
     "growth": _bench("grow-*"),
     "profile": _bench("profile"),
     "memory": _bench("memory"),
