@@ -112,7 +112,11 @@ def eager(
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize("source", ["autocast", "bfloat16"])
-def test_bfloat16_error_is_at_most_twice_that_of_eager_code(source: str, reduction: str) -> None:
+@pytest.mark.parametrize("rows", [1, 100, 200])  # of a chunk; 200 are too few chunks to pack for
+def test_bfloat16_error_is_at_most_twice_that_of_eager_code(
+    rows: int, source: str, reduction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradients, "MINIMUM_ROWS", rows)
     dtype = torch.bfloat16 if source == "bfloat16" else torch.float32
     inputs, targets = tensors(120, 4, classes=300, dtype=dtype)
     exact = [tensor.detach().double().requires_grad_() for tensor in inputs]

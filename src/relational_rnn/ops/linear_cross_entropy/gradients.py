@@ -10,8 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..product import Product
+
 CHUNK = 2**24  # logits in a chunk: large enough that adding up the weight's gradient is cheap
 MINIMUM_ROWS = 256  # of a chunk, for large vocabularies, for the same reason
+CHUNKS_TO_PACK = 4  # packing the weight costs about as much as it saves in one or two chunks
 TILE = 2**21  # logits turned into probabilities at a time: two float32 copies stay in cache
 
 
@@ -72,15 +75,20 @@ def losses_and_gradients(
         zeros(needs.weight, *weight.shape),
         zeros(needs.bias, classes),
     )
-    logits_buffer = hidden.new_empty(chunk, classes)
+    pack = rows >= CHUNKS_TO_PACK * chunk and not torch.compiler.is_compiling()
+    to_logits = Product(weight, None, rows=chunk, pack=pack)
+    to_hidden = Product(weight.t(), None, rows=chunk, pack=pack and needs.hidden)
+    logits_buffer = None if to_logits.packed else hidden.new_empty(chunk, classes)
     scores_buffer = hidden.new_empty(tile, classes, dtype=exact)
     softmax_buffer = torch.empty_like(scores_buffer)
     partial = torch.empty_like(weight) if needs.weight and dtype != exact else None
 
     for start in range(0, rows, chunk):
         part = slice(start, min(start + chunk, rows))
-        logits = logits_buffer[: part.stop - start]  # [r, V]
-        torch.mm(hidden[part], weight.t(), out=logits)
+        if logits_buffer is None:
+            logits = to_logits(hidden[part])  # [r, V]
+        else:
+            logits = torch.mm(hidden[part], weight.t(), out=logits_buffer[: part.stop - start])
         for top in range(start, part.stop, tile):
             here = slice(top, min(top + tile, part.stop))
             tile_logits = logits[top - start : here.stop - start]
@@ -106,9 +114,10 @@ def losses_and_gradients(
         if gradients.bias is not None:  # a product with ones: the fastest sum over rows
             gradients.bias.add_((logits.new_ones(1, len(logits)) @ logits)[0])
         if gradients.hidden is not None:
-            gradients.hidden[part] = logits @ weight
+            gradients.hidden[part] = to_hidden(logits)
         if partial is not None and gradients.weight is not None:
             gradients.weight.add_(torch.mm(logits.t(), hidden[part], out=partial))
         elif gradients.weight is not None:
             gradients.weight.addmm_(logits.t(), hidden[part])
+        del logits  # before the next are made
     return losses, gradients

@@ -12,7 +12,7 @@ from .gradients import Gradients
 from .hoist import dtypes, hoist, needs_tape
 from .others import Others, OthersBack
 from .parameters import Options, Parameters
-from .products import Prepared
+from .prepared import Prepared
 from .tape import Hoisted, Tape, pack, steps_of, unpack
 
 

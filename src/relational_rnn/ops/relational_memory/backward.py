@@ -8,7 +8,7 @@ from .gradients import Factors, Gradients
 from .norms import Moments, Norm
 from .others import OthersBack
 from .parameters import Options
-from .products import Prepared
+from .prepared import Prepared
 from .tape import BlockTape, Hoisted, Tape
 
 sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input

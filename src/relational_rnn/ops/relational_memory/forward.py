@@ -12,7 +12,7 @@ from .attention import Attention, Many, Pair
 from .norms import Moments, normalise
 from .others import Other
 from .parameters import Options
-from .products import Prepared
+from .prepared import Prepared
 from .tape import BlockTape, Hoisted, Tape
 
 
