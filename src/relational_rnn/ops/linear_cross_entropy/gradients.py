@@ -82,13 +82,16 @@ def losses_and_gradients(
     scores_buffer = hidden.new_empty(tile, classes, dtype=exact)
     softmax_buffer = torch.empty_like(scores_buffer)
     partial = torch.empty_like(weight) if needs.weight and dtype != exact else None
+    del weight  # the products have it, perhaps laid out in another way
 
     for start in range(0, rows, chunk):
         part = slice(start, min(start + chunk, rows))
         if logits_buffer is None:
             logits = to_logits(hidden[part])  # [r, V]
         else:
-            logits = torch.mm(hidden[part], weight.t(), out=logits_buffer[: part.stop - start])
+            logits = torch.mm(
+                hidden[part], to_logits.weight, out=logits_buffer[: part.stop - start]
+            )
         for top in range(start, part.stop, tile):
             here = slice(top, min(top + tile, part.stop))
             tile_logits = logits[top - start : here.stop - start]
