@@ -57,6 +57,20 @@ def test_a_loss_under_autocast_is_as_good_as_float32_without_bfloat16(monkeypatc
     assert lowered() == exact
 
 
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_gradients_of_a_loss_under_autocast_are_float32_without_bfloat16(monkeypatch, reduction):
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: False)
+    torch.manual_seed(1)
+    inputs = [torch.randn(shape, requires_grad=True) for shape in ((9, 16), (50, 16), (50,))]
+
+    def gradients(autocast):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = linear_cross_entropy(*inputs, torch.arange(9), reduction=reduction)
+            return torch.autograd.grad(loss.sum(), inputs)
+
+    torch.testing.assert_close(gradients(True), gradients(False), rtol=0, atol=0)
+
+
 def test_other_devices_are_taken_to_be_good_at_it():
     assert precision.multiplies_bfloat16("cuda")
     assert precision.multiplies_bfloat16("cpu") in (True, False)

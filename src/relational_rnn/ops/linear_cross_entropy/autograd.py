@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from ..once import refuse_second_derivative
-from .gradients import Needs, losses_and_gradients
+from .gradients import Gradients, Needs, losses_and_gradients
+
+
+def sweep(hidden: Tensor, *arguments: Any, **options: Any) -> tuple[Tensor, Gradients]:
+    """`losses_and_gradients` in the dtype that was decided on, whatever autocast says by now."""
+    with torch.autocast(hidden.device.type, enabled=False):
+        return losses_and_gradients(hidden, *arguments, **options)
 
 
 class SumOfLosses(torch.autograd.Function):
@@ -24,7 +30,7 @@ class SumOfLosses(torch.autograd.Function):
         label_smoothing: float,
     ) -> Tensor:
         """Sweep once; arguments as in `losses_and_gradients`."""
-        losses, gradients = losses_and_gradients(
+        losses, gradients = sweep(
             hidden, weight, bias, targets, dtype=dtype, needs=needs, label_smoothing=label_smoothing
         )
         ctx.dtypes = [None if tensor is None else tensor.dtype for tensor in (hidden, weight, bias)]
@@ -61,16 +67,14 @@ class Losses(torch.autograd.Function):
         ctx.options = {"dtype": dtype, "label_smoothing": label_smoothing}
         ctx.needs = needs
         nothing = Needs(hidden=False, weight=False, bias=False)
-        return losses_and_gradients(hidden, weight, bias, targets, needs=nothing, **ctx.options)[0]
+        return sweep(hidden, weight, bias, targets, needs=nothing, **ctx.options)[0]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Sweep again."""
         refuse_second_derivative("linear_cross_entropy")
         tensors = ctx.saved_tensors
-        _, gradients = losses_and_gradients(
-            *tensors, needs=ctx.needs, scale=gradient, **ctx.options
-        )
+        _, gradients = sweep(*tensors, needs=ctx.needs, scale=gradient, **ctx.options)
         formed = (
             None if wanted is None else wanted.to(tensor.dtype)
             for wanted, tensor in zip(gradients, tensors[:3], strict=True)

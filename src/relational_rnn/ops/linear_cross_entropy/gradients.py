@@ -78,7 +78,6 @@ def losses_and_gradients(
     pack = rows >= CHUNKS_TO_PACK * chunk and not torch.compiler.is_compiling()
     to_logits = Product(weight, None, rows=chunk, pack=pack)
     to_hidden = Product(weight.t(), None, rows=chunk, pack=pack and needs.hidden)
-    logits_buffer = None if to_logits.packed else hidden.new_empty(chunk, classes)
     scores_buffer = hidden.new_empty(tile, classes, dtype=exact)
     softmax_buffer = torch.empty_like(scores_buffer)
     partial = torch.empty_like(weight) if needs.weight and dtype != exact else None
@@ -86,12 +85,7 @@ def losses_and_gradients(
 
     for start in range(0, rows, chunk):
         part = slice(start, min(start + chunk, rows))
-        if logits_buffer is None:
-            logits = to_logits(hidden[part])  # [r, V]
-        else:
-            logits = torch.mm(
-                hidden[part], to_logits.weight, out=logits_buffer[: part.stop - start]
-            )
+        logits = to_logits(hidden[part])  # [r, V]
         for top in range(start, part.stop, tile):
             here = slice(top, min(top + tile, part.stop))
             tile_logits = logits[top - start : here.stop - start]
