@@ -6,6 +6,7 @@ that (norms.py). Of each sequence the values of the first rows are wanted, `keep
 """
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from itertools import zip_longest
 
 import torch
@@ -20,20 +21,16 @@ sigmoid_backward = torch.ops.aten.sigmoid_backward.default
 
 
 class Attention(ABC):
-    """The attention of one block in all steps.
-
-    Args:
-        tape: of the block.
-        batch: sequences, b.
-        norm: of the rows that ask.
-        o: the options.
-    """
+    """The attention of one block (tape, norm of the rows that ask) in all steps, b sequences."""
 
     def __init__(self, tape: BlockTape, batch: int, norm: Norm, o: Options) -> None:
         self.batch, self.norm, self.o = batch, norm, o
-        self.keep = tape.attended.shape[1]
-        # the queries of rows that are not kept get no gradient: that part stays zero
-        self.d_rows = tape.attended.new_zeros(tape.inputs.shape[1], len(norm.weight))
+        self.asking, self.keep = tape.inputs.shape[1], tape.attended.shape[1]
+
+    @cached_property
+    def d_rows(self) -> Tensor:
+        """``[b Q, F]``. The queries of rows that are not kept get no gradient: that stays zero."""
+        return self.norm.weight.new_zeros(self.asking, len(self.norm.weight))
 
     @abstractmethod
     def forward(self, rows: Tensor, other: Other | None, tape: BlockTape) -> tuple[Tensor, Tensor]:
@@ -62,9 +59,10 @@ class Pair(Attention):
     the other's query as zero this is the query, and how keys and values differ.
     """
 
-    def __init__(self, tape: BlockTape, batch: int, norm: Norm, o: Options) -> None:
-        super().__init__(tape, batch, norm, o)
-        self.d_parts = qkv_parts(self.d_rows, o)
+    @cached_property
+    def d_parts(self) -> tuple[Tensor, ...]:
+        """Queries, keys and values of `d_rows`."""
+        return qkv_parts(self.d_rows, self.o)
 
     def forward(self, rows: Tensor, other: Other | None, tape: BlockTape) -> tuple[Tensor, Tensor]:
         """Values between those of the two rows."""

@@ -47,7 +47,7 @@ class Recurrence(torch.autograd.Function):
         pages = tape.pages(o) if keep_tape else tape.pages(o) * steps
         memories = memory.new_empty(steps, *memory.shape)
         attend = attentions(tape, len(memory), prepared, o)
-        others = Others(hoisted.qkv, prepared.others_norm, o)
+        others = Others(hoisted.qkv, prepared.others_norm, o, moments=[])
         statistics, now = [], memory.flatten(0, 1)
         given = steps_of(hoisted._replace(qkv=None), steps)
         for t, out in enumerate(memories.flatten(1, 2).unbind(0)):

@@ -30,14 +30,15 @@ class Others:
         raw: ``[T, B, n, F]`` before the norm, in the product dtype; None if there are no such rows.
         norm: theirs.
         o: the options.
+        moments: of the norms, a tuple for every so many steps; those that are missing are added.
     """
 
-    def __init__(self, raw: Tensor | None, norm: Norm, o: Options) -> None:
+    def __init__(self, raw: Tensor | None, norm: Norm, o: Options, moments: list[Moments]) -> None:
         self.raw, self.norm, self.o = None if raw is None else raw.flatten(1, 2), norm, o
         self.room = 1
         if self.raw is not None:
             self.room = max(1, ROWS_AT_A_TIME // max(1, self.raw.shape[1]))
-        self.moments: list[Moments] = []
+        self.moments = moments
         self._first = -1
 
     def __getitem__(self, step: int) -> Other | None:
@@ -49,7 +50,8 @@ class Others:
             normal, moments = normalise(self.rows(first), self.norm)
             whole = Other(normal, qkv_parts(normal, self.o)[2])
             self._first, self._steps = first, steps_of(whole, len(normal))
-            self.moments.append(moments)
+            if first // self.room == len(self.moments):  # on the way forward
+                self.moments.append(moments)
         return self._steps[step - first]
 
     def rows(self, first: int) -> Tensor:
@@ -62,8 +64,7 @@ class OthersBack(Others):
     """The same on the way back, with their gradients.
 
     Args:
-        raw, norm, o: as above.
-        moments: of the norms, from the way forward.
+        raw, norm, o, moments: as above.
         d_raw: gradient of raw, written.
     """
 
@@ -75,8 +76,8 @@ class OthersBack(Others):
         moments: list[Moments],
         d_raw: Tensor | None,
     ) -> None:
-        super().__init__(raw, norm, o)
-        self.all_moments, self.d_raw = moments, d_raw
+        super().__init__(raw, norm, o, moments)
+        self.d_raw = d_raw
         if self.raw is not None:
             # nobody asks their queries: that part of the gradient stays zero
             shape = min(self.room, len(self.raw)), *self.raw.shape[1:]
@@ -91,6 +92,6 @@ class OthersBack(Others):
         """Go back through the norm where no more of its rows are to come."""
         if self.d_raw is None or step % self.room > 0:
             return
-        rows, moments = self.rows(step), self.all_moments[step // self.room]
+        rows, moments = self.rows(step), self.moments[step // self.room]
         d_rows = gradients.norm("qkv_norm", 0, self.norm, self._d[: len(rows)], rows, moments)
         self.d_raw[step : step + self.room].flatten(1, 2).copy_(d_rows)
