@@ -13,7 +13,12 @@ __version__ = version("relational-rnn")
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch only when a module is asked for, so that ``rrnn --help`` answers at once."""
+    """Import torch only when a module is requested, so that ``rrnn --help`` starts fast."""
     if name in ("RelationalMemory", "RelationalMemoryCell"):
         return getattr(import_module(".nn.relational_memory", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, without importing torch."""
+    return sorted(__all__)

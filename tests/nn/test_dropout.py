@@ -128,10 +128,10 @@ def test_off_in_evaluation_and_at_zero(make: Any) -> None:
     module.p = 0.0
     assert torch.equal(run(module), plain)
     for p in (1.0, -0.1):
-        with pytest.raises(ValueError, match=f"p is {p}"):
+        with pytest.raises(ValueError, match=rf"p must be in \[0, 1\), got {p}"):
             make(p)
 
 
 def test_an_unknown_weight_is_named() -> None:
-    with pytest.raises(ValueError, match=r"'weight_hh'.*weight_hh_l0"):
+    with pytest.raises(ValueError, match=r"names must be among .*weight_hh_l0.* got 'weight_hh'"):
         WeightDrop(nn.LSTM(2, 3), ["weight_hh"], 0.5)

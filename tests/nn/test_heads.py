@@ -147,7 +147,7 @@ def test_label_smoothing_is_for_training_only() -> None:
 def test_tied_weight_is_the_embedding_s() -> None:
     embedding = nn.Embedding(WORDS, WIDTH)
     assert softmax(tied_weight=embedding.weight).weight is embedding.weight
-    with pytest.raises(ValueError, match=r"tied_weight is \[50, 9\]; it takes \[50, 8\]"):
+    with pytest.raises(ValueError, match=r"tied_weight must have shape \[50, 8\], got \[50, 9\]"):
         softmax(tied_weight=nn.Embedding(WORDS, 9).weight)
 
 
@@ -165,9 +165,9 @@ def test_bad_cutoffs_are_named(cutoffs: list[int]) -> None:
 def test_shapes_and_reductions_that_do_not_fit_are_refused(head: Any) -> None:
     hidden, targets = batch()
     for wrong in (targets.t(), targets[0]):
-        with pytest.raises(ValueError, match="do not fit"):
+        with pytest.raises(ValueError, match="targets.* must have shapes"):
             head.loss(hidden, wrong)
-    with pytest.raises(ValueError, match="reduction='max'"):
+    with pytest.raises(ValueError, match="reduction must be .* got 'max'"):
         head.loss(hidden, targets, reduction="max")
 
 
@@ -200,9 +200,9 @@ def test_default_cutoffs_fit_every_vocabulary(words: int) -> None:
 
 
 def test_other_bad_arguments_are_named() -> None:
-    with pytest.raises(ValueError, match="mixtures is 0"):
+    with pytest.raises(ValueError, match="mixtures must be an integer of at least 1, got 0"):
         softmax(mixtures=0)
-    with pytest.raises(ValueError, match="label_smoothing is 1"):
+    with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\), got 1"):
         softmax(label_smoothing=1)
     with pytest.raises(ValueError, match="mixtures=2"):
         softmax(mixtures=2, label_smoothing=0.1)

@@ -56,5 +56,5 @@ def test_the_cell_state_stays_float32_under_autocast() -> None:
 
 
 def test_bad_sizes_are_named() -> None:
-    with pytest.raises(ValueError, match="hidden_size is 0"):
+    with pytest.raises(ValueError, match="hidden_size must be an integer of at least 1, got 0"):
         LoopLSTM(4, 0)

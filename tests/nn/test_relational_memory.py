@@ -248,22 +248,22 @@ def test_trains() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mem_slots": 0}, "mem_slots is 0"),
-        ({"num_heads": 1.5}, "num_heads is 1.5"),
-        ({"head_size": -2}, "head_size is -2"),
-        ({"key_size": 0}, "key_size is 0"),
-        ({"num_blocks": 0}, "num_blocks is 0"),
-        ({"attention_mlp_layers": 0}, "attention_mlp_layers is 0"),
-        ({"gate_style": "row"}, "gate_style is 'row'.*'unit', 'memory' or None"),
-        ({"backend": "magic"}, "backend is 'magic'.*'auto'.*'reference'"),
-        ({"input_rows": 0}, "input_rows is 0"),
-        ({"checkpoint_every": 0}, "checkpoint_every is 0"),
-        ({"checkpoint_every": 1.5}, "checkpoint_every is 1.5"),
-        ({"forget_bias": "a"}, "forget_bias is 'a'; it takes a number"),
-        ({"input_bias": float("nan")}, "input_bias is nan"),
-        ({"forget_bias": True}, "forget_bias is True"),
-        ({"batch_first": "no"}, "batch_first is 'no'"),
-        ({"backend": []}, r"backend is \[\]"),
+        ({"mem_slots": 0}, "mem_slots must be an integer of at least 1, got 0"),
+        ({"num_heads": 1.5}, "num_heads must be an integer of at least 1, got 1.5"),
+        ({"head_size": -2}, "head_size must .* got -2"),
+        ({"key_size": 0}, "key_size must .* got 0"),
+        ({"num_blocks": 0}, "num_blocks must .* got 0"),
+        ({"attention_mlp_layers": 0}, "attention_mlp_layers must .* got 0"),
+        ({"gate_style": "row"}, "gate_style must be 'unit', 'memory' or None, got 'row'"),
+        ({"backend": "magic"}, "backend must be 'auto' or one of .*'reference'.*, got 'magic'"),
+        ({"input_rows": 0}, "input_rows must .* got 0"),
+        ({"checkpoint_every": 0}, "checkpoint_every must .* got 0"),
+        ({"checkpoint_every": 1.5}, "checkpoint_every must .* got 1.5"),
+        ({"forget_bias": "a"}, "forget_bias must be a number, got 'a'"),
+        ({"input_bias": float("nan")}, "input_bias must be a number, got nan"),
+        ({"forget_bias": True}, "forget_bias must be a number, got True"),
+        ({"batch_first": "no"}, "batch_first must be True or False, got 'no'"),
+        ({"backend": []}, r"backend must .* got \[\]"),
     ],
     ids=str,
 )
@@ -275,13 +275,13 @@ def test_names_the_argument_that_is_out_of_range(change: dict[str, Any], message
 @pytest.mark.parametrize(
     ("inputs", "memory", "message"),
     [
-        ((5, 4, 2), None, r"inputs have shape \[5, 4, 2\]; the last sizes must be \[3\]"),
-        ((5, 4, 3), (3, 2, 8), r"memory has shape \[3, 2, 8\]; it must be \[4, 2, 8\]"),
-        ((5, 3), (4, 2, 8), r"it must be \[2, 8\]"),
-        ((0, 4, 3), None, "T must be at least 1"),
-        ((3,), None, "dimensions"),
-        ((1, 5, 4, 3), None, "dimensions"),
-        ((5, 2), None, r"inputs have shape \[5, 2\]"),
+        ((5, 4, 2), None, r"last sizes of inputs must be \[3\], got shape \[5, 4, 2\]"),
+        ((5, 4, 3), (3, 2, 8), r"memory must have shape \[4, 2, 8\], got \[3, 2, 8\]"),
+        ((5, 3), (4, 2, 8), r"memory must have shape \[2, 8\], got \[4, 2, 8\]"),
+        ((0, 4, 3), None, r"inputs must have at least one step \(T\), got shape \[0, 4, 3\]"),
+        ((3,), None, r"inputs must have 2 or 3 dimensions, got shape \[3\]"),
+        ((1, 5, 4, 3), None, "2 or 3 dimensions"),
+        ((5, 2), None, r"got shape \[5, 2\]"),
     ],
     ids=str,
 )
@@ -292,7 +292,7 @@ def test_names_the_shape_that_does_not_fit(inputs: Any, memory: Any, message: st
 
 
 def test_refuses_inputs_of_another_dtype() -> None:
-    with pytest.raises(ValueError, match=r"inputs are torch.float64; the parameters are"):
+    with pytest.raises(ValueError, match=r"inputs must be torch.float32 like the parameters, got torch.float64"):
         RelationalMemory(**SMALL)(torch.zeros(5, 4, 3, dtype=torch.float64))
 
 
@@ -301,7 +301,7 @@ def test_takes_a_memory_of_another_dtype_under_autocast_only(backend: str) -> No
     core = RelationalMemory(**SMALL, backend=backend)
     inputs, memory = torch.randn(5, 4, 3), torch.zeros(4, 2, 8)
     for other in (torch.int64, torch.float64, torch.bfloat16):
-        with pytest.raises(ValueError, match=f"memory is {other}; the parameters are"):
+        with pytest.raises(ValueError, match=f"memory must be torch.float32 like the parameters, got {other}"):
             core(inputs, memory.to(other))
     with torch.autocast("cpu", torch.bfloat16):
         output, last = core(inputs, memory.bfloat16())
@@ -315,25 +315,25 @@ def test_autocast_frees_inputs_of_floats_but_for_float64(backend: str) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert core(inputs.half())[0].dtype == torch.float32
         for other in (torch.int64, torch.float64):
-            with pytest.raises(ValueError, match=f"inputs are {other}; the"):
+            with pytest.raises(ValueError, match=f"inputs must be torch.float32 like the parameters, got {other}"):
                 core(inputs.to(other))
-        with pytest.raises(ValueError, match=r"inputs are torch.float32; the parameters are"):
+        with pytest.raises(ValueError, match=r"inputs must be torch.float64 .* got torch.float32"):
             core.double()(inputs)
 
 
 def test_names_what_is_no_tensor() -> None:
     core, packed = RelationalMemory(**SMALL), nn.utils.rnn.pack_sequence([torch.zeros(3, 3)])
     for call in (core, core.trace):
-        with pytest.raises(TypeError, match="inputs is a PackedSequence; it takes a tensor"):
+        with pytest.raises(TypeError, match="inputs must be a tensor, got a PackedSequence"):
             call(packed)
-    with pytest.raises(TypeError, match="memory is a tuple"):
+    with pytest.raises(TypeError, match="memory must be a tensor, got a tuple"):
         core(torch.zeros(5, 4, 3), (torch.zeros(4, 2, 8),))
 
 
 def test_names_the_backend_that_is_none_when_it_was_set_later() -> None:
     core = RelationalMemory(**SMALL)
     core.backend = "Fused"
-    with pytest.raises(ValueError, match="backend is 'Fused'; it takes 'auto' or one of"):
+    with pytest.raises(ValueError, match="backend must be 'auto' or one of .* got 'Fused'"):
         core(torch.zeros(5, 4, 3))
 
 
@@ -358,7 +358,7 @@ def test_sonnets_names_in_any_scope_and_what_is_no_float() -> None:
     with pytest.raises(ValueError, match="variable 'linear/w' is missing"):
         RelationalMemory.from_sonnet({}, **SMALL)
     whole = {name: x.astype(int) for name, x in variables.items()}
-    with pytest.raises(ValueError, match=r"variable 'my_mlp/.*' is int64; it takes float32"):
+    with pytest.raises(ValueError, match=r"variable 'my_mlp/.*' must be float32 or float64, got int64"):
         RelationalMemory.from_sonnet(whole, **SMALL)
 
 

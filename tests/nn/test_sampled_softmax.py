@@ -102,7 +102,7 @@ def test_does_not_go_with_what_needs_every_word() -> None:
     for options in ({"mixtures": 2}, {"label_smoothing": 0.1}):
         with pytest.raises(ValueError, match="samples=5"):
             head(samples=5, **options)
-    with pytest.raises(ValueError, match="samples is -1"):
+    with pytest.raises(ValueError, match="samples must be an integer of at least 0, got -1"):
         head(samples=-1)
 
 

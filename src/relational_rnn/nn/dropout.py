@@ -1,6 +1,6 @@
-"""Dropout for recurrent networks: one mask a sequence, whole words, recurrent weights.
+"""Dropout for recurrent networks: variational dropout, embedding dropout, DropConnect.
 
-All are the identity in evaluation mode and at ``p=0``, and scale what is left by ``1 / (1 - p)``.
+All are the identity in evaluation mode and at ``p=0``, and scale what is kept by ``1 / (1 - p)``.
 """
 
 from collections.abc import Sequence
@@ -10,26 +10,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def _check(p: float) -> float:
-    if not 0 <= p < 1:
-        raise ValueError(f"p is {p!r}; it takes a number from 0 to below 1")
-    return p
+from .arguments import check_share
 
 
 class VariationalDropout(nn.Module):
-    """The same units dropped at every step (Gal & Ghahramani 2016, section 4).
+    """Drop the same units at every step (Gal & Ghahramani 2016, section 4).
 
     Args:
         p: probability of dropping a unit.
 
     Raises:
-        ValueError: `p` out of range.
+        ValueError: if `p` is not in ``[0, 1)``.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.p = _check(p)
+        check_share("p", p)
+        self.p = p
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Multiply ``[T, B, E]`` by one mask ``[1, B, E]``."""
@@ -43,21 +40,22 @@ class VariationalDropout(nn.Module):
 
 
 class EmbeddingDropout(nn.Module):
-    """Whole words dropped, at all their places (Gal & Ghahramani 2016, 4.2; Merity et al. 2018).
+    """Drop whole words at all their occurrences (Gal & Ghahramani 2016, 4.2; Merity et al. 2018).
 
     Args:
         p: probability of dropping a word.
 
     Raises:
-        ValueError: `p` out of range.
+        ValueError: if `p` is not in ``[0, 1)``.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.p = _check(p)
+        check_share("p", p)
+        self.p = p
 
     def forward(self, embedding: nn.Embedding, tokens: Tensor) -> Tensor:
-        """Look up ``tokens`` ``[...]`` with some words of the vocabulary zero: ``[..., E]``."""
+        """Look up ``tokens`` ``[...]``, with the vectors of dropped words zero: ``[..., E]``."""
         embedded: Tensor = embedding(tokens)
         if not self.training or self.p == 0:
             return embedded
@@ -72,17 +70,17 @@ class EmbeddingDropout(nn.Module):
 class WeightDrop(nn.Module):
     """DropConnect (Wan et al. 2013) on weights of any module, as Merity et al. 2018 use it.
 
-    Each call in training draws one mask for each named weight, so a recurrent module sees the
-    same weights at every step of the call. The weights stay whole: in evaluation the module runs
-    as it is. In ``state_dict`` the module's names have ``module.`` before them.
+    Each call in training mode draws one mask for each named weight, so a recurrent module uses the
+    same weights at every step of the call. The parameters themselves are not modified, and in
+    evaluation mode the module runs as it is. Names in ``state_dict`` get the prefix ``module.``.
 
     Args:
-        module: called with the arguments of this one.
-        names: its parameters to drop from, such as ``("weight_hh_l0",)``.
+        module: called with the arguments of the wrapper.
+        names: of its parameters to drop from, such as ``("weight_hh_l0",)``.
         p: probability of dropping an element.
 
     Raises:
-        ValueError: `p` out of range, or a name that is no parameter of `module`.
+        ValueError: if `p` is not in ``[0, 1)``, or for a name that is not a parameter of `module`.
     """
 
     def __init__(self, module: nn.Module, names: Sequence[str], p: float) -> None:
@@ -90,10 +88,11 @@ class WeightDrop(nn.Module):
         known = dict(module.named_parameters())
         for name in names:
             if name not in known:
-                raise ValueError(f"names has {name!r}; it takes names among {list(known)}")
+                raise ValueError(f"names must be among {list(known)}, got {name!r}")
+        check_share("p", p)
         self.module = module
         self.names = tuple(names)
-        self.p = _check(p)
+        self.p = p
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the module."""

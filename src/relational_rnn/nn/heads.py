@@ -1,6 +1,6 @@
-"""Output heads: from hidden features to the probabilities of words, and their loss.
+"""Output heads: log-probabilities of words from hidden features, and their loss.
 
-Letters: E width of the features, V vocabulary size, K mixtures. No loss here ever holds the
+Letters: E width of the features, V vocabulary size, K mixtures. The losses never materialise the
 logits of all rows (`ops.linear_cross_entropy`).
 """
 
@@ -13,19 +13,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..ops.linear_cross_entropy import Reduction, check_reduction, linear_cross_entropy
+from .arguments import check_count, check_share
 from .sampled_softmax import draw_words
 
-UNTIED_RANGE = 0.1  # uniform, the same as the embedding's
-TAIL_SHRINKS = 4  # every tail is this much narrower than the one before (Grave et al. 2017, 4.3)
-IGNORED = -100  # a target without a loss, as `torch.nn.functional.cross_entropy` has it
+UNTIED_RANGE = 0.1  # uniform, like the embedding
+TAIL_SHRINKS = 4  # factor by which each tail is narrower than the one before (Grave et al., 4.3)
+IGNORED = -100  # a target without loss, as in `torch.nn.functional.cross_entropy`
 
 
 def default_cutoffs(vocabulary_size: int) -> list[int]:
-    """Cutoffs for a vocabulary: a sixteenth and a quarter of it.
+    """Cutoffs at a sixteenth and a quarter of the vocabulary.
 
-    Each cluster then ends four times further than the one before, as its width is four times
-    smaller. WikiText-103's 267,735 words get 16,733 and 66,933; Baevski & Auli 2019 chose 20,000
-    and 60,000 by hand.
+    Each cluster then ends at four times the index of the one before, and is a fourth as wide.
+    WikiText-103's 267,735 words get 16,733 and 66,933; Baevski & Auli 2019 chose 20,000 and 60,000
+    by hand.
     """
     return sorted({max(1, vocabulary_size // 16), max(1, vocabulary_size // 4)})
 
@@ -33,8 +34,8 @@ def default_cutoffs(vocabulary_size: int) -> list[int]:
 def _check_arguments(hidden: Tensor, targets: Tensor, reduction: str) -> None:
     if hidden.shape[:-1] != targets.shape:
         raise ValueError(
-            f"hidden {list(hidden.shape)} and targets {list(targets.shape)} do not fit "
-            "[..., E] and [...]"
+            "hidden and targets must have shapes [..., E] and [...], got "
+            f"{list(hidden.shape)} and {list(targets.shape)}"
         )
     check_reduction(reduction)
 
@@ -50,15 +51,15 @@ class SoftmaxHead(nn.Module):
         embedding_size: E.
         vocabulary_size: V.
         tied_weight: the embedding's weight ``[V, E]`` to share (Press & Wolf 2017, Inan et al.
-            2017), or ``None`` for a weight of its own.
+            2017), or None for a separate weight.
         mixtures: number K of softmaxes in the mixture (Yang et al. 2018); 1 is plain softmax.
         label_smoothing: the share of the target spread evenly over all words, in training mode
             only (Szegedy et al. 2016, section 7).
-        samples: words drawn to stand for the vocabulary in the loss, in training mode only
-            (`sampled_softmax`); 0 for the whole vocabulary.
+        samples: words drawn for a sampled softmax, in training mode only (`sampled_softmax`); 0 for
+            the whole vocabulary.
 
     Raises:
-        ValueError: `tied_weight` of another shape, or an argument out of range.
+        ValueError: for a `tied_weight` of another shape, or an argument out of range.
     """
 
     def __init__(
@@ -74,19 +75,19 @@ class SoftmaxHead(nn.Module):
         super().__init__()
         shape = (vocabulary_size, embedding_size)
         if tied_weight is not None and tied_weight.shape != shape:
-            raise ValueError(f"tied_weight is {list(tied_weight.shape)}; it takes {list(shape)}")
-        if mixtures < 1:
-            raise ValueError(f"mixtures is {mixtures!r}; it takes a whole number of at least 1")
-        if not 0 <= label_smoothing < 1:
             raise ValueError(
-                f"label_smoothing is {label_smoothing!r}; it takes a number from 0 to below 1"
+                f"tied_weight must have shape {list(shape)}, got {list(tied_weight.shape)}"
             )
-        if samples < 0:
-            raise ValueError(f"samples is {samples!r}; it takes a whole number of at least 0")
+        check_count("mixtures", mixtures)
+        check_share("label_smoothing", label_smoothing)
+        check_count("samples", samples, least=0)
         if mixtures > 1 and (label_smoothing or samples):
-            raise ValueError(f"{label_smoothing=} and {samples=} do not go with {mixtures=}")
+            raise ValueError(
+                f"label_smoothing and samples must be 0 with {mixtures=}, got {label_smoothing=} "
+                f"and {samples=}"
+            )
         if label_smoothing and samples:
-            raise ValueError(f"{samples=} does not go with {label_smoothing=}")
+            raise ValueError(f"samples must be 0 with {label_smoothing=}, got {samples=}")
         self.mixtures = mixtures
         self.label_smoothing = label_smoothing
         self.samples = samples
@@ -104,14 +105,14 @@ class SoftmaxHead(nn.Module):
 
         Args:
             hidden: ``[..., E]``.
-            targets: ``[...]`` int64; -100 has no loss and does not count.
+            targets: ``[...]`` int64; -100 is ignored: no loss, not counted.
             reduction: ``"mean"``, ``"sum"`` or ``"none"``.
 
         Returns:
             A scalar or ``[...]``, float32 (float64 for float64 `hidden`).
 
         Raises:
-            ValueError: for shapes that do not fit, or an unknown reduction.
+            ValueError: for shapes that do not match, or an unknown reduction.
         """
         if self.mixtures == 1:
             weight: Tensor = self.weight
@@ -151,7 +152,7 @@ class SoftmaxHead(nn.Module):
             return _log_softmax(F.linear(hidden, self.weight, self.bias))
         features, log_prior = self._mixture(hidden)
         total = log_prior.new_full((*hidden.shape[:-1], len(self.weight)), -torch.inf)
-        for k in range(self.mixtures):  # one after the other: V is large
+        for k in range(self.mixtures):  # one at a time: V is large
             part = _log_softmax(F.linear(features[..., k, :], self.weight, self.bias))
             total = torch.logaddexp(total, part + log_prior[..., k : k + 1])
         return total
@@ -163,31 +164,31 @@ class SoftmaxHead(nn.Module):
 
 
 class AdaptiveSoftmaxHead(nn.Module):
-    """Adaptive softmax (Grave et al. 2017) for words numbered by falling frequency.
+    """Adaptive softmax (Grave et al. 2017) for words in order of decreasing frequency.
 
-    The head has the words before the first cutoff and one entry for each tail; the tail of the
-    words between two cutoffs is narrower the further down. Parameters are named as in
-    `torch.nn.AdaptiveLogSoftmaxWithLoss`, and the numbers are the same; this one also runs under
-    autocast and holds no tail's logits.
+    The head has the words before the first cutoff and one entry for each tail; each tail, the words
+    between two cutoffs, is narrower than the one before. Names and values of the parameters are
+    those of `torch.nn.AdaptiveLogSoftmaxWithLoss`; this module also runs under autocast and never
+    materialises the logits of a tail.
 
     Args:
         embedding_size: E.
         vocabulary_size: V.
-        cutoffs: the first word number of each tail, rising.
+        cutoffs: index of the first word of each tail, increasing.
 
     Raises:
-        ValueError: cutoffs that do not rise within ``1..V-1``.
+        ValueError: for cutoffs that do not increase within ``1..V-1``.
     """
 
     def __init__(self, embedding_size: int, vocabulary_size: int, cutoffs: Sequence[int]) -> None:
         super().__init__()
         edges = [0, *cutoffs, vocabulary_size]
-        rising = all(low < high for low, high in pairwise(edges))
-        if not cutoffs or not rising:
+        increasing = all(low < high for low, high in pairwise(edges))
+        if not cutoffs or not increasing:
             raise ValueError(
-                f"cutoffs is {list(cutoffs)}; it takes at least one, each greater than the one "
-                f"before, all from 1 to {vocabulary_size - 1} (the vocabulary has "
-                f"{vocabulary_size} words)"
+                f"cutoffs must be at least one integer, increasing, all from 1 to "
+                f"{vocabulary_size - 1} (the vocabulary has {vocabulary_size} words), got "
+                f"{list(cutoffs)}"
             )
         self.cutoffs = [*cutoffs, vocabulary_size]
         self.head = nn.Linear(embedding_size, cutoffs[0] + len(cutoffs), bias=False)
@@ -215,7 +216,7 @@ class AdaptiveSoftmaxHead(nn.Module):
         )
         tails = cast(Iterable[tuple[nn.Linear, nn.Linear]], self.tail)
         for number, (projection, words) in enumerate(tails):
-            # A tail that no target is in takes part too: its gradient is zero, not absent.
+            # A tail without targets is computed too: its gradient is zero, not None.
             here = (cluster == number + 1).nonzero()[:, 0]
             inside = linear_cross_entropy(
                 projection(rows[here]),

@@ -1,4 +1,4 @@
-"""One LSTM layer as a plain loop: what `torch.nn.LSTM` computes, in Python.
+"""One LSTM layer as a plain Python loop over time.
 
 Letters: T time, B batch, I input size, H hidden size.
 """
@@ -7,26 +7,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .arguments import check_count
+
 
 class LoopLSTM(nn.Module):
     """Equal to a one-layer `torch.nn.LSTM`, parameters and `state_dict` included.
 
-    It stands beside `torch.nn.LSTM` to tell what a recurrent core costs as a loop of small
-    operations from what the core itself costs. The same seed draws the same weights.
+    Compared with `torch.nn.LSTM` it shows what a loop of small operations costs, as opposed to the
+    core itself. The same seed draws the same weights.
 
     Args:
         input_size: I.
         hidden_size: H.
 
     Raises:
-        ValueError: a size below 1.
+        ValueError: if a size is below 1.
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if size < 1:
-                raise ValueError(f"{name} is {size!r}; it takes a whole number of at least 1")
+        check_count("input_size", input_size)
+        check_count("hidden_size", hidden_size)
         self.input_size = input_size
         self.hidden_size = hidden_size
         # Rows: input gate, forget gate, candidate, output gate.
@@ -49,7 +50,7 @@ class LoopLSTM(nn.Module):
 
         Args:
             inputs: ``[T, B, I]``.
-            state: hidden and cell state, each ``[1, B, H]``; zeros when absent.
+            state: hidden and cell state, each ``[1, B, H]``; default: zeros.
 
         Returns:
             The hidden state after each step ``[T, B, H]``, and both states after the last.

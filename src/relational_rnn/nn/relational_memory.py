@@ -1,30 +1,294 @@
-"""The Relational Memory Core as a module: a single step, and a sequence."""
+"""The Relational Memory Core as modules: a single step and a sequence, with the same parameters."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..ops.relational_memory import (
+    GateStyle,
+    Options,
+    Parameters,
+    check_backend,
+    relational_memory,
+)
 from ..ops.relational_memory.reference import step
-from .base import RelationalMemoryBase, check_count, check_tensor
+from .arguments import check_count, check_number, check_tensor
+from .sonnet import from_variables, to_variables
+
+TRUNCATED_NORMAL_BOUND = 2.0  # standard deviations, as TensorFlow's truncated normal
 
 
-class Trace(NamedTuple):
-    """Everything that can be looked at in a run over a sequence."""
+class RelationalMemoryBase(nn.Module):
+    """Parameters, initial memory and conversion of a core; see `RelationalMemoryCell`."""
 
-    output: Tensor  # [T, B, N * M]
-    attention: Tensor  # [T, blocks, B, H, N + n, N + n], queries then keys, memory before input
-    input_gate: Tensor | None  # [T, B, N, G]
-    forget_gate: Tensor | None  # [T, B, N, G]
+    projection_weight: nn.Parameter
+    batch_first: bool = False
+    checkpoint_every: int | None = None
+
+    def __init__(
+        self,
+        input_size: int,
+        mem_slots: int,
+        head_size: int,
+        num_heads: int = 1,
+        *,
+        key_size: int | None = None,
+        num_blocks: int = 1,
+        attention_mlp_layers: int = 2,
+        gate_style: GateStyle | None = "unit",
+        forget_bias: float = 1.0,
+        input_bias: float = 0.0,
+        input_rows: int | None = None,
+        backend: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        counts = {
+            "input_size": input_size,
+            "mem_slots": mem_slots,
+            "head_size": head_size,
+            "num_heads": num_heads,
+            "key_size": head_size if key_size is None else key_size,
+            "num_blocks": num_blocks,
+            "attention_mlp_layers": attention_mlp_layers,
+            "input_rows": 1 if input_rows is None else input_rows,
+        }
+        for name, value in counts.items():
+            check_count(name, value)
+        check_number("forget_bias", forget_bias)
+        check_number("input_bias", input_bias)
+        if gate_style not in ("unit", "memory", None):
+            raise ValueError(f"gate_style must be 'unit', 'memory' or None, got {gate_style!r}")
+        check_backend(backend)
+        self.input_size = input_size
+        self.mem_slots = mem_slots
+        self.head_size = head_size
+        self.num_heads = num_heads
+        self.key_size = counts["key_size"]
+        self.num_blocks = num_blocks
+        self.attention_mlp_layers = attention_mlp_layers
+        self.gate_style = gate_style
+        self.forget_bias = float(forget_bias)
+        self.input_bias = float(input_bias)
+        self.input_rows = input_rows
+        self.backend = backend
+        self.mem_size = head_size * num_heads
+        self.output_size = mem_slots * self.mem_size
+        self._make_parameters(device=device, dtype=dtype)
+        self.reset_parameters()
+
+    def _make_parameters(self, **factory: Any) -> None:
+        blocks, layers, size = self.num_blocks, self.attention_mlp_layers, self.mem_size
+        width = self.num_heads * (2 * self.key_size + self.head_size)
+        gates = {"unit": 2 * size, "memory": 2, None: 0}[self.gate_style]
+        shapes: dict[str, tuple[int, ...]] = {
+            "projection_weight": (size, self.input_size),
+            "projection_bias": (size,),
+            "qkv_weight": (blocks, width, size),
+            "qkv_bias": (blocks, width),
+            "qkv_norm_weight": (blocks, width),
+            "qkv_norm_bias": (blocks, width),
+            "attention_norm_weight": (blocks, size),
+            "attention_norm_bias": (blocks, size),
+            "mlp_weight": (layers, size, size),
+            "mlp_bias": (layers, size),
+            "mlp_norm_weight": (blocks, size),
+            "mlp_norm_bias": (blocks, size),
+            "gate_input_weight": (gates, (self.input_rows or 1) * size),
+            "gate_input_bias": (gates,),
+            "gate_memory_weight": (gates, size),
+            "gate_memory_bias": (gates,),
+        }
+        for name in Parameters._fields:
+            absent = self.gate_style is None and name.startswith("gate_")
+            value = None if absent else nn.Parameter(torch.empty(shapes[name], **factory))
+            self.register_parameter(name, value)
+
+    def reset_parameters(self) -> None:
+        """Draw new weights as Sonnet does: truncated normal of 1/sqrt(fan in), biases zero."""
+        for name, parameter in self.named_parameters():
+            if name.endswith("norm_weight"):
+                nn.init.ones_(parameter)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                std = parameter.shape[-1] ** -0.5
+                bound = TRUNCATED_NORMAL_BOUND * std
+                nn.init.trunc_normal_(parameter, std=std, a=-bound, b=bound)
+
+    @property
+    def recurrent_weights(self) -> list[str]:
+        """Names of the weights that act on the memory, for DropConnect."""
+        names = ("qkv_weight", "mlp_weight", "gate_memory_weight")
+        return [name for name in names if getattr(self, name) is not None]
+
+    @property
+    def options(self) -> Options:
+        """The constants, as `ops.relational_memory` expects them."""
+        return Options(
+            self.num_heads,
+            self.head_size,
+            self.key_size,
+            self.gate_style,
+            self.forget_bias,
+            self.input_bias,
+        )
+
+    def core_parameters(self) -> Parameters:
+        """The trainable tensors, as `ops.relational_memory` expects them."""
+        return Parameters(*(getattr(self, name) for name in Parameters._fields))
+
+    def initial_state(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """The initial memory ``[B, N, M]``: rows of the identity, padded or truncated (Sonnet).
+
+        Args:
+            batch_size: number B of sequences.
+            device: default: the parameters'.
+            dtype: default: the parameters'.
+        """
+        like = self.projection_weight
+        identity = torch.zeros(
+            self.mem_slots,
+            self.mem_size,
+            device=like.device if device is None else device,
+            dtype=like.dtype if dtype is None else dtype,
+        ).fill_diagonal_(1)
+        return identity.repeat(batch_size, 1, 1)
+
+    def _check(self, inputs: Tensor, memory: Tensor | None, batch_size: int | None) -> None:
+        """Raise if shapes or dtypes do not match; without a batch, `batch_size` is None."""
+        rows = () if self.input_rows is None else (self.input_rows,)
+        expected = (*rows, self.input_size)
+        if inputs.shape[-len(expected) :] != expected:
+            raise ValueError(
+                f"the last sizes of inputs must be {list(expected)}, got shape "
+                f"{list(inputs.shape)}"
+            )
+        dtype = self.projection_weight.dtype
+        autocast = not inputs.is_meta and torch.is_autocast_enabled(inputs.device.type)
+        # autocast converts neither from nor to float64
+        double = torch.float64 in (inputs.dtype, dtype)
+        convertible = autocast and inputs.is_floating_point() and not double
+        if inputs.dtype != dtype and not convertible:
+            raise ValueError(f"inputs must be {dtype} like the parameters, got {inputs.dtype}")
+        if memory is None:
+            return
+        check_tensor("memory", memory)
+        batch = () if batch_size is None else (batch_size,)
+        state = (*batch, self.mem_slots, self.mem_size)
+        if memory.shape != state:
+            raise ValueError(f"memory must have shape {list(state)}, got {list(memory.shape)}")
+        if memory.dtype != dtype and not (autocast and memory.is_floating_point()):
+            raise ValueError(f"memory must be {dtype} like the parameters, got {memory.dtype}")
+
+    def _to_sequence(
+        self, inputs: Tensor, memory: Tensor | None, *, time_dim: int | None, batch_dim: int
+    ) -> tuple[Tensor, Tensor, bool]:
+        """Check the arguments and bring them to the layout of `relational_memory`.
+
+        Args:
+            inputs: with or without a batch.
+            memory: of each sequence, or None.
+            time_dim: of batched inputs; None for a single step.
+            batch_dim: of batched inputs.
+
+        Returns:
+            Inputs ``[T, B, n, I]``, memory ``[B, N, M]``, and whether there was a batch.
+        """
+        check_tensor("inputs", inputs)
+        row_dims = 1 if self.input_rows is None else 2
+        unbatched_dims = row_dims + (time_dim is not None)
+        given = list(inputs.shape)
+        if inputs.dim() not in (unbatched_dims, unbatched_dims + 1):
+            raise ValueError(
+                f"inputs must have {unbatched_dims} or {unbatched_dims + 1} dimensions, got shape "
+                f"{given}"
+            )
+        batched = inputs.dim() > unbatched_dims
+        self._check(inputs, memory, given[batch_dim] if batched else None)
+        if time_dim is None:
+            inputs = inputs.unsqueeze(0)
+            batch_dim = 1
+        if not batched:
+            inputs = inputs.unsqueeze(1)
+            batch_dim = 1
+        inputs = inputs.movedim(batch_dim, 1)  # [T, B, ...]
+        if len(inputs) == 0:
+            raise ValueError(f"inputs must have at least one step (T), got shape {given}")
+        if memory is None:
+            memory = self.initial_state(inputs.shape[1])
+        elif not batched:
+            memory = memory.unsqueeze(0)
+        memory = memory.to(self.projection_weight.dtype)  # may differ under autocast
+        if self.input_rows is None:
+            inputs = inputs.unsqueeze(2)
+        return inputs, memory, batched
+
+    @classmethod
+    def from_sonnet(cls, variables: Mapping[str, np.ndarray], **arguments: Any) -> Self:
+        """A module with the weights of a Sonnet `RelationalMemory`.
+
+        Args:
+            variables: Sonnet's variable names to arrays, ``{"relational_memory/linear/w": ...}``.
+                Any scope in front of the core's own names is accepted. float64 arrays give a
+                float64 module, unless ``dtype`` is given.
+            **arguments: of the constructor.
+
+        Raises:
+            ValueError: for a missing or unknown variable or one of another shape, naming it.
+        """
+        module = cls(**arguments)
+        state = from_variables(
+            variables,
+            {name: tuple(value.shape) for name, value in module.state_dict().items()},
+        )
+        if arguments.get("dtype") is None:
+            module.to(next(iter(state.values())).dtype)
+        module.load_state_dict(state)
+        return module
+
+    def to_sonnet(self) -> dict[str, np.ndarray]:
+        """The weights under Sonnet's variable names, ready for `from_sonnet`."""
+        named = zip(Parameters._fields, self.core_parameters(), strict=True)
+        return to_variables({name: value for name, value in named if value is not None})
+
+    def extra_repr(self) -> str:
+        """The sizes, and the other arguments that differ from their defaults."""
+        sizes = ("mem_slots", "head_size", "num_heads")
+        others = {
+            "key_size": self.head_size,
+            "num_blocks": 1,
+            "attention_mlp_layers": 2,
+            "gate_style": "unit",
+            "forget_bias": 1.0,
+            "input_bias": 0.0,
+            "input_rows": None,
+            "backend": "auto",
+            "batch_first": False,
+            "checkpoint_every": None,
+        }
+        shown = [name for name, default in others.items() if getattr(self, name) != default]
+        values = (f"{name}={getattr(self, name)!r}" for name in (*sizes, *shown))
+        return ", ".join([str(self.input_size), *values])
 
 
 class RelationalMemoryCell(RelationalMemoryBase):
     """One step of a Relational Memory Core, called like `torch.nn.LSTMCell`.
 
     The state is a matrix of ``mem_slots`` rows. At each step the rows and the input attend to each
-    other, an MLP with residual connections works on each row, and gates decide what is kept
-    (Santoro et al. 2018, section 3; the exact form is that of DeepMind's Sonnet v1,
-    ``relational_memory.py`` at commit 989e397).
+    other, an MLP with residual connections is applied to each row, and gates decide what is kept
+    (Santoro et al. 2018, section 3). This follows DeepMind's Sonnet v1, ``relational_memory.py`` at
+    commit 989e397.
 
     Letters: B batch, I input size, N = ``mem_slots``, M = ``head_size * num_heads``.
 
@@ -32,22 +296,22 @@ class RelationalMemoryCell(RelationalMemoryBase):
         input_size: size I of an input row.
         mem_slots: number N of memory slots.
         head_size: size of the values of one attention head.
-        num_heads: number of heads.
-        key_size: size of queries and keys; ``None`` takes ``head_size``.
+        num_heads: number of attention heads.
+        key_size: size of queries and keys; None for ``head_size``.
         num_blocks: rounds of attention per step; each has its own projection and norms.
         attention_mlp_layers: layers of the MLP after the attention, shared by the blocks.
-        gate_style: ``"unit"`` (a gate per element), ``"memory"`` (a gate per slot) or ``None``.
-        forget_bias: constant added to the forget gate's logit.
-        input_bias: constant added to the input gate's logit.
-        input_rows: ``None`` for inputs ``[B, I]``; a number n for matrices ``[B, n, I]``
-            (Sonnet's ``treat_input_as_matrix``).
-        backend: ``"auto"`` or one of `relational_rnn.ops.relational_memory.BACKENDS`; a backend
+        gate_style: ``"unit"`` (a gate per element), ``"memory"`` (a gate per slot) or None.
+        forget_bias: constant added to the forget gate's logits.
+        input_bias: constant added to the input gate's logits.
+        input_rows: None for inputs ``[B, I]``; n for matrices ``[B, n, I]`` (Sonnet's
+            ``treat_input_as_matrix``).
+        backend: ``"auto"`` or a name in `relational_rnn.ops.relational_memory.BACKENDS`; a backend
             that cannot run raises.
         device: of the parameters.
         dtype: of the parameters.
 
     Raises:
-        ValueError: for an argument out of its range, naming it.
+        ValueError: for an argument out of range, naming it.
     """
 
     def forward(self, inputs: Tensor, memory: Tensor | None = None) -> Tensor:
@@ -56,49 +320,98 @@ class RelationalMemoryCell(RelationalMemoryBase):
         Args:
             inputs: ``[B, I]``, or ``[I]`` without a batch; with ``input_rows`` ``[B, n, I]`` or
                 ``[n, I]``.
-            memory: ``[B, N, M]`` (``[N, M]`` without a batch), never changed in place;
-                default: `initial_state`.
+            memory: ``[B, N, M]`` (``[N, M]`` without a batch), not modified; default:
+                `initial_state`.
 
         Returns:
             The next memory, in the shape of the memory. Its rows, flattened, are the output.
 
         Raises:
-            TypeError: if inputs or memory are no tensor.
-            ValueError: if a shape or a dtype does not fit.
+            TypeError: if inputs or memory are not tensors.
+            ValueError: if a shape or a dtype does not match.
         """
-        _, memory = self._run(inputs, memory, time_dim=None, batch_dim=0)
-        return memory
+        inputs, memory, batched = self._to_sequence(inputs, memory, time_dim=None, batch_dim=0)
+        _, memory = relational_memory(
+            inputs, memory, self.core_parameters(), self.options, backend=self.backend
+        )
+        return memory if batched else memory.squeeze(0)
 
 
 class RelationalMemory(RelationalMemoryBase):
     """A Relational Memory Core over a sequence, called like `torch.nn.LSTM`.
 
-    ``output, memory = core(inputs, memory)``. The memory is batch-leading, ``[B, N, M]``, whatever
-    ``batch_first`` says. Arguments are those of `RelationalMemoryCell`, and:
+    ``output, memory = core(inputs, memory)``. The memory is batch-leading, ``[B, N, M]``, even with
+    ``batch_first=False``.
+
+    It can be differentiated once; twice, and by `torch.func`, with ``backend="reference"``.
+    `torch.compile` compiles only that backend; the others are a graph break, since their loop is
+    already written out. Under `torch.export` ``"auto"`` means ``"reference"``.
 
     Args:
+        input_size: size I of an input row.
+        mem_slots: number N of memory slots.
+        head_size: size of the values of one attention head.
+        num_heads: number of attention heads.
+        key_size: size of queries and keys; None for ``head_size``.
+        num_blocks: rounds of attention per step; each has its own projection and norms.
+        attention_mlp_layers: layers of the MLP after the attention, shared by the blocks.
+        gate_style: ``"unit"`` (a gate per element), ``"memory"`` (a gate per slot) or None.
+        forget_bias: constant added to the forget gate's logits.
+        input_bias: constant added to the input gate's logits.
+        input_rows: None for one input row per step; n for matrices of n rows.
+        backend: ``"auto"`` or a name in `relational_rnn.ops.relational_memory.BACKENDS`; a backend
+            that cannot run raises.
         batch_first: inputs and outputs are ``[B, T, ...]`` instead of ``[T, B, ...]``.
-        checkpoint_every: keep nothing but the memory of every so many steps for the backward
-            pass, and compute the rest again there; ``None`` keeps all. The gradients are equal,
-            but for rounding where the pieces are added up.
+        checkpoint_every: keep only the memory of every so many steps for the backward pass, and
+            recompute the rest there; None keeps everything. The gradients are equal up to rounding
+            where the pieces are added.
+        device: of the parameters.
+        dtype: of the parameters.
 
-    It can be differentiated once; more often, and by `torch.func`, with ``backend="reference"``.
-    Under `torch.compile` only that one is compiled, the others are a break in the graph: their
-    loop is written out. `torch.export` gets it from ``"auto"`` too.
+    Raises:
+        ValueError: for an argument out of range, naming it.
     """
 
     def __init__(
         self,
-        *args: Any,
+        input_size: int,
+        mem_slots: int,
+        head_size: int,
+        num_heads: int = 1,
+        *,
+        key_size: int | None = None,
+        num_blocks: int = 1,
+        attention_mlp_layers: int = 2,
+        gate_style: GateStyle | None = "unit",
+        forget_bias: float = 1.0,
+        input_bias: float = 0.0,
+        input_rows: int | None = None,
+        backend: str = "auto",
         batch_first: bool = False,
         checkpoint_every: int | None = None,
-        **kwargs: Any,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(
+            input_size,
+            mem_slots,
+            head_size,
+            num_heads,
+            key_size=key_size,
+            num_blocks=num_blocks,
+            attention_mlp_layers=attention_mlp_layers,
+            gate_style=gate_style,
+            forget_bias=forget_bias,
+            input_bias=input_bias,
+            input_rows=input_rows,
+            backend=backend,
+            device=device,
+            dtype=dtype,
+        )
         if checkpoint_every is not None:
             check_count("checkpoint_every", checkpoint_every)
         if not isinstance(batch_first, bool):
-            raise ValueError(f"batch_first is {batch_first!r}; it takes True or False")
+            raise ValueError(f"batch_first must be True or False, got {batch_first!r}")
         self.batch_first = batch_first
         self.checkpoint_every = checkpoint_every
 
@@ -107,41 +420,54 @@ class RelationalMemory(RelationalMemoryBase):
 
         Args:
             inputs: ``[T, B, I]``, ``[B, T, I]`` with ``batch_first``, ``[T, I]`` without a batch;
-                with ``input_rows`` one dimension more, n, before I.
-            memory: ``[B, N, M]`` (``[N, M]`` without a batch), never changed in place;
-                default: `initial_state`.
+                with ``input_rows`` one more dimension, n, before I.
+            memory: ``[B, N, M]`` (``[N, M]`` without a batch), not modified; default:
+                `initial_state`.
 
         Returns:
             The output ``[T, B, N * M]`` (in the layout of the inputs): the flattened memory after
-            each step. And the last memory, ``[B, N, M]``. No gradient is cut: detach the memory
-            between windows of truncated back-propagation.
+            each step. And the last memory, ``[B, N, M]``. Gradients flow through both: detach the
+            memory between windows of truncated back-propagation.
 
         Raises:
-            TypeError: if inputs or memory are no tensor, such as a `PackedSequence`.
-            ValueError: if a shape or a dtype does not fit.
+            TypeError: if inputs or memory are not tensors, such as a `PackedSequence`.
+            ValueError: if a shape or a dtype does not match.
         """
         time_dim, batch_dim = (1, 0) if self.batch_first else (0, 1)
-        return self._run(inputs, memory, time_dim=time_dim, batch_dim=batch_dim)
+        inputs, memory, batched = self._to_sequence(
+            inputs, memory, time_dim=time_dim, batch_dim=batch_dim
+        )
+        memories, memory = relational_memory(
+            inputs,
+            memory,
+            self.core_parameters(),
+            self.options,
+            backend=self.backend,
+            checkpoint_every=self.checkpoint_every,
+        )
+        output = memories.flatten(2)  # [T, B, N * M]
+        if not batched:
+            return output.squeeze(1), memory.squeeze(0)
+        return output.movedim(1, batch_dim), memory
 
     @torch.no_grad()
-    def trace(self, inputs: Tensor, memory: Tensor | None = None) -> Trace:
-        """Run without gradients and keep attention and gates; for looking, not for training.
+    def trace(self, inputs: Tensor, memory: Tensor | None = None) -> "Trace":
+        """Run without gradients and keep attention and gates, for inspection.
 
-        Hooks of the module do not run, so weights that one of them sets before each call (as
+        Hooks of the module do not run, so weights that a hook sets before each call (as
         `torch.nn.utils.prune` does) are those of the last call.
 
         Args:
-            inputs: ``[T, B, I]``; with ``input_rows`` ``[T, B, n, I]``; ``batch_first`` is
-                not considered.
+            inputs: ``[T, B, I]``; with ``input_rows`` ``[T, B, n, I]``; ``batch_first`` is ignored.
             memory: ``[B, N, M]``; default: `initial_state`.
 
         Raises:
-            TypeError: if inputs or memory are no tensor.
-            ValueError: if a shape or a dtype does not fit.
+            TypeError: if inputs or memory are not tensors.
+            ValueError: if a shape or a dtype does not match.
         """
         check_tensor("inputs", inputs)
         if inputs.dim() != 3 + (self.input_rows is not None) or len(inputs) == 0:
-            raise ValueError(f"inputs have shape {list(inputs.shape)}; it takes [T, B, ...]")
+            raise ValueError(f"inputs must have shape [T, B, ...], got {list(inputs.shape)}")
         self._check(inputs, memory, inputs.shape[1])
         inputs = inputs if self.input_rows is not None else inputs.unsqueeze(2)
         memory = self.initial_state(inputs.shape[1]) if memory is None else memory
@@ -156,3 +482,12 @@ class RelationalMemory(RelationalMemoryBase):
         input_gate = torch.stack([one.input_gate for one in steps if one.input_gate is not None])
         forget_gate = torch.stack([one.forget_gate for one in steps if one.forget_gate is not None])
         return Trace(output, attention, input_gate, forget_gate)
+
+
+class Trace(NamedTuple):
+    """What `RelationalMemory.trace` returns."""
+
+    output: Tensor  # [T, B, N * M]
+    attention: Tensor  # [T, blocks, B, H, N + n, N + n], queries then keys, memory before input
+    input_gate: Tensor | None  # [T, B, N, G], after the sigmoid; G is M or 1
+    forget_gate: Tensor | None  # [T, B, N, G]

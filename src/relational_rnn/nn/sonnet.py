@@ -1,9 +1,9 @@
-"""Sonnet's variable names and ours.
+"""Conversion between Sonnet's variables and our state dict.
 
-Sonnet numbers the parts of a core in the order it makes them: ``linear`` projects the input,
-``linear_1`` to ``linear_K`` are the blocks' qkv projections, the next two make the gates;
-``layer_norm_{3k}`` and the two after it belong to block k; number 0 is written without a number.
-A linear layer's ``w`` is ``[in, out]``: transposed to ours.
+Sonnet numbers the parts of a core in order of creation: ``linear`` projects the input,
+``linear_1`` to ``linear_K`` are the blocks' qkv projections, the next two compute the
+gates; ``layer_norm_{3k}`` and the two after it belong to block k; the number 0 is omitted.
+A linear layer's ``w`` is ``[in, out]``, the transpose of ours.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ def _numbered(name: str, number: int) -> str:
 
 
 def _pairs(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str, int | None]]:
-    """Sonnet's name (without its scope), our name, and the place in our stack of blocks/layers."""
+    """Sonnet's name without its scope, our name, and the index in our stack of blocks or layers."""
     blocks = shapes["qkv_weight"][0]
 
     def linear(theirs: str, ours: str, place: int | None) -> Iterator[tuple[str, str, int | None]]:
@@ -49,14 +49,16 @@ def from_variables(
         shapes: of our state dict.
 
     Raises:
-        ValueError: for a missing, unknown or misshapen variable, naming it.
+        ValueError: for a missing or unknown variable or one of another shape, naming it.
     """
-    anchor = "layer_norm/gamma"  # every core has one, and its MLP has none
+    anchor = "layer_norm/gamma"  # every core has it, outside of its MLP
     scopes = [name.removesuffix(anchor) for name in variables if name.endswith("/" + anchor)]
     scope = scopes[0] if scopes else ""
     for name, array in variables.items():
         if array.dtype not in (np.float32, np.float64):
-            raise ValueError(f"variable {name!r} is {array.dtype}; it takes float32 or float64")
+            raise ValueError(
+                f"variable {name!r} must be float32 or float64, got {array.dtype}"
+            )
     left = dict(variables)
     double = any(array.dtype == np.float64 for array in variables.values())
     dtype = torch.float64 if double else torch.float32
@@ -64,25 +66,26 @@ def from_variables(
     for theirs, ours, place in _pairs(shapes):
         name = scope + theirs
         if name not in left:
-            raise ValueError(f"variable {name!r} is missing; given are {sorted(variables)}")
+            raise ValueError(f"variable {name!r} is missing, got {sorted(variables)}")
         value = torch.from_numpy(np.array(left.pop(name)))
         value = value.mT if theirs.endswith("/w") else value
         target = state[ours] if place is None else state[ours][place]
         if value.shape != target.shape:
             raise ValueError(
-                f"variable {name!r} has shape {list(variables[name].shape)}; with these arguments "
-                f"it must be {list(target.mT.shape if theirs.endswith('/w') else target.shape)}"
+                f"variable {name!r} must have shape "
+                f"{list(target.mT.shape if theirs.endswith('/w') else target.shape)} with these "
+                f"arguments, got {list(variables[name].shape)}"
             )
         target.copy_(value)
     if left:
-        raise ValueError(f"variables {sorted(left)} do not belong to a core of these arguments")
+        raise ValueError(f"variables {sorted(left)} are not part of a core with these arguments")
     return state
 
 
 def to_variables(
     state: Mapping[str, Tensor], scope: str = "relational_memory/"
 ) -> dict[str, np.ndarray]:
-    """Sonnet's variables from our state dict; arrays are copies, in float32 at least."""
+    """Sonnet's variables from our state dict: copies in float32 or float64."""
     variables = {}
     for theirs, ours, place in _pairs({name: tuple(value.shape) for name, value in state.items()}):
         value = state[ours] if place is None else state[ours][place]

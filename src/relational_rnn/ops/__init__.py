@@ -1,1 +1,1 @@
-"""Tensor functions: no modules, no configuration, no files."""
+"""Functions of tensors: no modules, no configuration, no files."""

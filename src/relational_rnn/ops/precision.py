@@ -1,7 +1,7 @@
-"""Whether bfloat16 is worth anything here, and what products are made in.
+"""Detect fast bfloat16 matrix products, and choose the dtype of products.
 
-A CPU without AVX-512 (nor the like of other makers) has no bfloat16 products in oneDNN: PyTorch
-then multiplies such matrices one number at a time, 30 times slower than float32 or more, and its
+A CPU without AVX-512 (or the equivalent of other vendors) has no bfloat16 kernels in oneDNN.
+PyTorch then falls back to scalar loops that are at least 30 times slower than float32, and
 ``nn.LSTM`` cannot be trained at all.
 """
 
@@ -13,30 +13,30 @@ from torch import Tensor
 
 @cache
 def multiplies_bfloat16(device: str) -> bool:
-    """Whether this type of device ("cpu", "cuda", "mps") multiplies bfloat16 matrices well.
+    """Whether this type of device ("cpu", "cuda", "mps") has fast bfloat16 matrix products.
 
-    On a CPU that takes oneDNN. PyTorch promises no way to ask that; where its own way is gone, the
-    answer is yes.
+    On a CPU this requires oneDNN. PyTorch has no stable API to query it; in a build without the
+    internal query the answer is yes.
     """
     if device != "cpu":
         return True
-    # PyTorch gives this function no types.
+    # PyTorch does not annotate this function.
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return ask is None or bool(ask())
+    query = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return query is None or bool(query())
 
 
 def autocast(device: str, *, low: bool) -> torch.autocast:
-    """Products in bfloat16 if `low` is set and the device is good at them, else nothing."""
+    """Autocast to bfloat16 if `low` is set and the device is fast at it, else disabled autocast."""
     return torch.autocast(device, torch.bfloat16, enabled=low and multiplies_bfloat16(device))
 
 
 def product_dtype(tensor: Tensor) -> torch.dtype:
     """Dtype of the matrix products with a tensor.
 
-    float64 stays float64. Otherwise it is autocast's dtype where that is on, else the tensor's own;
-    float32 in place of bfloat16 on a device that is bad at that.
+    float64 stays float64. Otherwise it is the dtype of autocast where that is enabled, else the
+    tensor's own; bfloat16 becomes float32 on a device without fast bfloat16 products.
     """
     device, dtype = tensor.device.type, tensor.dtype
     if dtype != torch.float64 and torch.is_autocast_enabled(device):

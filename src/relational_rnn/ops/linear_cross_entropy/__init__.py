@@ -1,4 +1,4 @@
-"""Cross-entropy of a softmax over a linear layer, without ever holding all logits."""
+"""Cross-entropy of a softmax over a linear layer, without materialising all logits."""
 
 from .chunked import Reduction, check_reduction, linear_cross_entropy
 

@@ -1,4 +1,4 @@
-"""The ground truth: all logits at once, in float32 or better."""
+"""The reference: all logits at once, in float32 or float64."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The recurrent function at the heart of the package; README.md here has the mathematics."""
+"""The relational memory as a function of tensors; README.md in this folder has the mathematics."""
 
 from .dispatch import BACKENDS, check_backend, relational_memory
 from .parameters import GateStyle, Options, Parameters

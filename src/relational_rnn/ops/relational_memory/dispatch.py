@@ -1,24 +1,50 @@
-"""Which implementation runs: the backend table, and what ``"auto"`` means."""
+"""Which implementation runs: the table of backends, the meaning of ``"auto"``, recomputation."""
 
 import os
 import shutil
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import autograd, reference
+from ..second_derivative import refuse_second_derivative
+from . import reference
+from .fused import recurrence as fused
 from .hoist import dtypes
 from .parameters import Options, Parameters
-from .recompute import Recomputed
 
-WIDEST = 8192  # elements of a padded row that a Triton program holds in registers
+Unroll = Callable[[Tensor, Tensor, Parameters, Options], tuple[Tensor, Tensor]]
+
+WIDEST_ROW = 8192
+"""Elements of a padded row that a Triton program holds in registers."""
+TRITON_DEVICES = ("cuda",)
+"""Device types on which ``"auto"`` considers Triton."""
+
+
+def why_not_triton(memory: Tensor, p: Parameters, o: Options) -> str | None:
+    """Why the backend ``"triton"`` cannot run this problem; None if it can."""
+    if memory.device.type != "cuda" and not _interpreted():
+        return f"the tensors must be on a CUDA device, got {memory.device.type!r}"
+    missing = _missing()
+    if missing is not None:
+        return missing
+    if len(p.qkv_weight) > 1:
+        return f"num_blocks must be 1, got {len(p.qkv_weight)}"
+    heads, size = (1 << (x - 1).bit_length() for x in (o.num_heads, max(o.head_size, o.key_size)))
+    if heads * size > WIDEST_ROW:
+        return (
+            "num_heads times head_size or key_size, each rounded up to a power of two, must be at "
+            f"most {WIDEST_ROW}, got {heads} * {size}"
+        )
+    return None
 
 
 @cache
 def _missing() -> str | None:
-    """What Triton lacks on this machine. Looked up once: it searches paths."""
+    """What Triton lacks on this machine, or None. Cached: it searches paths."""
     if find_spec("triton") is None:
         return "the package 'triton' is not installed"
     if not _interpreted() and not any(map(shutil.which, (os.environ.get("CC", "gcc"), "clang"))):
@@ -27,41 +53,39 @@ def _missing() -> str | None:
 
 
 def _interpreted() -> bool:
-    return os.environ.get("TRITON_INTERPRET") == "1"  # Triton's own: kernels on the CPU
-
-
-def why_not_triton(memory: Tensor, p: Parameters, o: Options) -> str | None:
-    """Why the backend ``"triton"`` cannot run this problem; None if it can."""
-    if memory.device.type != "cuda" and not _interpreted():
-        return f"the tensors are on {memory.device.type!r}, it takes a CUDA device"
-    missing = _missing()
-    if missing is not None:
-        return missing
-    if len(p.qkv_weight) > 1:
-        return f"num_blocks is {len(p.qkv_weight)}, it takes 1"
-    heads, size = (1 << (x - 1).bit_length() for x in (o.num_heads, max(o.head_size, o.key_size)))
-    if heads * size > WIDEST:
-        return f"heads of {size}, {heads} of them, are too wide; it takes {WIDEST} in all"
-    return None
+    return os.environ.get("TRITON_INTERPRET") == "1"  # Triton's own variable: kernels run on a CPU
 
 
 def triton(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
-    """The GPU path; arguments and results as in `relational_memory`."""
+    """The Triton path, imported when first used; arguments and results as in `reference.unroll`."""
     reason = why_not_triton(memory, p, o)
     if reason is not None:
-        raise ValueError(f"backend is 'triton' and cannot run: {reason}")
-    from .gpu.autograd import unroll  # Triton is optional, and slow to import
+        raise ValueError(f"backend 'triton' cannot run: {reason}")
+    from .triton.recurrence import unroll  # Triton is optional, and slow to import
 
     return unroll(inputs, memory, p, o)
 
 
-BACKENDS = {"reference": reference.unroll, "fused": autograd.unroll, "triton": triton}
+BACKENDS: dict[str, Unroll] = {
+    "reference": reference.unroll,
+    "fused": fused.unroll,
+    "triton": triton,
+}
 
 
 def check_backend(name: object) -> None:
     """Raise a ValueError if it is neither ``"auto"`` nor a name in `BACKENDS`."""
     if name not in ("auto", *BACKENDS):
-        raise ValueError(f"backend is {name!r}; it takes 'auto' or one of {list(BACKENDS)}")
+        raise ValueError(f"backend must be 'auto' or one of {list(BACKENDS)}, got {name!r}")
+
+
+def choose(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str:
+    """The backend that ``"auto"`` means for this problem."""
+    if memory.device.type not in TRITON_DEVICES or why_not_triton(memory, p, o) is not None:
+        return "fused"
+    from .triton.self_check import passes  # Triton is optional, and slow to import
+
+    return "triton" if passes(inputs, memory, p, o) else "fused"
 
 
 def relational_memory(
@@ -80,27 +104,28 @@ def relational_memory(
         memory: ``[B, N, M]``.
         p: the parameters.
         o: the options.
-        backend: a name in `BACKENDS`, or ``"auto"``: ``"triton"`` on a CUDA device where it can
-            run, else ``"fused"``; under `torch.export` ``"reference"``.
-        checkpoint_every: steps between the memories that are kept for the backward pass, which
-            computes the rest again; None keeps all.
+        backend: a name in `BACKENDS`, or ``"auto"``: ``"triton"`` on a CUDA device where it can run
+            and agrees with the reference (`triton.self_check`), else ``"fused"``;
+            ``"reference"`` under `torch.export`.
+        checkpoint_every: keep the memory of every so many steps for the backward pass, and
+            recompute the rest there; None keeps everything.
 
     Returns:
         The memory after each step ``[T, B, N, M]`` and after the last ``[B, N, M]``.
 
     Raises:
-        ValueError: if the backend asked for is none or cannot run, with the reason.
+        ValueError: for an unknown backend, or one that cannot run, with the reason.
     """
     check_backend(backend)
     if backend == "auto" and torch.compiler.is_exporting():
-        backend = "reference"  # the one made of operations that a graph can hold
+        backend = "reference"  # the only one whose operations a graph can hold
     if backend == "reference" and checkpoint_every is None:
         return reference.unroll(inputs, memory, p, o)
     run = _run
-    # not as a decorator: that would import the compiler, 1.7 s; PyTorch gives it no types
+    # not as a decorator, which would import the compiler: 1.7 s; PyTorch does not annotate it
     if torch.compiler.is_compiling():
         run = torch.compiler.disable(  # type: ignore[no-untyped-call]
-            _run, reason="the loop over time is written out already"
+            _run, reason="the loop over time is already written out"
         )
     return run(inputs, memory, p, o, backend, checkpoint_every)
 
@@ -113,17 +138,16 @@ def _run(
     backend: str,
     checkpoint_every: int | None,
 ) -> tuple[Tensor, Tensor]:
-    """`relational_memory`, where torch.compile had better not look: it would trace every step."""
+    """`relational_memory` outside of torch.compile, which would trace every step."""
     if backend == "auto":
-        on_gpu = memory.device.type == "cuda" and why_not_triton(memory, p, o) is None
-        backend = "triton" if on_gpu else "fused"
+        backend = choose(inputs, memory, p, o)
     unroll = BACKENDS[backend]
-    if memory.is_meta or len(memory) == 0:  # nothing to compute, but shapes
+    if memory.is_meta or len(memory) == 0:  # only shapes to compute
         unroll = reference.unroll
     if checkpoint_every is None or checkpoint_every >= len(inputs) or not torch.is_grad_enabled():
         return unroll(inputs, memory, p, o)
     dtype = memory.dtype
-    if backend != "reference":  # the others round their memory at the end of a call alone
+    if backend != "reference":  # the others round the memory only at the end of a call
         memory = memory.to(dtypes(inputs, memory)[1])
     pieces = []
     for piece in torch.split(inputs, checkpoint_every):
@@ -132,3 +156,40 @@ def _run(
         )
         pieces.append(memories)
     return torch.cat(pieces).to(dtype), memory.to(dtype)
+
+
+class Recomputed(torch.autograd.Function):
+    """A piece of a sequence that saves only its arguments, and runs again in the backward pass.
+
+    Unlike `torch.utils.checkpoint`, which frees only saved tensors: the Triton path keeps its tape
+    in buffers that are lent to a forward pass until its backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, unroll: Unroll, o: Options, inputs: Tensor, memory: Tensor, *p: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Run `unroll` without gradients."""
+        device = inputs.device.type
+        ctx.unroll, ctx.options = unroll, o
+        ctx.autocast = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+        ctx.save_for_backward(inputs, memory, *p)
+        return unroll(inputs, memory, Parameters(*p), o)  # type: ignore[arg-type]
+
+    @staticmethod
+    def backward(ctx: Any, d_memories: Tensor, d_last: Tensor) -> tuple[Tensor | None, ...]:
+        """Run it again, with gradients."""
+        refuse_second_derivative("a core with checkpoint_every")
+        needed = ctx.needs_input_grad[2:]
+        given: list[Any] = [  # the parameters of the gates may be None
+            None if x is None else x.detach().requires_grad_(need)
+            for x, need in zip(ctx.saved_tensors, needed, strict=True)
+        ]
+        enabled, dtype = ctx.autocast
+        device = given[0].device.type
+        with torch.enable_grad(), torch.autocast(device, dtype, enabled=enabled):
+            inputs, memory, *p = given
+            outputs = ctx.unroll(inputs, memory, Parameters(*p), ctx.options)
+        wanted = [x for x, need in zip(given, needed, strict=True) if need]
+        found = iter(torch.autograd.grad(outputs, wanted, (d_memories, d_last), allow_unused=True))
+        return None, None, *(next(found) if need else None for need in needed)

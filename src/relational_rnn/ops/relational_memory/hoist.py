@@ -1,6 +1,11 @@
-"""What the inputs alone decide, computed for all steps at once under ordinary autograd."""
+"""The part of every step that depends on the inputs alone, computed for all steps at once.
+
+These are matrix products under ordinary autograd; only the loop over time has a backward pass
+written by hand.
+"""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -8,13 +13,20 @@ from torch import Tensor
 
 from ..precision import product_dtype
 from .parameters import Options, Parameters
-from .tape import Hoisted
+
+
+class Hoisted(NamedTuple):
+    """The inputs' share of all steps, in the product dtype."""
+
+    rows: Tensor | None  # [T, B, n, M] projected inputs; None with one block
+    qkv: Tensor | None  # [T, B, n, F] before the norm; None with several blocks
+    gates: Tensor | None  # [T, B, 2 G] the inputs' share of the gate logits, with all biases
 
 
 def dtypes(inputs: Tensor, memory: Tensor) -> tuple[torch.dtype, torch.dtype]:
-    """Dtype of the matrix products, and of all else: norms, gates and memory.
+    """Dtype of the matrix products, and dtype of the state: norms, gates and memory.
 
-    Norms, gates and memory are float32 unless something is float64; for the products see
+    The state is float32, or float64 if either argument is float64. For the products see
     :func:`~relational_rnn.ops.precision.product_dtype`.
     """
     if torch.float64 in (inputs.dtype, memory.dtype):
@@ -23,23 +35,22 @@ def dtypes(inputs: Tensor, memory: Tensor) -> tuple[torch.dtype, torch.dtype]:
 
 
 def needs_tape(tensors: Iterable[Tensor | None]) -> bool:
-    """Whether a backward pass through any of these can follow."""
+    """Whether a backward pass through any of these tensors can follow."""
     return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
 
 
 def hoist(inputs: Tensor, p: Parameters, o: Options, product: torch.dtype) -> Hoisted:
-    """The input's share of every step: matrix products alone.
+    """Compute the inputs' share of every step.
 
-    With one block the input rows are only attended to: their keys and values are all that is
-    needed (and their queries for the norm over all three), and the input projection is folded into
-    the next weights where that takes fewer multiplications. With several blocks the rows
-    themselves go on, and are projected.
+    With one block the input rows are only attended to: their keys and values are needed, and their
+    queries for the norm over all three. The input projection is folded into the next weights where
+    that needs fewer multiplications. With several blocks the projected rows themselves are needed.
 
     Args:
         inputs: ``[T, B, n, I]``.
         p: the parameters.
         o: the options.
-        product: dtype of the matrix products, and of what is returned.
+        product: dtype of the matrix products and of the results.
     """
     steps, batch, count, size = inputs.shape
     blocks, width, memory = p.qkv_weight.shape
@@ -50,14 +61,13 @@ def hoist(inputs: Tensor, p: Parameters, o: Options, product: torch.dtype) -> Ho
     if not fold:
         inputs = linear(inputs, p.projection_weight, p.projection_bias, product)
 
-    def after_projection(weight: Tensor, bias: Tensor, side_by_side: int) -> Tensor:
-        """A linear layer of projected rows, so many of them side by side."""
-        if fold:
-            each = weight.view(len(weight), side_by_side, memory)
-            bias = bias + each.sum(1) @ p.projection_bias
-            weight = (each.to(product) @ p.projection_weight.to(product)).flatten(1)
-        joined = inputs.reshape(steps, batch, count // side_by_side, weight.shape[1])
-        return linear(joined, weight, bias, product)
+    def folded(weight: Tensor, bias: Tensor, side_by_side: int) -> tuple[Tensor, Tensor]:
+        """The weight and bias to apply to `inputs`, for a layer of projected rows."""
+        if not fold:
+            return weight, bias
+        each = weight.view(len(weight), side_by_side, memory)
+        bias = bias + each.sum(1) @ p.projection_bias
+        return (each.to(product) @ p.projection_weight.to(product)).flatten(1), bias
 
     gates = None
     if p.gate_input_weight is not None:
@@ -66,12 +76,17 @@ def hoist(inputs: Tensor, p: Parameters, o: Options, product: torch.dtype) -> Ho
         constants = p.gate_input_bias.new_tensor([o.input_bias, o.forget_bias])
         bias = p.gate_input_bias + p.gate_memory_bias
         bias = bias + constants.repeat_interleave(len(bias) // 2)
-        gates = after_projection(p.gate_input_weight, bias, count).squeeze(2)
+        weight, bias = folded(p.gate_input_weight, bias, count)
+        # the gates see the input rows of a step as one long row
+        joined = inputs.reshape(steps, batch, 1, weight.shape[1])
+        gates = linear(joined, weight, bias, product).squeeze(2)
     if blocks > 1:
         return Hoisted(inputs, None, gates)
-    return Hoisted(None, after_projection(p.qkv_weight[0], p.qkv_bias[0], 1), gates)
+    weight, bias = folded(p.qkv_weight[0], p.qkv_bias[0], 1)
+    each = inputs.reshape(steps, batch, count, weight.shape[1])
+    return Hoisted(None, linear(each, weight, bias, product), gates)
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
-    """A linear layer whose product has the given dtype."""
+    """A linear layer whose product is in the given dtype."""
     return F.linear(inputs.to(dtype), weight.to(dtype), bias.to(dtype))

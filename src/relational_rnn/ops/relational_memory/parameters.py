@@ -1,4 +1,4 @@
-"""What a relational memory consists of: its tensors and its constants."""
+"""The tensors and the constants of a relational memory."""
 
 from typing import Literal, NamedTuple
 
@@ -28,9 +28,9 @@ class Options(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """The learnt tensors, in the order of their use; those of blocks and of layers are stacked."""
+    """The trainable tensors in order of use; those of the blocks and the MLP layers are stacked."""
 
-    projection_weight: Tensor  # [M, I], of the input
+    projection_weight: Tensor  # [M, I]
     projection_bias: Tensor  # [M]
     qkv_weight: Tensor  # [blocks, F, M]
     qkv_bias: Tensor  # [blocks, F]
@@ -48,7 +48,12 @@ class Parameters(NamedTuple):
     gate_memory_bias: Tensor | None  # [2 G]
 
 
-def qkv_parts(rows: Tensor, o: Options) -> tuple[Tensor, ...]:
-    """Queries, keys ``[..., H, K]`` and values ``[..., H, V]``: views of rows ``[..., F]``."""
+def split_qkv(rows: Tensor, o: Options) -> tuple[Tensor, ...]:
+    """Queries ``[..., H, K]``, keys ``[..., H, K]`` and values ``[..., H, V]``, views of rows.
+
+    Args:
+        rows: ``[..., F]``; each head has its query, key and value next to each other.
+        o: the options.
+    """
     heads = rows.view(*rows.shape[:-1], o.num_heads, -1)
     return torch.split_with_sizes(heads, [o.key_size, o.key_size, o.head_size], -1)

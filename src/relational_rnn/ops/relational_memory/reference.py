@@ -1,8 +1,8 @@
-"""The ground truth: one step of the relational memory, and a loop over time.
+"""The reference: one step of the relational memory, and a loop over time.
 
 Written for reading. It follows DeepMind's Sonnet v1 at commit 989e397
-(``sonnet/python/modules/relational_memory.py``) operation by operation and carries the input
-rows through everything, as the original does. README.md beside this file has the equations.
+(``sonnet/python/modules/relational_memory.py``) operation by operation and, like the original,
+carries the input rows through every block. The equations are in README.md in this folder.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from .parameters import EPSILON, Options, Parameters
 
 
 class Step(NamedTuple):
-    """What one step computes."""
+    """Everything that one step computes."""
 
     memory: Tensor  # [B, N, M], after the step
     attention: Tensor  # [blocks, B, H, N + n, N + n], rows are queries, memory before input
@@ -48,7 +48,7 @@ def attend(rows: Tensor, block: int, p: Parameters, o: Options) -> tuple[Tensor,
 
 
 def mlp(rows: Tensor, p: Parameters) -> Tensor:
-    """The row-wise MLP: a ReLU between layers, none after the last. ``[B, R, M]`` to the same."""
+    """The row-wise MLP, ``[B, R, M]`` to ``[B, R, M]``: ReLU between layers, none after the last."""
     layers = len(p.mlp_weight)
     for layer in range(layers):
         rows = F.linear(rows, p.mlp_weight[layer], p.mlp_bias[layer])
@@ -62,12 +62,12 @@ def step(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> Step:
 
     Args:
         inputs: ``[B, n, I]``.
-        memory: ``[B, N, M]``, left as it is.
+        memory: ``[B, N, M]``, not modified.
         p: the parameters.
         o: the options.
 
     Returns:
-        The next memory with the attention weights and the gates that led to it.
+        The next memory, with the attention weights and the gates.
     """
     slots, size = memory.shape[1:]
     projected = F.linear(inputs, p.projection_weight, p.projection_bias)  # [B, n, M]
@@ -86,7 +86,7 @@ def step(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> Step:
         rows = F.layer_norm(
             mlp(rows, p) + rows, (size,), p.mlp_norm_weight[block], p.mlp_norm_bias[block], EPSILON
         )
-    candidate = rows[:, :slots]  # the input rows have done their work
+    candidate = rows[:, :slots]  # the input rows are dropped
     if o.gate_style is None:
         return Step(candidate.to(memory.dtype), torch.stack(attention), None, None)
 
@@ -102,7 +102,7 @@ def step(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> Step:
 
 
 def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
-    """All steps, one after the other.
+    """All steps, in a loop.
 
     Args:
         inputs: ``[T, B, n, I]``.

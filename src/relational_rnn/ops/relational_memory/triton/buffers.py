@@ -1,4 +1,4 @@
-"""All memory of a run over a sequence, allocated at once so that a CUDA graph can be replayed."""
+"""All memory of the loop, allocated at once so that a CUDA graph can be replayed on it."""
 
 from typing import NamedTuple, Self
 
@@ -6,11 +6,37 @@ import torch
 from torch import Tensor
 
 from ..parameters import Parameters
-from .sizes import Sizes
 
 
-class Weights(NamedTuple):
-    """Copies of the parameters that the loop uses; products' dtype, norms in the state's."""
+class Sizes(NamedTuple):
+    """What buffers and kernels depend on; letters as in `Options`, R = B N rows of the memory."""
+
+    steps: int
+    batch: int
+    slots: int
+    extra: int  # n, input rows
+    heads: int
+    key: int
+    head: int
+    layers: int
+    gates: int  # G; 0 without gates
+    product: torch.dtype  # of matrix products
+    state: torch.dtype  # of everything else
+    device: torch.device
+
+    @property
+    def memory_width(self) -> int:
+        """M."""
+        return self.heads * self.head
+
+    @property
+    def qkv_width(self) -> int:
+        """F."""
+        return self.heads * (2 * self.key + self.head)
+
+
+class WeightBuffers(NamedTuple):
+    """Copies of the parameters of the loop: norms in the state dtype, others in the product's."""
 
     qkv_weight: Tensor  # [1, F, M]
     qkv_bias: Tensor  # [1, F]
@@ -25,14 +51,14 @@ class Weights(NamedTuple):
     mlp_norm_bias: Tensor  # [1, M]
 
 
-class Tape(NamedTuple):
-    """What the loop forward reads and writes. D = T, or 1 where no backward pass will read it."""
+class ForwardBuffers(NamedTuple):
+    """What the forward loop reads and writes. D = T, or 1 where no backward pass follows."""
 
-    memories: Tensor  # [T + 1, R, M], the first is where it starts
-    extra: Tensor  # [T, B, n, F], hoisted
+    memories: Tensor  # [T + 1, R, M], the first is before the first step
+    extra: Tensor  # [T, B, n, F], hoisted: normalised qkv of the input rows
     from_input: Tensor  # [T, B, 2 G], hoisted
-    inputs: Tensor  # [D + 1, R, M], memory in the products' dtype
-    squashed: Tensor  # [D + 1, R, M], its tanh likewise
+    inputs: Tensor  # [D + 1, R, M], memory in the product dtype
+    tanh_memory: Tensor  # [D + 1, R, M], its tanh in the product dtype
     qkv: Tensor  # [D, R, F], before the norm
     normaliser: Tensor  # [D, R, H]
     sums: Tensor  # [D, R, M], memory plus attended values
@@ -40,24 +66,24 @@ class Tape(NamedTuple):
     from_memory: Tensor  # [D, R, 2 G]
 
 
-class Gradients(NamedTuple):
-    """What the loop backward reads (the first two) and writes."""
+class BackwardBuffers(NamedTuple):
+    """What the backward loop reads (the first two) and writes: gradients."""
 
     memories: Tensor  # [T, R, M]
-    direct: Tensor  # [R, M], of the last memory; then as in `remember_backward`
+    direct: Tensor  # [R, M], of the last memory; then as in `gate_update_backward`
     extra: Tensor  # [T, B, n, F]
     logits: Tensor  # [T, R, 2 G]
     layers: Tensor  # [L, T, R, M], of each MLP layer's output before its ReLU
     qkv: Tensor  # [T, R, F]
     rows: Tensor  # [R, M], of the MLP's input through the MLP
-    squashed: Tensor  # [R, M]
+    tanh_memory: Tensor  # [R, M]
     inputs: Tensor  # [R, M]
     residual: Tensor  # [R, M], of the MLP's input through the residual connection
     sums: Tensor  # [R, M]
     norms: Tensor  # [R, 2 F + 4 M], of gains and biases, see `norm_parts`
 
     def norm_parts(self, sizes: Sizes) -> tuple[Tensor, ...]:
-        """Gain and bias of the qkv norm, then of the norm after attention, then after the MLP.
+        """Gain and bias of the qkv norm, of the norm after attention, and of the one after the MLP.
 
         Each is ``[R, F]`` or ``[R, M]``, contiguous.
         """
@@ -68,12 +94,12 @@ class Gradients(NamedTuple):
 
 
 class Buffers(NamedTuple):
-    """Everything."""
+    """All of them."""
 
     sizes: Sizes
-    weights: Weights
-    tape: Tape
-    gradients: Gradients | None
+    weights: WeightBuffers
+    forward: ForwardBuffers
+    backward: BackwardBuffers | None
 
     @classmethod
     def allocate(cls, s: Sizes, *, keep_tape: bool) -> Self:
@@ -87,7 +113,7 @@ class Buffers(NamedTuple):
         def state(*shape: int) -> Tensor:
             return torch.empty(shape, dtype=s.state, device=s.device)
 
-        weights = Weights(
+        weights = WeightBuffers(
             product(1, f, m),
             product(1, f),
             product(s.layers, m, m),
@@ -95,7 +121,7 @@ class Buffers(NamedTuple):
             product(gates, m),
             *(state(1, f), state(1, f), state(1, m), state(1, m), state(1, m), state(1, m)),
         )
-        tape = Tape(
+        forward = ForwardBuffers(
             state(s.steps + 1, rows, m),
             state(s.steps, s.batch, s.extra, f),
             state(s.steps, s.batch, gates),
@@ -107,9 +133,9 @@ class Buffers(NamedTuple):
             product(s.layers + 1, kept, rows, m),
             product(kept, rows, gates),
         )
-        gradients = None
+        backward = None
         if keep_tape:
-            gradients = Gradients(
+            backward = BackwardBuffers(
                 state(s.steps, rows, m),
                 state(rows, m),
                 state(s.steps, s.batch, s.extra, f),
@@ -120,15 +146,22 @@ class Buffers(NamedTuple):
                 *(state(rows, m), state(rows, m)),
                 state(rows, 2 * f + 4 * m),
             )
-        return cls(s, weights, tape, gradients)
+        return cls(s, weights, forward, backward)
 
     def load(self, memory: Tensor, extra: Tensor, gates: Tensor | None, p: Parameters) -> None:
-        """Copy a problem in."""
-        self.tape.memories[0].copy_(memory.flatten(0, 1))
-        self.tape.extra.copy_(extra)
+        """Copy a problem into the buffers.
+
+        Args:
+            memory: ``[B, N, M]``, before the first step.
+            extra: ``[T, B, n, F]``, normalised qkv of the input rows.
+            gates: ``[T, B, 2 G]``, the inputs' share of the gate logits; None without gates.
+            p: the parameters.
+        """
+        self.forward.memories[0].copy_(memory.flatten(0, 1))
+        self.forward.extra.copy_(extra)
         if gates is not None:
-            self.tape.from_input.copy_(gates)
-        for name in Weights._fields:
+            self.forward.from_input.copy_(gates)
+        for name in WeightBuffers._fields:
             value = getattr(p, name)
             if value is not None:
                 getattr(self.weights, name).copy_(value)

@@ -1,6 +1,6 @@
-"""The loop over time: which kernel and which product runs after which. No allocation, no waiting.
+"""The loop over time: the order of kernels and products. No allocation, no synchronisation.
 
-All results go to `Buffers`, so that the same lines can be run, or captured in a CUDA graph.
+All results go to `Buffers`, so that the same lines can be launched or captured in a CUDA graph.
 """
 
 from typing import Any
@@ -9,13 +9,9 @@ import torch
 from torch import Tensor
 
 from ..parameters import EPSILON
-from .buffers import Buffers
-from .kernels.attend import attend
-from .kernels.attend_backward import attend_backward
-from .kernels.norm_backward import norm_backward
-from .kernels.remember import remember
-from .kernels.remember_backward import remember_backward
-from .sizes import Sizes
+from .buffers import Buffers, Sizes
+from .kernels.attend import attend, attend_backward, norm_backward
+from .kernels.gate_update import gate_update, gate_update_backward
 
 ELEMENTS_PER_WARP = 256  # eight registers a thread for each row that a program holds
 
@@ -26,7 +22,7 @@ def padded(size: int) -> int:
 
 
 def attention_arguments(s: Sizes) -> dict[str, Any]:
-    """Constants of the kernels of the attention."""
+    """Constants of the attention kernels."""
     heads, key, value = padded(s.heads), padded(s.key), padded(s.head)
     return {
         "SLOTS": s.slots,
@@ -44,20 +40,20 @@ def attention_arguments(s: Sizes) -> dict[str, Any]:
 
 
 def row_arguments(s: Sizes) -> dict[str, Any]:
-    """Constants of the kernels that see a memory row as a whole."""
+    """Constants of the kernels that treat a memory row as flat."""
     width = padded(s.memory_width)
     return {"M": s.memory_width, "WIDTH": width, "EPSILON": EPSILON, "num_warps": warps(width)}
 
 
 def warps(elements: int) -> int:
-    """Warps for a program that holds rows of so many elements."""
+    """Warps of a program that holds rows of this many elements."""
     return min(16, max(1, elements // ELEMENTS_PER_WARP))
 
 
 def linear_relu(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
-    """A linear layer and ReLU in one product where this build of PyTorch has that.
+    """A linear layer with a ReLU epilogue where this build of PyTorch has it.
 
-    The operator is PyTorch's own and not promised to stay, hence the guard.
+    The operator is internal to PyTorch and may be removed, hence the check.
     """
     if hasattr(torch, "_addmm_activation"):
         torch._addmm_activation(bias, x, weight.t(), out=out)
@@ -66,33 +62,33 @@ def linear_relu(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
 
 
 def forward(b: Buffers) -> None:
-    """Fill the tape, from its first memory on."""
-    s, w, tape = b.sizes, b.weights, b.tape
+    """Fill the forward buffers, starting from the first memory."""
+    s, w, f = b.sizes, b.weights, b.forward
     attention, row = attention_arguments(s), row_arguments(s)
-    rows, keep, last = s.batch * s.slots, b.gradients is not None, s.layers - 1
+    rows, keep, last = s.batch * s.slots, b.backward is not None, s.layers - 1
     norm1 = w.attention_norm_weight, w.attention_norm_bias
     norm2 = w.mlp_norm_weight, w.mlp_norm_bias
-    tape.inputs[0].copy_(tape.memories[0])
-    torch.tanh(tape.memories[0], out=tape.squashed[0])
+    f.inputs[0].copy_(f.memories[0])
+    torch.tanh(f.memories[0], out=f.tanh_memory[0])
     for step in range(s.steps):
         t, after = (step, step + 1) if keep else (0, 0)
-        memory, qkv, sums = tape.memories[step], tape.qkv[t], tape.sums[t]
-        torch.addmm(w.qkv_bias[0], tape.inputs[t], w.qkv_weight[0].t(), out=qkv)
+        memory, qkv, sums = f.memories[step], f.qkv[t], f.sums[t]
+        torch.addmm(w.qkv_bias[0], f.inputs[t], w.qkv_weight[0].t(), out=qkv)
         attend[s.batch, s.slots](
-            *(memory, qkv, tape.extra[step], w.qkv_norm_weight, w.qkv_norm_bias, *norm1),
-            *(tape.normaliser[t], sums, tape.layers[0, t]),
+            *(memory, qkv, f.extra[step], w.qkv_norm_weight, w.qkv_norm_bias, *norm1),
+            *(f.normaliser[t], sums, f.layers[0, t]),
             **attention,
         )
         for i in range(last):
-            linear_relu(tape.layers[i, t], w.mlp_weight[i], w.mlp_bias[i], tape.layers[i + 1, t])
-        mlp = tape.layers[s.layers, t]
-        torch.addmm(w.mlp_bias[last], tape.layers[last, t], w.mlp_weight[last].t(), out=mlp)
+            linear_relu(f.layers[i, t], w.mlp_weight[i], w.mlp_bias[i], f.layers[i + 1, t])
+        mlp = f.layers[s.layers, t]
+        torch.addmm(w.mlp_bias[last], f.layers[last, t], w.mlp_weight[last].t(), out=mlp)
         if s.gates:
             gate_weight = w.gate_memory_weight.t()
-            torch.mm(tape.squashed[t], gate_weight, out=tape.from_memory[t])
-        remember[rows,](
-            *(memory, sums, mlp, *norm1, *norm2, tape.from_memory[t], tape.from_input[step]),
-            *(tape.memories[step + 1], tape.inputs[after], tape.squashed[after]),
+            torch.mm(f.tanh_memory[t], gate_weight, out=f.from_memory[t])
+        gate_update[rows,](
+            *(memory, sums, mlp, *norm1, *norm2, f.from_memory[t], f.from_input[step]),
+            *(f.memories[step + 1], f.inputs[after], f.tanh_memory[after]),
             SLOTS=s.slots,
             GATES=s.gates,
             **row,
@@ -100,8 +96,8 @@ def forward(b: Buffers) -> None:
 
 
 def backward(b: Buffers) -> None:
-    """Fill the gradients, from those of the memories and of the last memory."""
-    s, w, tape, d = b.sizes, b.weights, b.tape, b.gradients
+    """Fill the backward buffers, from the gradients of the memories and of the last memory."""
+    s, w, f, d = b.sizes, b.weights, b.forward, b.backward
     assert d is not None
     attention, row = attention_arguments(s), row_arguments(s)
     rows = s.batch * s.slots
@@ -110,11 +106,11 @@ def backward(b: Buffers) -> None:
     norm1 = w.attention_norm_weight, w.attention_norm_bias
     norm2 = w.mlp_norm_weight, w.mlp_norm_bias
     for t in reversed(range(s.steps)):
-        memory, sums = tape.memories[t], tape.sums[t]
-        remember_backward[rows,](
-            *(d.memories[t], d.direct, d.sums, d.inputs, d.squashed, tape.squashed[t + 1]),
-            *(memory, sums, tape.layers[s.layers, t], *norm1, *norm2),
-            *(tape.from_memory[t], tape.from_input[t], d.logits[t], d.layers[s.layers - 1, t]),
+        memory, sums = f.memories[t], f.sums[t]
+        gate_update_backward[rows,](
+            *(d.memories[t], d.direct, d.sums, d.inputs, d.tanh_memory, f.tanh_memory[t + 1]),
+            *(memory, sums, f.layers[s.layers, t], *norm1, *norm2),
+            *(f.from_memory[t], f.from_input[t], d.logits[t], d.layers[s.layers - 1, t]),
             *(d.residual, gain2, bias2),
             SLOTS=s.slots,
             GATES=s.gates,
@@ -126,16 +122,16 @@ def backward(b: Buffers) -> None:
             torch.mm(d.layers[i, t], w.mlp_weight[i], out=d_in)
             if i:
                 torch.ops.aten.threshold_backward.grad_input(
-                    d_in, tape.layers[i, t], 0, grad_input=d_in
+                    d_in, f.layers[i, t], 0, grad_input=d_in
                 )
         if s.gates:
-            torch.mm(d.logits[t], w.gate_memory_weight, out=d.squashed)
+            torch.mm(d.logits[t], w.gate_memory_weight, out=d.tanh_memory)
         norm_backward[rows,](
             *(sums, w.attention_norm_weight, d.residual, d.rows, d.sums, gain1, bias1), **row
         )
         attend_backward[s.batch, s.slots + s.extra](
-            *(memory, tape.qkv[t], tape.extra[t], w.qkv_norm_weight, w.qkv_norm_bias),
-            *(tape.normaliser[t], sums, d.sums, d.qkv[t], d.extra[t], qkv_gain, qkv_bias),
+            *(memory, f.qkv[t], f.extra[t], w.qkv_norm_weight, w.qkv_norm_bias),
+            *(f.normaliser[t], sums, d.sums, d.qkv[t], d.extra[t], qkv_gain, qkv_bias),
             **attention,
         )
         torch.mm(d.qkv[t], w.qkv_weight[0], out=d.inputs)

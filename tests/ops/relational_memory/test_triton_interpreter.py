@@ -14,7 +14,7 @@ import torch
 
 from relational_rnn.ops.relational_memory import relational_memory
 
-KERNELS = ("attend", "attend_backward", "norm_backward", "remember", "remember_backward")
+KERNELS = ("attend", "attend_backward", "norm_backward", "gate_update", "gate_update_backward")
 PUBLISHED = {
     "steps": 2,
     "batch": 2,
@@ -31,9 +31,10 @@ PUBLISHED = {
 
 
 @pytest.mark.timeout(300)  # interpreted: slow on a busy machine
-def test_cases_pass_in_the_interpreter() -> None:
+@pytest.mark.parametrize("name", ["test_triton_cases.py", "test_triton_self_check.py"])
+def test_cases_pass_in_the_interpreter(name: str) -> None:
     pytest.importorskip("triton", reason="the package 'triton' is not installed")
-    cases = Path(__file__).with_name("test_gpu_cases.py")
+    cases = Path(__file__).with_name(name)
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -87,9 +88,9 @@ def test_kernels_compile_for_a_gpu(
     change: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pytest.importorskip("triton", reason="the package 'triton' is not installed")
-    from relational_rnn.ops.relational_memory.gpu import loop
-    from relational_rnn.ops.relational_memory.gpu.buffers import Buffers
-    from relational_rnn.ops.relational_memory.gpu.sizes import Sizes
+    from relational_rnn.ops.relational_memory.triton import loop
+    from relational_rnn.ops.relational_memory.triton.buffers import Buffers
+    from relational_rnn.ops.relational_memory.triton.buffers import Sizes
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     compilers = {name: Compiler(getattr(loop, name)) for name in KERNELS}
@@ -105,5 +106,5 @@ def test_kernels_compile_for_a_gpu(
 
 
 def test_forced_without_a_gpu_says_why(problem: Any) -> None:
-    with pytest.raises(ValueError, match=r"backend is 'triton' and cannot run: .* CUDA device"):
+    with pytest.raises(ValueError, match=r"backend 'triton' cannot run: .* CUDA device"):
         relational_memory(*problem()[:4], backend="triton")

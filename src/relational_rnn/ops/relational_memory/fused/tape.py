@@ -1,7 +1,7 @@
-"""What the backward pass needs of the forward pass: a few big tensors with time in front.
+"""What the backward pass needs of the forward pass: a few large tensors with time in front.
 
-One allocation a kind and not one a step: no copies are needed to form weight gradients over many
-steps at once, and the views of all steps are made before the loop.
+One allocation for each kind of tensor, not for each step: weight gradients over many steps need no
+copies, and the views of all steps are made before the loop.
 """
 
 from typing import Any, NamedTuple, TypeVar
@@ -9,54 +9,41 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from .parameters import Options, Parameters, qkv_parts
-
-
-class Hoisted(NamedTuple):
-    """What was computed from the inputs for all steps at once, in the product dtype."""
-
-    rows: Tensor | None  # [T, B, n, M] projected input; None with one block
-    qkv: Tensor | None  # [T, B, n, F] before the norm; None with several blocks
-    gates: Tensor | None  # [T, B, 2 G] the input's part of the gates' logits, all biases included
+from ..hoist import Hoisted
+from ..parameters import Options, Parameters, split_qkv
+from .weights import Moments
 
 
 class BlockTape(NamedTuple):
-    """One block. Q rows of each sequence come in and ask, the first `keep` go on.
+    """One block. It updates Q rows of each sequence and keeps the first of them, `keep` in all.
 
-    With one block Q and keep are the memory's rows.
+    With one block these are the memory's rows, b N in all. With several, the input rows are
+    updated too, and dropped by the last block.
     """
 
     inputs: Tensor  # [T, b Q, M], product dtype
-    difference: Tensor | None  # [T, b, F], for a pair: qkv of the slot less those of the input
-    attended: Tensor  # [T, b keep, M], rows plus attention, before the norm
-    hidden: list[Tensor]  # input of each MLP layer, [T, b keep, M], product dtype
-    mixed: Tensor  # [T, b keep, M], rows plus MLP, before the norm
-    parts: list[Tensor] | None = None  # [b, H, K or V], views of the difference
+    difference: Tensor | None  # [T, b, F], for `PairAttention`: qkv of the slot minus the input's
+    attended: Tensor  # [T, keep, M], rows plus attended values, before the norm
+    hidden: list[Tensor]  # input of each MLP layer, [T, keep, M], product dtype
+    mixed: Tensor  # [T, keep, M], rows plus MLP, before the norm
+    parts: list[Tensor] | None = None  # [b, H, K or V], query, key and value of the difference
 
     def with_parts(self, o: Options) -> "BlockTape":
-        """With the views made."""
+        """The same with `parts`, views of the difference."""
         if self.difference is None:
             return self
-        return self._replace(parts=list(qkv_parts(self.difference, o)))
+        return self._replace(parts=list(split_qkv(self.difference, o)))
 
 
 class Tape(NamedTuple):
     """All steps; without the time axis: one step."""
 
     blocks: list[BlockTape]
-    squashed: Tensor | None  # [T, b N, M], tanh of the memory before the step, product dtype
+    tanh_memory: Tensor | None  # [T, b N, M], tanh of the memory before the step, product dtype
     gates: Tensor | None  # [T, b N, 2 G], after the sigmoid
     candidate: Tensor | None  # [T, b N, M], after the tanh
     input_gate: Tensor | None = None  # [b N, G], a view of the gates of one step
     forget_gate: Tensor | None = None  # [b N, G], likewise
-
-    def pages(self, o: Options) -> "list[Tape]":
-        """The tape of each step."""
-        whole = self._replace(blocks=[block.with_parts(o) for block in self.blocks])
-        if self.gates is not None:
-            input_gates, forget_gates = self.gates.chunk(2, -1)
-            whole = whole._replace(input_gate=input_gates, forget_gate=forget_gates)
-        return steps_of(whole, len(self.blocks[0].inputs))
 
     @classmethod
     def empty(
@@ -90,23 +77,41 @@ class Tape(NamedTuple):
             memory.new_empty(steps, batch * slots, size),
         )
 
+    def by_step(self, o: Options) -> "list[Tape]":
+        """The tape of each step, with views of its parts and gates."""
+        whole = self._replace(blocks=[block.with_parts(o) for block in self.blocks])
+        if self.gates is not None:
+            input_gates, forget_gates = self.gates.chunk(2, -1)
+            whole = whole._replace(input_gate=input_gates, forget_gate=forget_gates)
+        return unbind(whole, len(self.blocks[0].inputs))
+
+
+class BlockSaved(NamedTuple):
+    """What else the backward pass of a block needs, of one step."""
+
+    raw: Tensor  # [b Q, F], the qkv before their norm, product dtype
+    moments: Moments  # of that norm
+    weights: Tensor  # attention weights, as `Attention.forward` returns them
+    attended: Moments  # of the norm after the attention
+    mixed: Moments  # of the norm after the MLP
+
 
 Tree = TypeVar("Tree")
 
 
-def steps_of(tree: Tree, steps: int) -> list[Tree]:
-    """One tree of views for each step."""
+def unbind(tree: Tree, steps: int) -> list[Tree]:
+    """Split a nesting of tensors with time in front into a nesting of views for each step."""
     if tree is None:
         return [tree] * steps
     if isinstance(tree, Tensor):
         return list(tree.unbind(0))  # type: ignore[arg-type]
-    branches = [steps_of(branch, steps) for branch in tree]  # type: ignore[attr-defined]
+    branches = [unbind(branch, steps) for branch in tree]  # type: ignore[attr-defined]
     make: Any = list if isinstance(tree, list) else lambda row: type(tree)(*row)
     return [make(row) for row in zip(*branches, strict=True)] if branches else [tree] * steps
 
 
 def pack(tree: Any, tensors: list[Tensor]) -> Any:
-    """The same nesting with each tensor moved to `tensors` and its place there left behind."""
+    """The same nesting with each tensor moved to `tensors` and replaced by its index there."""
     if tree is None:
         return None
     if isinstance(tree, Tensor):

@@ -10,14 +10,14 @@ import torch
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> Any:
     pytest.importorskip("triton", reason="the package 'triton' is not installed")
-    from relational_rnn.ops.relational_memory.gpu import graphs
+    from relational_rnn.ops.relational_memory.triton import graphs
 
     def pretend_to_capture(run: Any) -> None:
         run.captured = True
 
     monkeypatch.setattr(graphs.Buffers, "allocate", lambda sizes, keep_tape: object())
-    monkeypatch.setattr(graphs.Run, "capture", pretend_to_capture)
-    monkeypatch.setattr(graphs.Run, "captured", False, raising=False)
+    monkeypatch.setattr(graphs.BoundLoop, "capture", pretend_to_capture)
+    monkeypatch.setattr(graphs.BoundLoop, "captured", False, raising=False)
     monkeypatch.setattr(graphs, "CAPTURED_AT_MOST", 2)
     monkeypatch.setattr(graphs, "STALE_AFTER", 10)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
@@ -26,7 +26,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def borrow(library: Any, steps: int = 5, *, keep_tape: bool = True) -> Any:
-    from relational_rnn.ops.relational_memory.gpu.sizes import Sizes
+    from relational_rnn.ops.relational_memory.triton.buffers import Sizes
 
     sizes = Sizes(
         steps=steps,
@@ -46,44 +46,44 @@ def borrow(library: Any, steps: int = 5, *, keep_tape: bool = True) -> Any:
 
 
 def test_a_shape_is_captured_when_it_comes_back(library: Any) -> None:
-    assert not borrow(library).run.captured
-    assert borrow(library).run.captured
-    assert not borrow(library, keep_tape=False).run.captured
+    assert not borrow(library).loop.captured
+    assert borrow(library).loop.captured
+    assert not borrow(library, keep_tape=False).loop.captured
 
 
 def test_a_run_is_lent_again_only_when_given_back(library: Any) -> None:
     borrow(library)
     first = borrow(library)
-    run = first.run
+    run = first.loop
     second = borrow(library)
-    assert second.run is not run
+    assert second.loop is not run
     first.end()
-    assert borrow(library).run is run
+    assert borrow(library).loop is run
 
 
 def test_a_forgotten_loan_ends(library: Any) -> None:
     borrow(library)
     loan = borrow(library)
-    run = loan.run
+    run = loan.loop
     del loan
-    assert borrow(library).run is run
+    assert borrow(library).loop is run
 
 
 def test_no_more_than_so_many_are_captured(library: Any) -> None:
     borrow(library)
     loans = [borrow(library) for _ in range(3)]
-    assert [loan.run.captured for loan in loans] == [True, True, False]
+    assert [loan.loop.captured for loan in loans] == [True, True, False]
 
 
 def test_only_what_was_long_unused_makes_room(library: Any) -> None:
     for steps in (1, 1, 2, 2):
         borrow(library, steps)
-    assert not any(borrow(library, 3).run.captured for _ in range(2))
+    assert not any(borrow(library, 3).loop.captured for _ in range(2))
     for _ in range(10):
         borrow(library, 2)
-    assert borrow(library, 3).run.captured  # in place of the run for one step
-    assert borrow(library, 2).run.captured
-    assert not borrow(library, 1).run.captured
+    assert borrow(library, 3).loop.captured  # in place of the run for one step
+    assert borrow(library, 2).loop.captured
+    assert not borrow(library, 1).loop.captured
 
 
 def test_what_is_in_use_does_not_make_room(library: Any) -> None:
@@ -91,8 +91,8 @@ def test_what_is_in_use_does_not_make_room(library: Any) -> None:
     loans = [borrow(library, 1), borrow(library, 1)]
     for _ in range(20):
         borrow(library, 2)
-    assert not borrow(library, 2).run.captured
-    assert all(loan.run.captured for loan in loans)
+    assert not borrow(library, 2).loop.captured
+    assert all(loan.loop.captured for loan in loans)
 
 
 def test_inside_of_somebody_elses_capture_nothing_is_captured(
@@ -100,4 +100,4 @@ def test_inside_of_somebody_elses_capture_nothing_is_captured(
 ) -> None:
     borrow(library)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    assert not borrow(library).run.captured
+    assert not borrow(library).loop.captured

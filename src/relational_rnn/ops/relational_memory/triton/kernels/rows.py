@@ -1,4 +1,4 @@
-"""What one program of a kernel does to one row; inlined by Triton. No launches here.
+"""Operations of one program on one row; inlined by Triton, never launched.
 
 A row of width M is held as ``[HP, VP]``: heads by values, both padded to powers of two. A row of
 queries, keys and values is held as three such tensors. The padding holds zeros.
@@ -10,19 +10,19 @@ import triton.language as tl
 
 @triton.jit
 def offsets(STRIDE: tl.constexpr, HP: tl.constexpr, SP: tl.constexpr):
-    """Places ``[HP, SP]`` of elements whose heads are STRIDE apart."""
+    """Offsets ``[HP, SP]`` of elements whose heads are STRIDE apart."""
     return tl.arange(0, HP)[:, None] * STRIDE + tl.arange(0, SP)[None, :]
 
 
 @triton.jit
 def inside(HEADS: tl.constexpr, SIZE: tl.constexpr, HP: tl.constexpr, SP: tl.constexpr):
-    """Which elements ``[HP, SP]`` are no padding."""
+    """Mask ``[HP, SP]`` of the elements that are not padding."""
     return (tl.arange(0, HP)[:, None] < HEADS) & (tl.arange(0, SP)[None, :] < SIZE)
 
 
 @triton.jit
 def tanh(x):
-    """Hyperbolic tangent through the sigmoid; the absolute error is that of one rounding."""
+    """Hyperbolic tangent through the sigmoid, with the absolute error of one rounding."""
     return 2.0 * tl.sigmoid(2.0 * x) - 1.0
 
 
@@ -42,13 +42,13 @@ def store_row(row, x, M: tl.constexpr, WIDTH: tl.constexpr):
 
 @triton.jit
 def add_to_row(row, x, M: tl.constexpr, WIDTH: tl.constexpr):
-    """Add to a row that no other program touches."""
+    """Add to a row that no other program accesses."""
     store_row(row, load_row(row, M, WIDTH) + x, M, WIDTH)
 
 
 @triton.jit
 def standardise(x, M: tl.constexpr, WIDTH: tl.constexpr, EPSILON: tl.constexpr):
-    """A flat row less its mean, over its deviation; and one over that deviation."""
+    """A flat row minus its mean, divided by its standard deviation; and one over the deviation."""
     x = tl.where(tl.arange(0, WIDTH) < M, x - tl.sum(x, axis=0) / M, 0.0)
     scale = 1.0 / tl.sqrt(tl.sum(x * x, axis=0) / M + EPSILON)
     return x * scale, scale
@@ -56,14 +56,14 @@ def standardise(x, M: tl.constexpr, WIDTH: tl.constexpr, EPSILON: tl.constexpr):
 
 @triton.jit
 def standardise_backward(d_x, x, scale, M: tl.constexpr):
-    """Gradient of `standardise`'s input, from that of its output and from its results."""
+    """Gradient of the input of `standardise`, from the gradient of its output and its results."""
     mean = tl.sum(d_x, axis=0) / M
     return (d_x - mean - x * (tl.sum(d_x * x, axis=0) / M)) * scale
 
 
 @triton.jit
 def load_heads(row, K: tl.constexpr, key_at, key_in, value_at, value_in):
-    """Queries, keys ``[HP, KP]`` and values ``[HP, VP]`` of a row of the qkv layout."""
+    """Queries and keys ``[HP, KP]`` and values ``[HP, VP]`` of a row in the qkv layout."""
     query = tl.load(row + key_at, mask=key_in, other=0.0)
     key = tl.load(row + K + key_at, mask=key_in, other=0.0)
     value = tl.load(row + 2 * K + value_at, mask=value_in, other=0.0)

@@ -1,0 +1,30 @@
+"""Checks of arguments; the error names the argument, what is allowed, and the value."""
+
+from math import isnan
+from numbers import Integral, Real
+
+from torch import Tensor
+
+
+def check_count(name: str, value: object, *, least: int = 1) -> None:
+    """Raise a ValueError if the value is not an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def check_number(name: str, value: object) -> None:
+    """Raise a ValueError if the value is not a real number; infinities are allowed, NaN is not."""
+    if isinstance(value, bool) or not isinstance(value, Real) or isnan(value):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+
+
+def check_share(name: str, value: float) -> None:
+    """Raise a ValueError if the value is not in ``[0, 1)``."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+
+
+def check_tensor(name: str, value: object) -> None:
+    """Raise a TypeError if the value is not a tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a tensor, got a {type(value).__name__}")

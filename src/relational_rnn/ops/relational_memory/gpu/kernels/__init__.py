@@ -1,1 +1,0 @@
-"""Triton kernels of one step. No launches and no layout decisions here: those are `loop`'s."""
