@@ -165,9 +165,9 @@ def test_bad_cutoffs_are_named(cutoffs: list[int]) -> None:
 def test_shapes_and_reductions_that_do_not_fit_are_refused(head: Any) -> None:
     hidden, targets = batch()
     for wrong in (targets.t(), targets[0]):
-        with pytest.raises(ValueError, match="targets.* must have shapes"):
+        with pytest.raises(ValueError, match=r"targets.* must have shapes"):
             head.loss(hidden, wrong)
-    with pytest.raises(ValueError, match="reduction must be .* got 'max'"):
+    with pytest.raises(ValueError, match=r"reduction must be .* got 'max'"):
         head.loss(hidden, targets, reduction="max")
 
 

@@ -2,13 +2,17 @@
 
 import copy
 import gc
+import inspect
+import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import PyTorchModelHubMixin
 from torch import nn
 
 from relational_rnn import RelationalMemory, RelationalMemoryCell
@@ -292,7 +296,9 @@ def test_names_the_shape_that_does_not_fit(inputs: Any, memory: Any, message: st
 
 
 def test_refuses_inputs_of_another_dtype() -> None:
-    with pytest.raises(ValueError, match=r"inputs must be torch.float32 like the parameters, got torch.float64"):
+    with pytest.raises(
+        ValueError, match=r"inputs must be torch.float32 like the parameters, got torch.float64"
+    ):
         RelationalMemory(**SMALL)(torch.zeros(5, 4, 3, dtype=torch.float64))
 
 
@@ -301,7 +307,9 @@ def test_takes_a_memory_of_another_dtype_under_autocast_only(backend: str) -> No
     core = RelationalMemory(**SMALL, backend=backend)
     inputs, memory = torch.randn(5, 4, 3), torch.zeros(4, 2, 8)
     for other in (torch.int64, torch.float64, torch.bfloat16):
-        with pytest.raises(ValueError, match=f"memory must be torch.float32 like the parameters, got {other}"):
+        with pytest.raises(
+            ValueError, match=f"memory must be torch.float32 like the parameters, got {other}"
+        ):
             core(inputs, memory.to(other))
     with torch.autocast("cpu", torch.bfloat16):
         output, last = core(inputs, memory.bfloat16())
@@ -315,7 +323,9 @@ def test_autocast_frees_inputs_of_floats_but_for_float64(backend: str) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert core(inputs.half())[0].dtype == torch.float32
         for other in (torch.int64, torch.float64):
-            with pytest.raises(ValueError, match=f"inputs must be torch.float32 like the parameters, got {other}"):
+            with pytest.raises(
+                ValueError, match=f"inputs must be torch.float32 like the parameters, got {other}"
+            ):
                 core(inputs.to(other))
         with pytest.raises(ValueError, match=r"inputs must be torch.float64 .* got torch.float32"):
             core.double()(inputs)
@@ -333,7 +343,7 @@ def test_names_what_is_no_tensor() -> None:
 def test_names_the_backend_that_is_none_when_it_was_set_later() -> None:
     core = RelationalMemory(**SMALL)
     core.backend = "Fused"
-    with pytest.raises(ValueError, match="backend must be 'auto' or one of .* got 'Fused'"):
+    with pytest.raises(ValueError, match=r"backend must be 'auto' or one of .* got 'Fused'"):
         core(torch.zeros(5, 4, 3))
 
 
@@ -358,7 +368,9 @@ def test_sonnets_names_in_any_scope_and_what_is_no_float() -> None:
     with pytest.raises(ValueError, match="variable 'linear/w' is missing"):
         RelationalMemory.from_sonnet({}, **SMALL)
     whole = {name: x.astype(int) for name, x in variables.items()}
-    with pytest.raises(ValueError, match=r"variable 'my_mlp/.*' must be float32 or float64, got int64"):
+    with pytest.raises(
+        ValueError, match=r"variable 'my_mlp/.*' must be float32 or float64, got int64"
+    ):
         RelationalMemory.from_sonnet(whole, **SMALL)
 
 
@@ -375,3 +387,100 @@ def test_weights_to_drop_from_are_there_without_gates_too() -> None:
     core = RelationalMemory(**SMALL, gate_style=None)
     assert core.recurrent_weights == ["qkv_weight", "mlp_weight"]
     WeightDrop(core, core.recurrent_weights, 0.5)(torch.randn(5, 4, 3))
+
+
+@pytest.mark.parametrize("module", [RelationalMemory, RelationalMemoryCell])
+def test_the_signature_names_every_parameter(module: Any) -> None:
+    parameters = inspect.signature(module).parameters
+    expected = {
+        "input_size": inspect.Parameter.empty,
+        "mem_slots": inspect.Parameter.empty,
+        "head_size": inspect.Parameter.empty,
+        "num_heads": 1,
+        "key_size": None,
+        "num_blocks": 1,
+        "attention_mlp_layers": 2,
+        "gate_style": "unit",
+        "forget_bias": 1.0,
+        "input_bias": 0.0,
+        "input_rows": None,
+        "backend": "auto",
+        "batch_first": False,
+        "checkpoint_every": None,
+        "device": None,
+        "dtype": None,
+    }
+    if module is RelationalMemoryCell:
+        del expected["batch_first"], expected["checkpoint_every"]
+    assert {name: parameter.default for name, parameter in parameters.items()} == expected
+    assert list(parameters)[:4] == ["input_size", "mem_slots", "head_size", "num_heads"]
+    assert all(x.annotation is not inspect.Parameter.empty for x in parameters.values())
+    by_position = [x for x in parameters.values() if x.kind is x.POSITIONAL_OR_KEYWORD]
+    assert len(by_position) == 4
+    assert "Args:" in module.__doc__
+    assert all(f"        {name}: " in module.__doc__ for name in parameters)
+
+
+@pytest.mark.parametrize("module", [RelationalMemory, RelationalMemoryCell])
+def test_skip_init_makes_a_module_that_a_state_dict_completes(module: Any) -> None:
+    before = torch.get_rng_state()
+    skipped = nn.utils.skip_init(module, 8, 2, 4, num_heads=2, forget_bias=3.0)
+    assert torch.equal(torch.get_rng_state(), before)  # nothing was drawn
+    assert {x.device.type for x in skipped.parameters()} == {"cpu"}
+    core = module(8, 2, 4, num_heads=2, forget_bias=3.0)
+    skipped.load_state_dict(core.state_dict())
+    inputs = torch.randn(5, 3, 8) if module is RelationalMemory else torch.randn(3, 8)
+    for one, other in zip(
+        torch.utils._pytree.tree_leaves(skipped(inputs)),
+        torch.utils._pytree.tree_leaves(core(inputs)),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+
+
+def test_skip_init_on_another_device_and_dtype() -> None:
+    core = nn.utils.skip_init(RelationalMemory, 8, 2, 4, device="meta", dtype=torch.float64)
+    assert {(x.device.type, x.dtype) for x in core.parameters()} == {("meta", torch.float64)}
+
+
+def test_the_hub_mixin_saves_the_arguments(tmp_path: Path) -> None:
+    class Shared(RelationalMemory, PyTorchModelHubMixin):
+        pass
+
+    core = Shared(3, 2, head_size=4, gate_style="memory", forget_bias=2.5, batch_first=True)
+    core.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    arguments = {name: saved[name] for name in inspect.signature(RelationalMemory).parameters}
+    assert arguments == {
+        "input_size": 3,
+        "mem_slots": 2,
+        "head_size": 4,
+        "num_heads": 1,
+        "key_size": None,
+        "num_blocks": 1,
+        "attention_mlp_layers": 2,
+        "gate_style": "memory",
+        "forget_bias": 2.5,
+        "input_bias": 0.0,
+        "input_rows": None,
+        "backend": "auto",
+        "batch_first": True,
+        "checkpoint_every": None,
+        "device": None,
+        "dtype": None,
+    }
+    again = Shared.from_pretrained(tmp_path)
+    inputs = torch.randn(4, 5, 3)
+    assert torch.equal(again(inputs)[0], core(inputs)[0])
+    assert repr(again) == repr(core)
+
+
+def test_dir_shows_the_public_names_and_imports_no_torch() -> None:
+    code = """
+import sys, relational_rnn
+names = dir(relational_rnn)
+assert names == ["RelationalMemory", "RelationalMemoryCell", "__version__"], names
+assert "torch" not in sys.modules
+assert all(getattr(relational_rnn, name) for name in names)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -78,7 +78,7 @@ def test_evaluation_uses_every_word() -> None:
 
 def test_learns_the_distribution_that_the_full_softmax_learns() -> None:
     # A bias alone can learn the frequencies of the words. Without the correction the divergence
-    # is 0.17; the full softmax, as noisy as the targets, comes to 0.003.
+    # is 0.17; for the full softmax, with the noise of the targets, it is 0.003.
     torch.manual_seed(4)
     words, rows, steps = 50, 16, 1500
     learner = SoftmaxHead(1, words, tied_weight=nn.Parameter(torch.zeros(words, 1)), samples=10)

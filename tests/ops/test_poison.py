@@ -1,4 +1,4 @@
-"""The poison of ``conftest.py`` is really there: without it the op tests would prove less."""
+"""The fixture of ``conftest.py`` fills unwritten memory with NaN, as the op tests rely on."""
 
 import pytest
 import torch

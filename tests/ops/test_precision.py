@@ -1,4 +1,4 @@
-"""What products are made in, on devices that are good at bfloat16 and on those that are not."""
+"""The dtype of products, on devices with and without fast bfloat16 products."""
 
 import pytest
 import torch
@@ -71,13 +71,13 @@ def test_gradients_of_a_loss_under_autocast_are_float32_without_bfloat16(monkeyp
     torch.testing.assert_close(gradients(True), gradients(False), rtol=0, atol=0)
 
 
-def test_other_devices_are_taken_to_be_good_at_it():
+def test_other_devices_are_assumed_to_be_fast_at_it():
     assert precision.multiplies_bfloat16("cuda")
     assert precision.multiplies_bfloat16("cpu") in (True, False)
 
 
 @pytest.mark.parametrize("built_in", [True, False])
-def test_without_a_way_to_ask(monkeypatch, built_in):
+def test_without_a_way_to_query(monkeypatch, built_in):
     monkeypatch.setattr(precision.torch.ops, "mkldnn", object())
     monkeypatch.setattr(precision.torch.backends.mkldnn, "is_available", lambda: built_in)
     assert precision.multiplies_bfloat16.__wrapped__("cpu") is built_in

@@ -167,9 +167,9 @@ class AdaptiveSoftmaxHead(nn.Module):
     """Adaptive softmax (Grave et al. 2017) for words in order of decreasing frequency.
 
     The head has the words before the first cutoff and one entry for each tail; each tail, the words
-    between two cutoffs, is narrower than the one before. Names and values of the parameters are
-    those of `torch.nn.AdaptiveLogSoftmaxWithLoss`; this module also runs under autocast and never
-    materialises the logits of a tail.
+    between two cutoffs, is narrower than the one before. The parameters have the names, and the
+    outputs the values, of `torch.nn.AdaptiveLogSoftmaxWithLoss`. This module also runs under
+    autocast, and never materialises the logits of a tail.
 
     Args:
         embedding_size: E.

@@ -171,8 +171,7 @@ class RelationalMemoryBase(nn.Module):
         expected = (*rows, self.input_size)
         if inputs.shape[-len(expected) :] != expected:
             raise ValueError(
-                f"the last sizes of inputs must be {list(expected)}, got shape "
-                f"{list(inputs.shape)}"
+                f"the last sizes of inputs must be {list(expected)}, got shape {list(inputs.shape)}"
             )
         dtype = self.projection_weight.dtype
         autocast = not inputs.is_meta and torch.is_autocast_enabled(inputs.device.type)
@@ -454,8 +453,8 @@ class RelationalMemory(RelationalMemoryBase):
     def trace(self, inputs: Tensor, memory: Tensor | None = None) -> "Trace":
         """Run without gradients and keep attention and gates, for inspection.
 
-        Hooks of the module do not run, so weights that a hook sets before each call (as
-        `torch.nn.utils.prune` does) are those of the last call.
+        Hooks of the module do not run: weights that a hook sets before each call (as
+        `torch.nn.utils.prune` does) keep their values of the last call.
 
         Args:
             inputs: ``[T, B, I]``; with ``input_rows`` ``[T, B, n, I]``; ``batch_first`` is ignored.

@@ -35,7 +35,7 @@ def draw_words(targets: Tensor, vocabulary_size: int, samples: int, ignored: int
     rank = torch.arange(1, vocabulary_size + 1, device=targets.device, dtype=torch.float32)
     zipf = torch.log1p(1 / rank) / math.log(vocabulary_size + 1)  # [V]
     drawn = (samples * zipf).clamp(max=1)
-    # 1 - (1 - drawn) (1 - zipf)^n, in logarithms: written out it would lose the digits of rare words
+    # 1 - (1 - drawn) (1 - zipf)^n, in logarithms: otherwise rare words would lose their digits
     log_excluded = torch.log1p(-drawn) + torch.special.xlog1py(counted.sum(), -zipf)
     inclusion = -torch.expm1(log_excluded)
     included = torch.rand_like(drawn) < drawn

@@ -56,9 +56,7 @@ def from_variables(
     scope = scopes[0] if scopes else ""
     for name, array in variables.items():
         if array.dtype not in (np.float32, np.float64):
-            raise ValueError(
-                f"variable {name!r} must be float32 or float64, got {array.dtype}"
-            )
+            raise ValueError(f"variable {name!r} must be float32 or float64, got {array.dtype}")
     left = dict(variables)
     double = any(array.dtype == np.float64 for array in variables.values())
     dtype = torch.float64 if double else torch.float32

@@ -1,4 +1,4 @@
-"""The GPU path against the reference, on a CUDA device (`make test-gpu`).
+"""The Triton path against the reference, on a CUDA device (`make test-gpu`).
 
 `test_triton_interpreter.py` runs the same tests on a CPU, through Triton's interpreter.
 """

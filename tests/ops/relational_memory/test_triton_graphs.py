@@ -1,4 +1,4 @@
-"""Who gets which captured run. Nothing is computed: the device is pretended."""
+"""Which captured loop is lent when. Nothing is computed: the CUDA calls are replaced."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +12,11 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Any:
     pytest.importorskip("triton", reason="the package 'triton' is not installed")
     from relational_rnn.ops.relational_memory.triton import graphs
 
-    def pretend_to_capture(run: Any) -> None:
+    def mark_as_captured(run: Any) -> None:
         run.captured = True
 
     monkeypatch.setattr(graphs.Buffers, "allocate", lambda sizes, keep_tape: object())
-    monkeypatch.setattr(graphs.BoundLoop, "capture", pretend_to_capture)
+    monkeypatch.setattr(graphs.BoundLoop, "capture", mark_as_captured)
     monkeypatch.setattr(graphs.BoundLoop, "captured", False, raising=False)
     monkeypatch.setattr(graphs, "CAPTURED_AT_MOST", 2)
     monkeypatch.setattr(graphs, "STALE_AFTER", 10)
@@ -51,7 +51,7 @@ def test_a_shape_is_captured_when_it_comes_back(library: Any) -> None:
     assert not borrow(library, keep_tape=False).loop.captured
 
 
-def test_a_run_is_lent_again_only_when_given_back(library: Any) -> None:
+def test_a_loop_is_lent_again_only_when_returned(library: Any) -> None:
     borrow(library)
     first = borrow(library)
     run = first.loop
@@ -81,7 +81,7 @@ def test_only_what_was_long_unused_makes_room(library: Any) -> None:
     assert not any(borrow(library, 3).loop.captured for _ in range(2))
     for _ in range(10):
         borrow(library, 2)
-    assert borrow(library, 3).loop.captured  # in place of the run for one step
+    assert borrow(library, 3).loop.captured  # in place of the loop for one step
     assert borrow(library, 2).loop.captured
     assert not borrow(library, 1).loop.captured
 
@@ -95,7 +95,7 @@ def test_what_is_in_use_does_not_make_room(library: Any) -> None:
     assert all(loan.loop.captured for loan in loans)
 
 
-def test_inside_of_somebody_elses_capture_nothing_is_captured(
+def test_nothing_is_captured_inside_of_another_capture(
     library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     borrow(library)

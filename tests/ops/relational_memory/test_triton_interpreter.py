@@ -45,7 +45,7 @@ def test_cases_pass_in_the_interpreter(name: str) -> None:
 
 
 class Compiler:
-    """Takes a kernel's place: compiles what would have been launched."""
+    """Stands in for a kernel: compiles what would have been launched."""
 
     def __init__(self, kernel: Any) -> None:
         self.kernel = kernel
@@ -89,8 +89,7 @@ def test_kernels_compile_for_a_gpu(
 ) -> None:
     pytest.importorskip("triton", reason="the package 'triton' is not installed")
     from relational_rnn.ops.relational_memory.triton import loop
-    from relational_rnn.ops.relational_memory.triton.buffers import Buffers
-    from relational_rnn.ops.relational_memory.triton.buffers import Sizes
+    from relational_rnn.ops.relational_memory.triton.buffers import Buffers, Sizes
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     compilers = {name: Compiler(getattr(loop, name)) for name in KERNELS}
@@ -105,6 +104,6 @@ def test_kernels_compile_for_a_gpu(
         assert all(binary.startswith(b"\x7fELF") for binary in compiler.binaries)
 
 
-def test_forced_without_a_gpu_says_why(problem: Any) -> None:
+def test_forced_without_a_gpu_raises_with_the_reason(problem: Any) -> None:
     with pytest.raises(ValueError, match=r"backend 'triton' cannot run: .* CUDA device"):
         relational_memory(*problem()[:4], backend="triton")

@@ -5,7 +5,7 @@ For a CUDA device (`make test-gpu`); `test_triton_interpreter.py` runs the same 
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -61,7 +61,7 @@ class Watch:
 
 
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     from relational_rnn.ops.relational_memory.triton import self_check
 
     watch, find_fault = Watch(), self_check.find_fault
@@ -78,7 +78,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     monkeypatch.setattr(dispatch, "TRITON_DEVICES", (DEVICE,))
     for name, unroll in dispatch.BACKENDS.items():
         monkeypatch.setitem(dispatch.BACKENDS, name, noted(name, unroll))
-    yield watch
+    return watch
 
 
 @pytest.fixture
@@ -242,7 +242,8 @@ def test_a_check_without_gradients_finds_a_wrong_backward_pass(
     watch: Watch, tiny: Any, monkeypatch: pytest.MonkeyPatch, mode: Any
 ) -> None:
     spoil(monkeypatch, "norm_backward", 4, 1.01)
-    with mode(), pytest.warns(RuntimeWarning, match="the gradient of"):
-        assert watch.run(tiny()) == "fused"
+    with mode():
+        with pytest.warns(RuntimeWarning, match="the gradient of"):
+            assert watch.run(tiny()) == "fused"
         assert not torch.is_grad_enabled()
     assert watch.checks == 1

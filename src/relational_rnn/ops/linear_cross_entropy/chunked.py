@@ -93,8 +93,7 @@ def linear_cross_entropy(
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(
-            f"bias must have shape {list(weight.shape[:1])} to match weight, got "
-            f"{list(bias.shape)}"
+            f"bias must have shape {list(weight.shape[:1])} to match weight, got {list(bias.shape)}"
         )
     check_reduction(reduction)
     if not 0 <= label_smoothing < 1:

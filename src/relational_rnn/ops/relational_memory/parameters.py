@@ -28,7 +28,7 @@ class Options(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """The trainable tensors in order of use; those of the blocks and the MLP layers are stacked."""
+    """The trainable tensors in order of use, stacked over blocks and over layers of the MLP."""
 
     projection_weight: Tensor  # [M, I]
     projection_bias: Tensor  # [M]

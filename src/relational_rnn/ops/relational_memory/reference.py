@@ -48,7 +48,7 @@ def attend(rows: Tensor, block: int, p: Parameters, o: Options) -> tuple[Tensor,
 
 
 def mlp(rows: Tensor, p: Parameters) -> Tensor:
-    """The row-wise MLP, ``[B, R, M]`` to ``[B, R, M]``: ReLU between layers, none after the last."""
+    """The row-wise MLP ``[B, R, M]`` to ``[B, R, M]``: ReLU between layers, none after the last."""
     layers = len(p.mlp_weight)
     for layer in range(layers):
         rows = F.linear(rows, p.mlp_weight[layer], p.mlp_bias[layer])

@@ -37,7 +37,7 @@ class InputRows(NamedTuple):
 class InputRowsBackward(NamedTuple):
     """The input rows of one step in the backward pass."""
 
-    qkv: Tensor | None  # [b n, F], normalised again; None where not asked for
+    qkv: Tensor | None  # [b n, F], normalised again; None unless requested
     d_parts: list[Tensor]  # [b n, H, K or V], gradients of query, key and value, to be written
 
 
@@ -57,7 +57,7 @@ def input_rows(
         steps: number of steps, T.
         norm: of the input rows.
         o: the options.
-        moments: those of each chunk are appended, for the backward pass.
+        moments: the moments of each chunk are appended, for the backward pass.
     """
     if raw is None:
         yield from [None] * steps
@@ -84,13 +84,13 @@ def input_rows_backward(
 ) -> Iterator[InputRowsBackward | None]:
     """The input rows of each step, from the last to the first, with room for their gradients.
 
-    When a chunk's first step is done and the next item is asked for, the chunk goes backward
-    through its norm. So the iterator has to be exhausted.
+    Once all steps of a chunk are done, the chunk goes backward through its norm. This happens when
+    the next item is requested, so the iterator must be exhausted.
 
     Args:
-        raw: as in `input_rows`, and `steps`, `norm` and `o` likewise.
-        steps: number of steps, T.
-        norm: of the input rows.
+        raw: as in `input_rows`.
+        steps: as in `input_rows`.
+        norm: as in `input_rows`.
         o: the options.
         moments: of each chunk, as `input_rows` appended them.
         d_raw: ``[T, B, n, F]``, written: gradient of `raw`.
@@ -176,8 +176,8 @@ class Attention(ABC):
 class PairAttention(Attention):
     """One slot and one input row: a softmax over two scores is a sigmoid of their difference.
 
-    Weights ``[b, H]`` are the slot's. The tape has the difference of the two rows: the input's
-    query is zero, so this is the query, the difference of the keys and the difference of the values.
+    Weights ``[b, H]`` are the slot's. The tape has the difference of the two rows. As the input's
+    query is zero, this is the query, and the differences of the keys and of the values.
     """
 
     @cached_property
@@ -271,7 +271,9 @@ class GeneralAttention(Attention):
         return self.d_rows
 
 
-def attentions(tapes: list[BlockTape], batch: int, norms: list[Norm], o: Options) -> list[Attention]:
+def attentions(
+    tapes: list[BlockTape], batch: int, norms: list[Norm], o: Options
+) -> list[Attention]:
     """The attention of each block."""
     return [
         (GeneralAttention if tape.difference is None else PairAttention)(tape, batch, norm, o)

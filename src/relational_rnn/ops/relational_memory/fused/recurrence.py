@@ -61,9 +61,7 @@ class FusedRecurrence(torch.autograd.Function):
         given = unbind(hoisted._replace(qkv=None), steps)
         saved, now = [], memory.flatten(0, 1)
         for out, step_inputs, step_tape, step_given in zip(outs, inputs, tapes, given, strict=True):
-            of_step = step_forward(
-                now, step_given, step_inputs, step_tape, weights, attention, out
-            )
+            of_step = step_forward(now, step_given, step_inputs, step_tape, weights, attention, out)
             if keep_tape:
                 saved.append(of_step)
             now = out

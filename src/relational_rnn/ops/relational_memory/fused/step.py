@@ -59,7 +59,7 @@ def step_forward(
         out: ``[b N, M]``, written: the memory after the step.
 
     Returns:
-        What the backward pass of each block needs beside the tape.
+        What the backward pass of each block needs in addition to the tape.
     """
     rows, batch = memory, attentions[0].batch
     if hoisted.rows is not None:

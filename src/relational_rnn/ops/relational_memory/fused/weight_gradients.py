@@ -111,7 +111,7 @@ class WeightGradients:
             self._add(f"{name}_bias", place, (d_outputs.new_ones(1, len(d_outputs)) @ d_outputs)[0])
 
     def _add(self, name: str, place: int, value: Tensor) -> None:
-        """Add to the gradient of a parameter, or of one block or layer of it, in the state dtype."""
+        """Add to the gradient of a parameter, or of a block or layer of it, in the state dtype."""
         if name not in self._sums:
             dtype = self._tape.blocks[0].mixed.dtype
             self._sums[name] = torch.empty_like(getattr(self._p, name), dtype=dtype)

@@ -135,7 +135,7 @@ def load_query_gradients(
 
 @triton.jit
 def score_backward(query, key, value, d_values, inner, logarithm, SCALE: tl.constexpr):
-    """Attention weight of a key for a query, and the gradient of their product; ``[HP, 1]`` each."""
+    """Attention weight of a key for a query and gradient of their product, ``[HP, 1]`` each."""
     weight = tl.exp(tl.sum(query * key, axis=1) * SCALE - logarithm)
     d_score = weight * (tl.sum(d_values * value, axis=1) - inner)
     return weight[:, None], (d_score * SCALE)[:, None]
