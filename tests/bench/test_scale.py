@@ -106,7 +106,7 @@ def test_what_fails_is_a_row(small):
     case = small(cutoffs=[1, 30])["adaptive softmax"]
     result = measure.measure({"beyond": case}, micro_batches=(1, 2), stop=TWICE)
     assert [row["kind"] for row in result["rows"]] == ["model", "step"]
-    assert "cutoffs is [1, 30]" in result["rows"][0]["error"]
+    assert "got [1, 30]" in result["rows"][0]["error"]
     assert result["derived"] == {"fits": [], "whole_steps": [], "devices": []}
     assert "no micro-batch" in report.as_markdown(result, "rrnn bench --scale")
     assert report.draw(result) is not None

@@ -73,6 +73,9 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     def noted(name: str, unroll: Any) -> Any:
         return lambda *arguments: (watch.ran.append(name), unroll(*arguments))[1]
 
+    if INTERPRETED:  # slow; a first and a last step, one sequence
+        monkeypatch.setattr(self_check, "STEPS", 2)
+        monkeypatch.setattr(self_check, "BATCH", 1)
     monkeypatch.setattr(self_check, "_verdicts", {})
     monkeypatch.setattr(self_check, "find_fault", counted)
     monkeypatch.setattr(dispatch, "TRITON_DEVICES", (DEVICE,))
@@ -125,15 +128,15 @@ def test_autocast_is_a_configuration_of_its_own(watch: Watch, tiny: Any) -> None
     assert watch.checks == 1 + multiplies_bfloat16(DEVICE)  # else autocast changes nothing
 
 
-@pytest.mark.parametrize("factor", [1.01, float("nan")], ids=["1 percent", "not a number"])
 @pytest.mark.parametrize(
-    ("kernel", "result"),
+    ("kernel", "result", "factor"),
     [
-        pytest.param("attend", 8, id="attention"),
-        pytest.param("gate_update", 9, id="gates"),
-        pytest.param("gate_update_backward", 16, id="gates backward"),
-        pytest.param("norm_backward", 4, id="norm backward"),
-        pytest.param("attend_backward", 8, id="attention backward"),
+        pytest.param("attend", 8, 1.01, id="attention"),
+        pytest.param("attend", 8, float("nan"), id="not a number"),
+        pytest.param("gate_update", 9, 1.01, id="gates"),
+        pytest.param("gate_update_backward", 16, 1.01, id="gates backward"),
+        pytest.param("norm_backward", 4, 1.01, id="norm backward"),
+        pytest.param("attend_backward", 8, 1.01, id="attention backward"),
     ],
 )
 def test_a_wrong_kernel_gives_one_warning_and_the_fused_loop(
