@@ -9,7 +9,7 @@ from PIL import Image
 
 from relational_rnn.inspection import Inspection
 from relational_rnn.report import write_memory
-from relational_rnn.report.memory_picture import draw_memory
+from relational_rnn.report.memory import draw_memory
 
 
 def seen(steps=5, slots=3, gates=True):
@@ -60,7 +60,7 @@ def test_page_stands_alone_with_all_the_numbers(tmp_path):
     page = write_memory(one, tmp_path)[1].read_text(encoding="utf-8")
     assert not re.findall(r"<(?:link|img|iframe)\b|@import|url\(|src=", page)
     assert "a &lt;title&gt;" in page
-    assert page.count("&lt;w") == 5
+    assert page.count('<button type="button">&lt;w') == 5
     data = json.loads(re.search(r"const data = (\{.*?\});", page)[1])
     assert data["rows"] == ["slot 0", "slot 1", "slot 2", "input"]
     assert data["attention"][2][0][1][0] == pytest.approx(

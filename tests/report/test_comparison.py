@@ -9,9 +9,11 @@ from rich.console import Console
 
 from relational_rnn.errors import UserError
 from relational_rnn.report import as_table, write_report
-from relational_rnn.report.picture import as_svg, draw, labels
-from relational_rnn.report.record import read
-from relational_rnn.report.table import best, cells, differences, duration
+from relational_rnn.report.comparison import best, cells, differences
+from relational_rnn.report.curves import draw
+from relational_rnn.report.figures import as_svg
+from relational_rnn.report.formatting import duration
+from relational_rnn.report.record import labels, read
 
 WORSE = ("10,0,1000,2.5,0.001,5.0,148.4,,200.0,400.0", "20,1,2000,5.0,0.001,4.0,54.6,,95.0,400.0")
 
@@ -177,7 +179,7 @@ def test_runs_of_different_tasks_are_refused(make_run, tmp_path):
 
 def test_output_that_is_a_file(make_run, tmp_path):
     (tmp_path / "taken").write_text("", encoding="utf-8")
-    with pytest.raises(UserError, match="taken: cannot be made"):
+    with pytest.raises(UserError, match="taken: cannot be created"):
         write_report([make_run()], tmp_path / "taken")
 
 
