@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from relational_rnn.report.outcomes import Axis, Outcome, Outcomes
-from relational_rnn.report.sweep import as_table, write_sweep
+from relational_rnn.report.sweep import as_table, cells, write_sweep
 
 
 def outcomes(**changed):
@@ -85,7 +85,8 @@ def test_a_window_too_narrow_cuts_no_figure(capsys, monkeypatch):
     Console().print(as_table(outcomes()))
     printed = capsys.readouterr().out
     assert "…" not in printed
-    assert "3.00 M" in printed
+    for row in cells(outcomes()):
+        assert all(cell in printed for cell in row)
 
 
 def test_nothing_finished(tmp_path):

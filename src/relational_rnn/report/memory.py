@@ -72,14 +72,15 @@ def draw_memory(seen: Inspection) -> Figure:
     with mpl.rc_context(style):
         matrices = 0.6 + 0.16 * seen.slots if shown else 0.0
         width = min(max(8.0, 2.5 + STEP_WIDTH * steps), MAX_WIDTH)
-        text = f"{seen.title}\n{fill(what_to_see(seen), int(LETTERS * width))}"
+        caption = fill(f"Brighter means more. {what_to_see(seen)}", int(LETTERS * width))
         named = range(0, steps, math.ceil(STEP_WIDTH * steps / MAX_WIDTH))
         labels = [seen.steps[step] for step in named]
         figure = Figure(
-            figsize=(width, sum(heights) + 2.2 * matrices + 1.0 + 0.15 * text.count("\n")),
+            figsize=(width, sum(heights) + 2.2 * matrices + 1.0 + 0.15 * caption.count("\n")),
             layout="constrained",
         )
-        figure.suptitle(text)
+        figure.suptitle(seen.title)
+        figure.supxlabel(caption, x=0.01, ha="left", fontsize="medium")
         upper: Any = figure
         lower: Any = None
         if shown:
@@ -100,7 +101,7 @@ def what_to_see(seen: Inspection) -> str:
     to_input = _attention_to_input(seen).mean(dim=(1, 2))  # [T]
     most, least = int(to_input.argmax()), int(to_input.argmin())
     sentence = (
-        "Brighter means more: the memory attends most to the input at step "
+        "The memory attends most to the input at step "
         f"{most + 1}, “{seen.steps[most]}” ({to_input[most]:.2f})"
     )
     if most != least:

@@ -58,15 +58,18 @@ class WideTable:
 
         tables = split(range(self.keys, len(self.header)))
         if len(tables) <= MOST_PARTS and all(map(fits, tables)):
-            yield from tables
+            for table in tables:
+                yield Text()
+                yield table
         else:
             yield from self._lists(options.max_width)
+        yield Text()
         if self.caption is not None:
             yield Text(self.caption, style="table.caption", overflow="fold")
 
     def _table(self, columns: Sequence[int]) -> Table:
         """The key columns and the columns of these numbers."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
         shown = [*range(self.keys), *columns]
         for column in shown:
             name = self.header[column]
@@ -96,7 +99,6 @@ class WideTable:
             for x, name in enumerate(names, self.keys):
                 label = f"{set_cell_size(name, widest)}  " if aligned else f"{name}: "
                 yield Text(f"  {label}{row[x]}", style=self._style(y, x), overflow="fold")
-        yield Text()
 
     def _style(self, row: int, column: int) -> str:
         return "bold" if (row, column) in self.bold else ""
