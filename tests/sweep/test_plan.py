@@ -50,7 +50,7 @@ def test_options_replace_fields(make_plan):
         read_plan("tiny.yaml", {"num_heads": "9"})
 
 
-def test_a_base_beside_the_file(make_plan, tmp_path):
+def test_a_base_in_the_folder_of_the_file(make_plan, tmp_path):
     (tmp_path / "mine.yaml").write_text("bptt: 7\n", encoding="utf-8")
     assert make_plan(base="mine.yaml").base.bptt == 7
 

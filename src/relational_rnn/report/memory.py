@@ -23,7 +23,8 @@ COLOUR_MAP = "viridis"
 MATRICES = 16  # at most so many steps with their whole attention; of more, every 2nd, 3rd ... step
 STEP_WIDTH = 0.42  # inches
 MAX_WIDTH = 60.0  # inches
-LETTERS = 10  # per inch
+LETTERS = 10  # per inch of a tick label
+CAPTION_LETTERS = 12  # per inch of the caption
 
 
 def write_memory(seen: Inspection, output: Path) -> tuple[Path, Path]:
@@ -72,7 +73,7 @@ def draw_memory(seen: Inspection) -> Figure:
     with mpl.rc_context(style):
         matrices = 0.6 + 0.16 * seen.slots if shown else 0.0
         width = min(max(8.0, 2.5 + STEP_WIDTH * steps), MAX_WIDTH)
-        caption = fill(f"Brighter means more. {what_to_see(seen)}", int(LETTERS * width))
+        caption = fill(f"Brighter means more. {what_to_see(seen)}", int(CAPTION_LETTERS * width))
         named = range(0, steps, math.ceil(STEP_WIDTH * steps / MAX_WIDTH))
         labels = [seen.steps[step] for step in named]
         figure = Figure(

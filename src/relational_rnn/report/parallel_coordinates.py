@@ -13,8 +13,6 @@ WIDTH, TOP, BOTTOM, SIDE = 150, 46, 24, 70  # pixels: between axes, and the marg
 HEIGHT = 380
 SPREAD = 24  # pixels over which lines that meet in one value are spread, better trials above
 
-BEST, WORST = (0, 114, 178), (213, 180, 140)
-
 
 def parallel_coordinates(outcomes: Outcomes) -> Markup:
     """The ``<svg>`` element; empty if no trial has a result yet."""
@@ -70,14 +68,11 @@ def _line(outcomes: Outcomes, axes: list[Axis], trial: Outcome, share: float) ->
     for (x0, y0), (x1, y1) in pairwise(points):
         middle = (x0 + x1) / 2
         path += f"C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f} {x1:.1f} {y1:.1f}"
-    colour = ",".join(
-        f"{round(best + share * (worst - best))}" for best, worst in zip(BEST, WORST, strict=True)
-    )
     return {
         "number": trial.number,
         "title": _title(outcomes, trial),
         "path": path,
-        "colour": f"rgb({colour})",
+        "quality": round(100 * (1 - share)),
         "dashed": trial.state != "finished",
     }
 

@@ -57,7 +57,7 @@ class Runner:
 
         A second Ctrl-C raises KeyboardInterrupt, and the processes of the trials are killed.
         """
-        told = False
+        announced = False
         try:
             with self._signals():
                 while not self.stopped_by:
@@ -66,8 +66,8 @@ class Runner:
                     self._start()
                     if not self._training and self.trials.over:
                         break
-                    if not self._training and not told:
-                        told = True
+                    if not self._training and not announced:
+                        announced = True
                         numbers = ", ".join(map(str, self.trials.underway))
                         self.say(f"waiting for trials in other processes: {numbers}")
                     time.sleep(POLL_SECONDS)
