@@ -18,7 +18,7 @@ from .figures import COLOURS, STYLE
 from .record import Record, labels
 
 LINES = ("-", "--", ":", "-.")  # the next style after every run of COLOURS
-MARKED = 40  # a validation curve of at most so many points shows them
+MARKED = 40  # validation curves with at most this many points get markers
 NARROW = 5  # perplexities within this factor of each other are drawn on a linear axis
 UNITS = ((1.0, "seconds"), (60.0, "minutes"), (3600.0, "hours"))
 

@@ -20,7 +20,7 @@ from .figures import STYLE, as_png
 from .pages import make_folder, render
 
 COLOUR_MAP = "viridis"
-MATRICES = 16  # at most so many steps with their whole attention; of more, every 2nd, 3rd ... step
+MATRICES = 16  # steps with an attention matrix, at most; with more steps, every 2nd, 3rd ...
 STEP_WIDTH = 0.42  # inches
 MAX_WIDTH = 60.0  # inches
 LETTERS = 10  # per inch of a tick label

@@ -22,7 +22,7 @@ STOP_SECONDS = 120.0
 """How long a trial that is asked to stop may need for its step and its checkpoint."""
 
 MOST_KILLS = 2
-"""A trial that has been killed so often fails: it may need more memory than there is."""
+"""A trial that has been killed this many times fails: it may need more memory than there is."""
 
 
 @dataclass

@@ -93,7 +93,7 @@ class TrialProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def wait(self, seconds: float = math.inf) -> None:
-        """Wait until it has ended, at most for so long."""
+        """Wait until it ends, for at most this many seconds."""
         try:
             self._process.wait(None if math.isinf(seconds) else seconds)
         except subprocess.TimeoutExpired:
