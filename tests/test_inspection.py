@@ -74,9 +74,11 @@ def test_reading_at_once_and_writing_step_by_step_show_the_same_reading(tmp_path
 @pytest.mark.parametrize(
     ("fields", "arguments", "said"),
     [
-        pytest.param({"model": "lstm"}, {}, "which has no slots", id="lstm"),
-        pytest.param({}, {"layer": 2}, "layers 1 to 1", id="layer"),
-        pytest.param({}, {"example": -1}, "a number >= 0", id="example"),
+        pytest.param(
+            {"model": "lstm"}, {}, "must be rmc to have memory slots, got lstm", id="lstm"
+        ),
+        pytest.param({}, {"layer": 2}, "layer: must be from 1 to 1", id="layer"),
+        pytest.param({}, {"example": -1}, "example: must be >= 0, got -1", id="example"),
         pytest.param({}, {"prompt": "the"}, "--example", id="prompt"),
     ],
 )

@@ -1,6 +1,6 @@
-"""What a trained memory looks at: attention and gates at every step of one example.
+"""Record the attention and the gates of a trained memory at every step of one example.
 
-Letters: T steps, H heads, N slots, n rows of input.
+Letters: T steps, H heads, N slots, n input rows.
 """
 
 from typing import Any, NamedTuple
@@ -22,15 +22,15 @@ DEFAULT_PROMPT = "the value of the list is returned if the key is not found ."
 
 
 class Inspection(NamedTuple):
-    """One example as a memory saw it.
+    """The attention and the gates of one example.
 
     Attributes:
-        title: what it is about, in a line.
-        steps: what was read at each of the T steps, in a word.
-        attention: ``[T, blocks, H, N + n, N + n]``, queries then keys, slots before input.
+        title: the example and the model's answer, in one line.
+        steps: the input of each of the T steps, in one word.
+        attention: weights ``[T, blocks, H, N + n, N + n]``, queries by keys, slots before input.
         slots: number N of slots.
         input_gate: ``[T, N]``, mean over the units of a slot; None without gates.
-        forget_gate: likewise; 1 keeps a slot as it was.
+        forget_gate: ``[T, N]``, the same; 1 keeps a slot unchanged.
     """
 
     title: str
@@ -44,26 +44,29 @@ class Inspection(NamedTuple):
 def inspect(
     run: Run, *, example: int | None = None, layer: int = 1, prompt: str | None = None
 ) -> Inspection:
-    """Look at a run's model while it works on one example.
+    """Record a run's memory while the model works on one example.
 
     Args:
         run: a trained run with a relational memory.
-        example: number of the test's example, from 0; for the generated tasks.
-        layer: number of the recurrent layer, from 1.
-        prompt: words to read; for language models.
+        example: index of an example of the test set, from 0; for the generated tasks.
+        layer: index of the recurrent layer, from 1.
+        prompt: whitespace-separated words to read; for language models.
 
     Raises:
-        UserError: no relational memory, no such example or layer, a word that is not known.
+        UserError: the model has no relational memory, there is no such example or layer, or a word
+            is not in the vocabulary.
     """
     config = run.config
     if config.model != "rmc":
-        raise UserError(f"{run.folder}: its model is {config.model}, which has no slots to look at")
+        raise UserError(
+            f"{run.folder}: the model must be rmc to have memory slots, got {config.model}"
+        )
     if not 1 <= layer <= config.num_layers:
         raise UserError(
-            f"layer: {layer} is out of range; the run has layers 1 to {config.num_layers}"
+            f"layer: must be from 1 to {config.num_layers}, the layers of the run, got {layer}"
         )
     if example is not None and example < 0:
-        raise UserError(f"example: {example} is out of range; it takes a number >= 0")
+        raise UserError(f"example: must be >= 0, got {example}")
     if config.task == "language-modeling":
         if example is not None:
             raise UserError(f"example: {run.folder} is a language model; give --prompt instead")
@@ -78,11 +81,11 @@ def _language(run: Run, layer: int, prompt: str) -> Inspection:
     ids = run.vocabulary.encode(words, where="the prompt")
     model = run.load_model()
     tokens = torch.as_tensor(ids, dtype=torch.int64)[:, None]  # [T, 1]
-    with _Watch(model, layer) as watch, torch.no_grad():
+    with _Recorder(model, layer) as recorder, torch.no_grad():
         hidden, _ = model.features(tokens, model.initial_state(1))
         best = int(model.head.log_probabilities(hidden[-1:])[0, 0].argmax())
     title = f"{run.name}: the likeliest next word is “{run.vocabulary.words[best]}”"
-    return watch.inspection(title, words)
+    return recorder.inspection(title, words)
 
 
 def _generated(run: Run, layer: int, example: int) -> Inspection:
@@ -91,7 +94,7 @@ def _generated(run: Run, layer: int, example: int) -> Inspection:
     task = build_task(config, training=False)
     source = BatchSource(task, batch_size=1, batches=1, seed=config.seed, stream="test")
     batch = source.batch(example)
-    with _Watch(model, layer) as watch, torch.no_grad():
+    with _Recorder(model, layer) as recorder, torch.no_grad():
         logits = model(batch.inputs, batch.input_lengths, batch.targets)
     answer = logits.argmax(dim=-1)  # [1] or [T_out, 1]
     if isinstance(task, NthFarthest):
@@ -106,39 +109,39 @@ def _generated(run: Run, layer: int, example: int) -> Inspection:
             f"{run.name}: place {int(n[0])}, counted from the {place} object {int(m[0])}: "
             f"answer {int(answer[0])}, right is {int(batch.targets[0])}"
         )
-        return watch.inspection(title, steps)
+        return recorder.inspection(title, steps)
     text, right = (task.vocabulary.decode(x)[0] for x in (batch.inputs, batch.targets))
     written = task.vocabulary.decode(answer)[0]
     padding = ["·"] * (len(batch.inputs) - len(text))
     steps = [*padding, *text, *(f"→{symbol}" for symbol in _letters(task, answer))]
     title = f"{run.name}: {text} gives {written[: len(right)]}, right is {right}"
-    return watch.inspection(title, steps)
+    return recorder.inspection(title, steps)
 
 
 def _letters(task: Any, ids: Tensor) -> list[str]:
     return [task.vocabulary.decode(row[None])[0] or "·" for row in ids]
 
 
-class _Watch:
-    """Notes what a layer of a model is fed with, while it is entered."""
+class _Recorder:
+    """Context manager that traces a recurrent layer of a model at every call."""
 
     def __init__(self, model: LanguageModel | TaskModel, layer: int) -> None:
         cores = [part for part in model.modules() if isinstance(part, RelationalMemory)]
         self.core = cores[layer - 1]
         self.traces: list[Trace] = []
 
-    def __enter__(self) -> "_Watch":
-        self.handle = self.core.register_forward_pre_hook(self._note)
+    def __enter__(self) -> "_Recorder":
+        self.handle = self.core.register_forward_pre_hook(self._trace)
         return self
 
     def __exit__(self, *error: object) -> None:
         self.handle.remove()
 
-    def _note(self, core: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    def _trace(self, core: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         self.traces.append(self.core.trace(*arguments))
 
     def inspection(self, title: str, steps: list[str]) -> Inspection:
-        """What was seen, of the first example of the batch."""
+        """The recorded steps, of the first example of the batch."""
         attention = torch.cat([trace.attention for trace in self.traces])[:, :, 0]
         gates = [
             None

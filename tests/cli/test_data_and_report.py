@@ -29,6 +29,16 @@ def test_report(rrnn, make_run):
     assert Path(answer.json["page"]).parent == Path("out")
 
 
+@pytest.mark.parametrize("columns", [30, 56, 66, 80])
+def test_report_in_a_narrow_terminal(rrnn, make_run, monkeypatch, columns):
+    for name in ("first", "a-run-with-a-long-name"):
+        make_run(name)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    printed = rrnn("report", "first", "a-run-with-a-long-name").out
+    for text in ("first", "a-run-with-a-long-name", "1,000", "350", "1.5 s", "8.00", "7.50"):
+        assert text in printed
+
+
 @pytest.mark.parametrize("file", ["metrics.csv", "config.yaml", "summary.json"])
 def test_report_on_broken_files(rrnn, make_run, file):
     run = make_run()

@@ -59,11 +59,14 @@ def test_rows_against_published_figures(rrnn, write):
     ("options", "message"),
     [
         (["nobody"], "nobody: no such sweep"),
-        (["tiny.yaml", "--workers", "0"], "--workers: 0 is not valid"),
-        (["tiny.yaml", "--trials", "0"], "--trials: 0 is not valid"),
+        (["tiny.yaml", "--workers", "0"], "--workers: must be >= 1, got 0"),
+        (["tiny.yaml", "--trials", "0"], "--trials: must be an integer >= 1, got 0"),
         (["tiny.yaml", "--learning-rate", "-1"], "learning_rate: -1.0 is out of range"),
-        (["tiny.yaml", "--num-heads", "3"], "--num-heads: the sweep tries values of its own"),
-        (["tiny.yaml", "--num-nodes", "2"], "num_nodes: 2: a trial runs on one machine"),
+        (["tiny.yaml", "--num-heads", "3"], "--num-heads: the sweep searches num_heads"),
+        (
+            ["tiny.yaml", "--num-nodes", "2"],
+            "num_nodes: must be 1, because a trial runs on one machine, got 2",
+        ),
         (["tiny.yaml", "--data", "nowhere"], "nowhere: is neither"),
         (["tiny.yaml", "--head", "4"], "head: '4' is not valid"),
         (["tiny.yaml", "--trial", "4"], "did you mean --trials"),
@@ -80,7 +83,10 @@ def test_mistakes_take_one_line_and_leave_nothing(rrnn, options, message):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("nonsense", "'nonsense' is no address of a database"),
+        (
+            "nonsense",
+            "or postgresql://USER@HOST/NAME, got 'nonsense'",
+        ),
         ("mongodb://me:secret@host/x", "mongodb://me:***@host/x cannot be opened"),
         ("sqlite:////nowhere/x.db", "unable to open database file"),
     ],
@@ -101,18 +107,18 @@ def test_without_optuna(rrnn, monkeypatch):
 
 
 @pytest.mark.usefixtures("two_heads")
-def test_stopped_it_says_how_to_go_on(rrnn, monkeypatch):
-    monkeypatch.setattr("relational_rnn.sweep.conduct.Conductor.run", lambda self: signal.SIGINT)
+def test_stopped_it_prints_how_to_resume(rrnn, monkeypatch):
+    monkeypatch.setattr("relational_rnn.sweep.runner.Runner.run", lambda self: signal.SIGINT)
     answer = rrnn("sweep", "tiny.yaml", "--max-steps", 9, "--betas", 0.8, 0.9, "--json")
     assert answer.code == 130
     assert answer.out.splitlines() == [
         "stopped and saved, 0 of 2 trials finished",
-        "go on with: rrnn sweep tiny.yaml --json --max-steps 9 --betas 0.8 0.9",
+        "resume with: rrnn sweep tiny.yaml --json --max-steps 9 --betas 0.8 0.9",
     ]
 
 
 @pytest.mark.slow
-def test_killed_it_goes_on_and_ends_as_if_never_killed(rrnn, write):
+def test_killed_and_resumed_it_ends_as_if_never_killed(rrnn, write):
     fields = {"max_steps": 300, "validate_every": 100, "checkpoint_every": 10}
     write(fields, space={"learning_rate": {"low": 0.001, "high": 0.01}}, trials=2, sampler="random")
     command = [sys.executable, "-m", "relational_rnn", "sweep", "tiny.yaml"]
@@ -126,7 +132,7 @@ def test_killed_it_goes_on_and_ends_as_if_never_killed(rrnn, write):
     process.wait()
     killed = rrnn("sweep", "tiny.yaml", "--json")
     assert killed.code == 0, killed.err
-    assert "trial 0 goes on" in killed.out
+    assert "trial 0 resumed" in killed.out
     assert "steps 1 to" not in Path("runs/tiny/trial-0000/trial.log").read_text().split("\n", 1)[1]
     whole = rrnn("sweep", "tiny.yaml", "--run", "whole", "--json")
     for one, other in zip(killed.json["trials"], whole.json["trials"], strict=True):

@@ -16,6 +16,9 @@ ROWS = (
 )
 
 
+WORSE = ("10,0,1000,2.5,0.001,5.0,148.4,,200.0,400.0", "20,1,2000,5.0,0.001,4.0,54.6,,95.0,400.0")
+
+
 @pytest.fixture
 def make_run(tmp_path):
     """Write the files of a run; return its folder."""
@@ -39,3 +42,11 @@ def make_run(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def two_runs(make_run):
+    return [
+        make_run("first", learning_rate=0.001),
+        make_run("se<co>&nd", rows=WORSE, summary=False, model="lstm", learning_rate=0.004),
+    ]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from relational_rnn.inspection import Inspection
 from relational_rnn.report import write_memory
-from relational_rnn.report.memory_picture import draw_memory
+from relational_rnn.report.memory import draw_memory, what_to_see
 
 
 def seen(steps=5, slots=3, gates=True):
@@ -60,9 +60,25 @@ def test_page_stands_alone_with_all_the_numbers(tmp_path):
     page = write_memory(one, tmp_path)[1].read_text(encoding="utf-8")
     assert not re.findall(r"<(?:link|img|iframe)\b|@import|url\(|src=", page)
     assert "a &lt;title&gt;" in page
-    assert page.count("&lt;w") == 5
+    assert page.count('<button type="button">&lt;w') == 5
     data = json.loads(re.search(r"const data = (\{.*?\});", page)[1])
     assert data["rows"] == ["slot 0", "slot 1", "slot 2", "input"]
     assert data["attention"][2][0][1][0] == pytest.approx(
         (one.attention[2, 0, 1, 0] * 1000).tolist(), abs=0.6
     )
+
+
+def test_a_sentence_says_what_to_see():
+    attention = torch.full((3, 1, 1, 2, 2), 0.5)
+    attention[1, 0, 0, 0] = torch.tensor([0.1, 0.9])
+    attention[2, 0, 0, 0] = torch.tensor([0.8, 0.2])
+    gate = torch.tensor([[0.2], [0.3], [0.4]])
+    one = Inspection("title", ["a", "b", "c"], attention, 1, gate, gate + 0.5)
+    most, least = "step 2, “b” (0.90)", "step 3, “c” (0.20)"
+    assert what_to_see(one) == (
+        f"The memory attends most to the input at {most}, and least at {least}; its input gate "
+        "averages 0.30 and its forget gate 0.80, where 1 keeps a slot unchanged."
+    )
+    without = one._replace(attention=attention[1:2], steps=["b"], input_gate=None, forget_gate=None)
+    assert what_to_see(without) == ("The memory attends most to the input at step 1, “b” (0.90).")
+    assert "Brighter means more" in draw_memory(one).get_supxlabel()

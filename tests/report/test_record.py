@@ -62,14 +62,18 @@ def test_accuracy_is_better_when_higher(make_run):
         pytest.param("config.yaml", None, "config.yaml: cannot be read: No such file", id="config"),
         pytest.param("metrics.csv", None, "metrics.csv: cannot be read", id="metrics"),
         pytest.param("config.yaml", b"a: [", "config.yaml: broken", id="config not YAML"),
-        pytest.param("config.yaml", b"words", "config.yaml: broken: not lines", id="config a word"),
+        pytest.param(
+            "config.yaml", b"words", "config.yaml: broken: not a mapping", id="config a word"
+        ),
         pytest.param("config.yaml", b"a: \xff", "config.yaml: broken", id="config not UTF-8"),
         pytest.param("summary.json", b"{", "summary.json: broken", id="summary"),
-        pytest.param("summary.json", b"[]", "summary.json: broken: not an", id="summary a list"),
+        pytest.param(
+            "summary.json", b"[]", "summary.json: broken: not a JSON object", id="summary a list"
+        ),
         pytest.param("metrics.csv", b"", "does not name the columns", id="metrics empty"),
         pytest.param("metrics.csv", b"\x00\xff\x13\n", "metrics.csv: broken", id="metrics binary"),
         pytest.param("metrics.csv", b"step,x\n1,2\n", "does not name the", id="other columns"),
-        pytest.param("metrics.csv", b"step,valid_perplexity\n", "no row yet", id="no row"),
+        pytest.param("metrics.csv", b"step,valid_perplexity\n", "no rows yet", id="no row"),
         pytest.param(
             "metrics.csv",
             b"step,valid_perplexity\n1\n",

@@ -1,4 +1,4 @@
-"""Sweeps whose trials are pretended, and processes that conduct them."""
+"""Sweeps whose trials are simulated, and processes that run them."""
 
 import os
 import sys
@@ -10,9 +10,9 @@ import yaml
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from relational_rnn.sweep import conduct, process
-from relational_rnn.sweep.conduct import Conductor
-from relational_rnn.sweep.reading import read_plan
+from relational_rnn.sweep import runner, worker
+from relational_rnn.sweep.plan import read_plan
+from relational_rnn.sweep.runner import Runner
 from relational_rnn.sweep.storage import need_optuna
 from relational_rnn.sweep.study import Trials
 
@@ -34,12 +34,12 @@ def databases_in_haste():
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
-    """Work in an empty folder, with trials that are pretended and looked at often."""
+    """Work in an empty folder, with simulated trials that are polled often."""
     need_optuna()
     monkeypatch.chdir(tmp_path)
     pretend = str(Path(__file__).with_name("pretend.py"))
-    monkeypatch.setattr(process, "COMMAND", (sys.executable, "-S", "-E", pretend))
-    monkeypatch.setattr(conduct, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(worker, "COMMAND", (sys.executable, "-S", "-E", pretend))
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -57,21 +57,21 @@ def make_plan(tmp_path):
 
 
 @pytest.fixture
-def conducted():
-    """Conduct a plan to its end; return its trials and what was said."""
+def run_sweep():
+    """Run a plan to its end; return its trials and what was said."""
 
-    def conduct_it(plan, folder="runs/tiny", workers=1):
+    def run(plan, folder="runs/tiny", workers=1):
         said = []
         trials = Trials(plan, Path(folder))
-        assert Conductor(trials, workers=workers, say=said.append).run() == 0
+        assert Runner(trials, workers=workers, say=said.append).run() == 0
         return trials.outcomes(), said
 
-    return conduct_it
+    return run
 
 
 @pytest.fixture
 def in_a_process():
-    """Conduct a plan in a process of its own; return the process's id."""
+    """Run a plan in its own process; return the process's id."""
 
     def start(plan, folder="runs/tiny"):
         with warnings.catch_warnings():
@@ -81,7 +81,7 @@ def in_a_process():
             return pid
         code = 1
         try:
-            code = Conductor(Trials(plan, Path(folder)), workers=1, say=lambda text: None).run()
+            code = Runner(Trials(plan, Path(folder)), workers=1, say=lambda text: None).run()
         finally:
             os._exit(code)
 

@@ -1,7 +1,7 @@
-"""Takes the place of a trial's process: quick, and with a "checkpoint" as training has it.
+"""Stands in for a trial's process: quick, and with a "checkpoint" as in training.
 
-Heads say what happens: 3 raises an error, 4 is killed each time, 5 is killed the first time. A file
-hold-trial-0001 holds that trial after step 4, until it is told to stop.
+The number of heads decides what happens: 3 raises an error, 4 is killed each time, 5 is killed the
+first time. A file hold-trial-0001 holds that trial after step 4, until it is asked to stop.
 """
 
 import json

@@ -13,20 +13,20 @@ from relational_rnn.sweep.study import Trials
 SHARED = "sqlite:///shared.db"
 
 
-def test_a_trial_is_in_one_pair_of_hands(make_plan):
+def test_a_trial_has_one_lease(make_plan):
     plan = make_plan()
     here, there = (Trials(plan, Path("runs/tiny")) for _ in range(2))
-    claims = [trials.claim() for trials in (here, there, here)]
-    assert [claim.number for claim in claims] == [0, 1, 2]
-    assert not any(claim.resumed for claim in claims)
-    assert here.claim() is there.claim() is None
+    leases = [trials.acquire() for trials in (here, there, here)]
+    assert [lease.number for lease in leases] == [0, 1, 2]
+    assert not any(lease.resumed for lease in leases)
+    assert here.acquire() is there.acquire() is None
     assert not here.over
-    claims[1].leave()  # as the system does when a process dies
-    again = here.claim()
+    leases[1].release()  # as the system does when a process dies
+    again = here.acquire()
     assert (again.number, again.resumed) == (1, True)
-    assert again.parameters == claims[1].parameters
-    for claim in (claims[0], again, claims[2]):
-        claim.finish(3.0, {"weights": 7})
+    assert again.parameters == leases[1].parameters
+    for lease in (leases[0], again, leases[2]):
+        lease.finish(3.0, {"weights": 7})
     assert here.over
     assert there.over
     assert [outcome.weights for outcome in there.outcomes()] == [7] * 3
@@ -34,28 +34,28 @@ def test_a_trial_is_in_one_pair_of_hands(make_plan):
 
 def test_left_before_it_had_its_values(make_plan):
     plan = make_plan()
-    usual = Trials(plan, Path("runs/usual")).claim().parameters
+    usual = Trials(plan, Path("runs/usual")).acquire().parameters
     trials = Trials(plan, Path("runs/tiny"))
     trials._study.ask()
-    claim = trials.claim()
-    assert (claim.number, claim.resumed) == (0, True)
-    assert claim.parameters == usual
+    lease = trials.acquire()
+    assert (lease.number, lease.resumed) == (0, True)
+    assert lease.parameters == usual
 
 
 def test_machines_that_see_no_locks_of_each_other(make_plan, monkeypatch):
     monkeypatch.setattr(study, "SETTLE_SECONDS", 0)
     plan = make_plan(trials=2)
     here, there = (Trials(plan, Path(where) / "tiny", SHARED) for where in ("here", "there"))
-    mine, yours = here.claim(), there.claim()
+    mine, yours = here.acquire(), there.acquire()
     assert (mine.number, yours.number) == (0, 1)
-    mine.pulse()
-    assert there.claim() is None
-    assert there.claim() is None  # the pulse is young
+    mine.heartbeat()
+    assert there.acquire() is None
+    assert there.acquire() is None  # the heartbeat is recent
     monkeypatch.setattr(study, "GRACE_SECONDS", 0)
-    mine.pulsed = 0.0
-    mine.pulse()
-    assert there.claim() is None  # the pulse is another than before
-    taken = there.claim()
+    mine.beaten = 0.0
+    mine.heartbeat()
+    assert there.acquire() is None  # the heartbeat has changed
+    taken = there.acquire()
     assert (taken.number, taken.parameters) == (0, mine.parameters)
     taken.finish(1.0, {})
     mine.finish(2.0, {})  # too late
@@ -76,7 +76,7 @@ def test_one_sweep_to_a_folder(make_plan):
 
 def test_a_renamed_folder_keeps_its_trials(make_plan):
     plan = make_plan()
-    Trials(plan, Path("runs/tiny")).claim().finish(1.0, {})
+    Trials(plan, Path("runs/tiny")).acquire().finish(1.0, {})
     Path("runs/tiny").rename("runs/other")
     assert [outcome.value for outcome in Trials(plan, Path("runs/other")).outcomes()] == [1.0]
 
@@ -91,9 +91,9 @@ def test_values_of_all_kinds_come_back_as_they_were(make_plan):
     trials = Trials(make_plan(space=space, sampler="tpe", trials=8), Path("runs/tiny"))
     found = []
     for _ in range(8):
-        claim = trials.claim()
-        claim.finish(len(found), {})
-        found.append(claim.parameters)
+        lease = trials.acquire()
+        lease.finish(len(found), {})
+        found.append(lease.parameters)
     seen = {name: {row[name] for row in found} for name in space}
     assert seen["betas"] == {(0.9, 0.999), (0.8, 0.99)}
     assert seen["key_size"] == {None, 16}
@@ -105,10 +105,10 @@ def test_values_of_all_kinds_come_back_as_they_were(make_plan):
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_pruners_are_told_every_validation_once(make_plan, pruner):
     trials = Trials(make_plan(pruner=pruner), Path("runs/tiny"))
-    claim = trials.claim()
-    assert not claim.report([9.0])
-    claim.leave()
-    again = trials.claim()
+    lease = trials.acquire()
+    assert not lease.report([9.0])
+    lease.release()
+    again = trials.acquire()
     assert not again.report([9.0, 8.0])
     assert not again.report([9.0, 8.0])
     assert again.trial.study.trials[0].intermediate_values == {1: 9.0, 2: 8.0}

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator, ScalarFormatter
 
-from ..report.picture import COLOURS, STYLE
+from ..report.figures import COLOURS, STYLE
 from .scale import picture as scale_picture
 
 Rows = Sequence[Mapping[str, Any]]

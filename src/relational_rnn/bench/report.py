@@ -12,8 +12,8 @@ from rich.table import Table
 
 from ..errors import UserError
 from ..files import write_bytes, write_text
-from ..report.picture import as_png
-from ..report.table import least_width
+from ..report.figures import as_png
+from ..report.terminal import least_width
 from . import batches
 from .corpus import sheets as corpus_sheets
 from .picture import draw

@@ -1,4 +1,4 @@
-"""Look at what the memory of a run attends to, and at its gates, over the steps of one example."""
+"""Show what the memory of a run attends to, and its gates, at every step of one example."""
 
 from pathlib import Path
 
@@ -9,14 +9,16 @@ from . import print_json
 
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
+    parser.add_argument("run", help="a run folder, the name of a run in runs/, or a shipped model")
     parser.add_argument(
         "--example",
         type=int | None,
-        help="number of the test's example, for the other tasks [0]",
+        help="index of an example of the test set, for tasks other than language-modeling [0]",
     )
-    parser.add_argument("--prompt", type=str | None, help="words to read, for a language model")
-    parser.add_argument("--layer", type=int, default=1, help="number of the recurrent layer")
+    parser.add_argument(
+        "--prompt", type=str | None, help="whitespace-separated words to read, for a language model"
+    )
+    parser.add_argument("--layer", type=int, default=1, help="index of the recurrent layer, from 1")
     parser.add_argument(
         "--output",
         type=Path,
@@ -29,7 +31,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    """Write picture and page, and say what the example is."""
+    """Write the picture and the page, print what the example is."""
     from ..inspection import inspect
     from ..report import write_memory
     from ..runs import find_run

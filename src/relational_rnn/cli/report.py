@@ -1,4 +1,4 @@
-"""Learning curves of several runs, as a picture and a page, and a table."""
+"""Compare runs of one task: a table, learning curves as a picture, and an HTML page."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from . import print_json
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
-        "runs", nargs="+", help="run folders, their names below runs/, or shipped models"
+        "runs", nargs="+", help="run folders, names of runs in runs/, or shipped models"
     )
     parser.add_argument(
         "--output",
@@ -24,7 +24,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    """Write picture and page, print the table."""
+    """Write the picture and the page, print the table."""
     from rich.console import Console
 
     from ..report import as_table, write_report

@@ -1,6 +1,6 @@
-"""Runs beside each other: a picture of their learning curves, a page, a table."""
+"""Compare runs, show a memory, show a sweep: tables for the terminal, pictures, HTML pages."""
 
-from .report import Report, write_memory, write_report
-from .table import as_table
+from .comparison import Report, as_table, write_report
+from .memory import write_memory
 
 __all__ = ["Report", "as_table", "write_memory", "write_report"]

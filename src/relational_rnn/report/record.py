@@ -1,8 +1,9 @@
-"""What the files of a run say: configuration, metrics, and, once it has ended, summary."""
+"""Read the files of a run folder: configuration, metrics and summary, without building a model."""
 
 import csv
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,18 @@ import yaml
 from ..errors import UserError
 
 LOWER_IS_BETTER = {"perplexity": True, "accuracy": False}
-"""The measures of quality that a run can be compared by."""
+"""The measures by which runs are compared."""
 
 
 @dataclass
 class Record:
-    """A run, as its files tell it.
+    """A run as its files describe it.
 
     Attributes:
-        folder: where they are.
+        folder: the run folder.
         config: all fields of its configuration.
         metrics: every column of metrics.csv; NaN where a row has no value.
-        summary: what it came to; empty while it is still running.
+        summary: the results, from summary.json; empty before the run has ended.
     """
 
     folder: Path
@@ -38,40 +39,40 @@ class Record:
 
     @property
     def task(self) -> str:
-        """What it was trained for."""
+        """The task it was trained on."""
         return str(self.config.get("task", ""))
 
     @property
     def measure(self) -> str:
-        """Its measure of quality: "perplexity" or "accuracy"."""
+        """The validation measure: "perplexity" or "accuracy"."""
         return next(name for name in LOWER_IS_BETTER if f"valid_{name}" in self.metrics)
 
     @property
     def unit(self) -> str:
-        """What its training is counted in: "tokens", or "examples"."""
+        """The unit that training progress is counted in: "tokens" or "examples"."""
         return "examples" if "examples" in self.metrics else "tokens"
 
     @property
     def finished(self) -> bool:
-        """Whether it came to its end: it has been tested, and was not stopped before."""
+        """Whether the run has been tested and was not stopped early by a signal."""
         return "test" in self.summary and bool(self.summary.get("finished", True))
 
     @property
     def best(self) -> float | None:
-        """The best validation in metrics.csv; None before the first."""
+        """The best validation result in metrics.csv; None before the first."""
         values = [x for x in self.metrics[f"valid_{self.measure}"] if math.isfinite(x)]
         if not values:
             return None
         return min(values) if LOWER_IS_BETTER[self.measure] else max(values)
 
     def curve(self, x: str, y: str) -> tuple[list[float], list[float]]:
-        """The points of two columns where both have a finite value."""
+        """The values of two columns, in the rows where both are finite."""
         columns = (self.metrics.get(x, []), self.metrics.get(y, []))
         points = [(a, b) for a, b in zip(*columns, strict=False) if math.isfinite(a + b)]
         return [a for a, _ in points], [b for _, b in points]
 
     def row(self) -> dict[str, Any]:
-        """The run in a few plain values, for a table; None where there is none."""
+        """The run as one table row of plain values; None where a value is missing."""
 
         def last(column: str) -> float | None:
             values = [x for x in self.metrics.get(column, []) if math.isfinite(x)]
@@ -106,13 +107,13 @@ def read(folder: Path) -> Record:
     """Read the files of a run.
 
     Raises:
-        UserError: one is missing or broken. summary.json may be missing: the run is still going
-            on, or was cut off.
+        UserError: a file is missing or broken. Only summary.json may be missing, from a run that
+            has not ended.
     """
     try:
         config = yaml.safe_load(_text(folder / "config.yaml"))
         if not isinstance(config, dict):
-            raise ValueError("not lines of `field: value`")
+            raise ValueError("not a mapping of `field: value` lines")
     except (yaml.YAMLError, ValueError) as error:
         raise _broken(folder / "config.yaml", error) from error
     summary: Any = {}
@@ -120,7 +121,7 @@ def read(folder: Path) -> Record:
         try:
             summary = json.loads(_text(folder / "summary.json"))
             if not isinstance(summary, dict):
-                raise ValueError("not an object")
+                raise ValueError("not a JSON object")
         except ValueError as error:
             raise _broken(folder / "summary.json", error) from error
     try:
@@ -129,19 +130,28 @@ def read(folder: Path) -> Record:
         raise _broken(folder / "metrics.csv", error) from error
     steps, tested = metrics["step"], summary.get("steps")
     if steps and isinstance(tested, int) and steps[-1] > tested:
-        # Of an earlier end of a run that has gone on since.
+        # The summary is from before the run was resumed.
         summary = {key: value for key, value in summary.items() if key not in ("valid", "test")}
     return Record(folder, config, metrics, summary)
+
+
+def labels(records: Sequence[Record]) -> list[str]:
+    """A name for each run: its folder's name, or the path where several have the same name."""
+    names = [record.name for record in records]
+    return [
+        name if names.count(name) == 1 else record.folder.as_posix()
+        for name, record in zip(names, records, strict=True)
+    ]
 
 
 def _metrics(text: str) -> dict[str, list[float]]:
     lines = text.splitlines()
     if lines and not text.endswith("\n"):
-        lines.pop()  # a row that is being written, or was when the run was killed
+        lines.pop()  # a row being written, or left unfinished when the run was killed
     rows = csv.reader(lines)
     names = next(rows, [])
     if "step" not in names or not any(f"valid_{name}" in names for name in LOWER_IS_BETTER):
-        raise ValueError("its first line does not name the columns of metrics.csv")
+        raise ValueError("the first line does not name the columns of metrics.csv")
     columns: dict[str, list[float]] = {name: [] for name in names}
     for number, row in enumerate(rows, 2):
         if len(row) != len(names):
@@ -152,7 +162,7 @@ def _metrics(text: str) -> dict[str, list[float]]:
             except ValueError:
                 raise ValueError(f"line {number}: {name} is {field!r}, not a number") from None
     if not columns["step"]:
-        raise ValueError("it has no row yet")
+        raise ValueError("no rows yet")
     return columns
 
 

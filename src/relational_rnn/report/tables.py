@@ -19,9 +19,9 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import write_text
+from .comparison import cells
+from .formatting import duration, field_value, millions
 from .record import Record, read
-from .sweep import axes
-from .table import cells, duration, millions
 
 BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 MISSING = "*Not measured yet.*\n"
@@ -152,7 +152,7 @@ def _changes(name: str) -> Callable[[Path, Path], str]:
         )
         rows = []
         for trial, changed in zip(finished, changes, strict=True):
-            what = ", ".join(f"{key} {axes.text(value)}" for key, value in changed.items())
+            what = ", ".join(f"{key} {field_value(value)}" for key, value in changed.items())
             valid, test = trial["valid_perplexity"], trial["test_perplexity"]
             row = [f"{valid:,.2f}", f"{test:,.2f}", f"{test / unchanged - 1:+.1%}"]
             rows.append([what or "the recipe", millions(trial["weights"]), *row])

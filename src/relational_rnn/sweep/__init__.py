@@ -1,1 +1,1 @@
-"""Many runs of one configuration with some of its fields changed, and which of them was best."""
+"""Sweeps: many runs of one configuration with some of its fields changed, and their comparison."""

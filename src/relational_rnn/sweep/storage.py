@@ -1,4 +1,4 @@
-"""The database of a sweep: opened, and refused in one line where it cannot be."""
+"""Optuna behind a sweep: the database, the study in it, the samplers and the pruner."""
 
 import json
 import logging
@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from .plan import MAY_DIFFER, Plan
+from .space import Choices
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
 
 BUSY_SECONDS = 60
-"""How long SQLite waits for another process that writes."""
+"""How long SQLite waits while another process writes."""
 
 
 def need_optuna() -> None:
-    """Import Optuna, and quieten it.
+    """Import Optuna, with its messages below warnings turned off.
 
     Raises:
         UserError: it is not installed.
@@ -33,10 +35,10 @@ def need_optuna() -> None:
 
 
 def open_storage(url: str) -> "RDBStorage":
-    """The database at an address such as ``sqlite:///FILE``, made if need be.
+    """Open the database at a URL such as ``sqlite:///FILE``; it is created if missing.
 
     Raises:
-        UserError: no such kind of database, its driver is not installed, or it does not answer.
+        UserError: the kind of database is unknown, its driver is missing, or it does not answer.
     """
     from optuna.storages import RDBStorage
     from sqlalchemy.engine import make_url
@@ -46,8 +48,8 @@ def open_storage(url: str) -> "RDBStorage":
         parsed = make_url(url)
     except ArgumentError as error:
         raise UserError(
-            f"--storage: {url!r} is no address of a database; it takes one such as "
-            "sqlite:///FILE or postgresql://USER@HOST/NAME"
+            f"--storage: must be a database URL such as sqlite:///FILE or "
+            f"postgresql://USER@HOST/NAME, got {url!r}"
         ) from error
     engine: dict[str, Any] = {}
     if parsed.get_backend_name() == "sqlite":
@@ -55,16 +57,16 @@ def open_storage(url: str) -> "RDBStorage":
     try:
         return RDBStorage(url, engine_kwargs=engine)
     except (SQLAlchemyError, ImportError, OSError, RuntimeError, ValueError) as error:
-        # The address is told without its password.
+        # The repr of the parsed URL hides the password.
         reason = " ".join(str(error).split("\n")[0].split())
         raise UserError(f"--storage: {parsed!r} cannot be opened: {reason}") from error
 
 
 def open_study(storage: "RDBStorage", name: str, plan: Plan) -> "Study":
-    """The study of that name, made if need be.
+    """Open the study of that name; it is created if missing.
 
     Raises:
-        UserError: it was begun with another plan.
+        UserError: it was created with another plan.
     """
     import optuna
 
@@ -72,7 +74,7 @@ def open_study(storage: "RDBStorage", name: str, plan: Plan) -> "Study":
         study_name=name,
         storage=storage,
         direction="minimize" if plan.lower_is_better else "maximize",
-        sampler=optuna.samplers.RandomSampler(),  # each trial gets its own, see study.py
+        sampler=optuna.samplers.RandomSampler(),  # replaced for each trial, see sampler_of
         pruner=_pruner(plan),
         load_if_exists=True,
     )
@@ -83,10 +85,31 @@ def open_study(storage: "RDBStorage", name: str, plan: Plan) -> "Study":
         return study
     if difference := _difference(json.loads(found), ours):
         raise UserError(
-            f"{name}: was begun as another sweep: {difference}; "
-            "choose another --run, or leave it as it was"
+            f"{name}: was started as another sweep: {difference}; "
+            "choose another --run, or restore the sweep"
         )
     return study
+
+
+def sampler_of(plan: Plan, number: int) -> "BaseSampler":
+    """The sampler of one trial, with its own seed, so that no two processes draw the same."""
+    import numpy as np
+    from optuna import samplers
+
+    seed = int(np.random.SeedSequence([plan.seed, number]).generate_state(1)[0])
+    if plan.sampler == "tpe":
+        return samplers.TPESampler(seed=seed, constant_liar=True)
+    sampler = samplers.RandomSampler(seed=seed)
+    if not plan.rows:
+        return sampler
+    stored = {}
+    for name, value in plan.rows[min(number, len(plan.rows) - 1)].items():
+        dimension = plan.space[name]
+        assert isinstance(dimension, Choices)
+        stored[name] = dimension.stored[dimension.values.index(value)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "experimental", since 2020
+        return samplers.PartialFixedSampler(stored, sampler)
 
 
 def _pruner(plan: Plan) -> Any:
@@ -102,7 +125,7 @@ def _pruner(plan: Plan) -> Any:
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    """The first thing in which two plans differ that may not; empty without one."""
+    """The first difference between two plans that is not allowed; empty without one."""
     for key in (theirs | ours).keys() - {"fields", "trials"}:
         if theirs.get(key) != ours.get(key):
             return f"its {key} differs"

@@ -1,8 +1,8 @@
-"""The trials of a sweep: which is next, who is at it, and what came of it.
+"""The trials of a sweep: which one is next, which process trains it, and its result.
 
-A trial that is begun is RUNNING in the database. Whoever trains it holds the lock in its folder, so
-that a trial that is RUNNING while its lock is free was left by a process that died, and is gone on
-with. Processes elsewhere, whose locks cannot be seen, write a pulse into the database instead.
+A trial that has begun is RUNNING in the database. The process that trains it holds the lock in its
+folder. A trial that is RUNNING while its lock is free was left by a process that died, and is
+resumed. Locks on other machines cannot be seen: their processes write a heartbeat to the database.
 """
 
 import socket
@@ -15,11 +15,11 @@ import yaml
 from ..errors import UserError
 from ..files import write_text
 from ..lock import Lock
-from ..report.sweep import Outcome
-from .claim import Claim
+from ..report.outcomes import Axis, Outcome, Outcomes
+from .lease import Lease
 from .plan import Plan
-from .sampling import sampler_of, suggest, value_of
-from .storage import open_storage, open_study
+from .space import Choices
+from .storage import open_storage, open_study, sampler_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -32,10 +32,10 @@ STATES = {
     "WAITING": "waiting",
 }
 GRACE_SECONDS = 180.0
-"""How long a process elsewhere may go without a pulse before it is taken for dead."""
+"""How long a heartbeat from another machine may stay the same before its process counts as dead."""
 
 SETTLE_SECONDS = 2.0
-"""How long a claim to the trial of a dead process waits for another's claim."""
+"""How long to wait after taking over a trial, in case another process did the same."""
 
 
 class Trials:
@@ -43,11 +43,11 @@ class Trials:
 
     Args:
         plan: of the sweep.
-        folder: for the runs, made if need be.
-        storage: address of the database; None: a file in the folder.
+        folder: for the runs, created if missing.
+        storage: URL of the database; None for a file in the folder.
 
     Raises:
-        UserError: the folder or the database cannot be used, or belongs to another plan.
+        UserError: the folder or the database cannot be used, or it belongs to another plan.
     """
 
     def __init__(self, plan: Plan, folder: Path, storage: str | None = None) -> None:
@@ -58,7 +58,7 @@ class Trials:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{folder}: cannot be made: {error.strerror}") from error
+            raise UserError(f"{folder}: cannot be created: {error.strerror}") from error
         if (folder / "config.yaml").exists():
             raise UserError(f"{folder}: is a run, not a sweep; choose another --run")
         self._gate = Lock(folder / ".lock")
@@ -69,39 +69,49 @@ class Trials:
                 text = yaml.safe_dump(plan.as_plain(), sort_keys=False, allow_unicode=True)
                 write_text(folder / "sweep.yaml", text)
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
-        self._pulses: dict[int, tuple[Any, float]] = {}
+        self._heartbeats: dict[int, tuple[Any, float]] = {}
 
-    def claim(self) -> Claim | None:
-        """A trial that was left, or a new one; None if there is none to be had now."""
+    def acquire(self) -> Lease | None:
+        """Lease a trial to resume, or a new one; None if none is available now."""
         with self._gate:
             for left in self._all("RUNNING"):
-                if claim := self._take_over(left):
-                    return claim
+                if lease := self._take_over(left):
+                    return lease
             if len(self._all()) >= self.plan.trials:
                 return None
             number = self._study.ask().number
-            claim = self._open(number, resumed=False)
-            if claim is not None and number >= self.plan.trials:
-                claim.fail("one too many: two machines began a trial at the same moment")
+            lease = self._open(number, resumed=False)
+            if lease is not None and number >= self.plan.trials:
+                lease.fail("one too many: two machines began a trial at the same moment")
                 return None
-            return claim
+            return lease
 
     @property
     def underway(self) -> list[int]:
-        """Numbers of the trials that somebody trains, or left."""
+        """Numbers of the trials that have begun and not ended."""
         return [trial.number for trial in self._all("RUNNING")]
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to be done."""
+        """Whether all trials have ended."""
         return not self.underway and len(self._all()) >= self.plan.trials
 
     def outcomes(self) -> list[Outcome]:
-        """What has become of each trial."""
+        """State and results of each trial."""
         return [self._outcome(trial) for trial in self._all()]
 
+    def ranked(self) -> Outcomes:
+        """All trials, the best first, for the report."""
+        return Outcomes(
+            name=self.folder.resolve().name,
+            measure=self.plan.measure,
+            lower_is_better=self.plan.lower_is_better,
+            trials=self.outcomes(),
+            axes=_axes(self.plan),
+        )
+
     def _name(self) -> str:
-        """The study's name: the folder's, which may have been another when it was made."""
+        """The study's name: the folder's name when the study was created."""
         import optuna
 
         name = self.folder.resolve().name
@@ -115,27 +125,27 @@ class Trials:
         wanted = tuple(TrialState[state] for state in states) or None
         return self._study.get_trials(deepcopy=False, states=wanted)
 
-    def _take_over(self, left: "FrozenTrial") -> Claim | None:
-        """Claim a trial that is RUNNING, if nobody is at it any more."""
+    def _take_over(self, left: "FrozenTrial") -> Lease | None:
+        """Lease a trial that is RUNNING, if its process has died."""
         place = left.user_attrs.get("place")
         if self._own_file or place == self.place:
             return self._open(left.number, resumed=True)
-        pulse = left.user_attrs.get("pulse"), place
-        before, since = self._pulses.get(left.number, (None, 0.0))
-        if pulse != before:
-            # The age of a pulse is taken from this machine's clock alone.
-            self._pulses[left.number] = pulse, time.monotonic()
+        heartbeat = left.user_attrs.get("pulse"), place
+        before, since = self._heartbeats.get(left.number, (None, 0.0))
+        if heartbeat != before:
+            # The age of a heartbeat is measured by this machine's clock alone.
+            self._heartbeats[left.number] = heartbeat, time.monotonic()
             return None
         if time.monotonic() - since < GRACE_SECONDS:
             return None
-        claim = self._open(left.number, resumed=True)
+        lease = self._open(left.number, resumed=True)
         time.sleep(SETTLE_SECONDS)
-        if claim is not None and self._frozen(left.number).user_attrs["place"] != self.place:
-            claim.leave()
+        if lease is not None and self._frozen(left.number).user_attrs["place"] != self.place:
+            lease.release()
             return None
-        return claim
+        return lease
 
-    def _open(self, number: int, *, resumed: bool) -> Claim | None:
+    def _open(self, number: int, *, resumed: bool) -> Lease | None:
         import optuna
 
         folder = self.folder / f"trial-{number:04}"
@@ -145,17 +155,17 @@ class Trials:
             return None
         frozen = self._frozen(number)
         if frozen.state.is_finished():
-            lock.release()  # it ended between the look at the database and the lock
+            lock.release()  # it ended after it was read from the database
             return None
         self._study.sampler = sampler_of(self.plan, number)
         trial = optuna.trial.Trial(self._study, self._id(number))
-        # Values that the trial has already are given again.
+        # A resumed trial gets its stored values.
         values = {
-            name: suggest(trial, name, dimension) for name, dimension in self.plan.space.items()
+            name: dimension.suggest(trial, name) for name, dimension in self.plan.space.items()
         }
         if trial.user_attrs.get("place") != self.place:
             trial.set_user_attr("place", self.place)
-        return Claim(number, values, folder, lock, resumed, trial, len(frozen.intermediate_values))
+        return Lease(number, values, folder, lock, resumed, trial, len(frozen.intermediate_values))
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -170,7 +180,7 @@ class Trials:
             number=trial.number,
             state=STATES[trial.state.name],
             parameters={
-                name: value_of(dimension, trial.params[name])
+                name: dimension.from_stored(trial.params[name])
                 for name, dimension in self.plan.space.items()
                 if name in trial.params
             },
@@ -181,3 +191,14 @@ class Trials:
             published=next(iter(rows), None),
             error=facts.get("error"),
         )
+
+
+def _axes(plan: Plan) -> list[Axis]:
+    """An axis for each field that differs between trials."""
+    found = []
+    for name, space in plan.space.items():
+        if not isinstance(space, Choices):
+            found.append(Axis(name, low=space.low, high=space.high, log=space.log))
+        elif len(space.values) > 1:
+            found.append(Axis.of_choices(name, space.values))
+    return found

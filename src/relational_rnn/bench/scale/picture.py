@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...report.picture import COLOURS
+from ...report.figures import COLOURS
 
 Rows = Sequence[Mapping[str, Any]]
 PARTS = {

@@ -1,4 +1,4 @@
-"""A trial in the hands of this process, and what it may tell the study of it."""
+"""A lease on a trial: this process trains it, shows that it is alive, and reports the results."""
 
 import time
 import uuid
@@ -13,22 +13,22 @@ from ..lock import Lock
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-PULSE_SECONDS = 20.0
+HEARTBEAT_SECONDS = 20.0
 
 
 @dataclass
-class Claim:
+class Lease:
     """A trial that this process is to train.
 
     Attributes:
         number: of the trial.
-        parameters: the values of the fields that are searched.
+        parameters: the values of the searched fields.
         folder: of its run.
-        lock: held until :meth:`leave`.
-        resumed: whether another process was at it before.
-        trial: Optuna's own.
-        reported: validations that the pruner knows of.
-        pulsed: when this process last showed that it was there.
+        lock: held until :meth:`release`.
+        resumed: whether another process began the trial.
+        trial: the trial in Optuna's study.
+        reported: number of validations that the pruner has received.
+        beaten: time of the last heartbeat, from ``time.monotonic``.
     """
 
     number: int
@@ -38,17 +38,17 @@ class Claim:
     resumed: bool
     trial: "Trial"
     reported: int = 0
-    pulsed: float = 0.0
+    beaten: float = 0.0
 
-    def pulse(self) -> None:
-        """Show that somebody is at it; to be called often."""
-        if time.monotonic() - self.pulsed >= PULSE_SECONDS:
-            self.pulsed = time.monotonic()
+    def heartbeat(self) -> None:
+        """Show in the database that this process is alive; call it often."""
+        if time.monotonic() - self.beaten >= HEARTBEAT_SECONDS:
+            self.beaten = time.monotonic()
             with _unless_finished():
                 self.trial.set_user_attr("pulse", uuid.uuid4().hex)
 
     def report(self, values: Sequence[float]) -> bool:
-        """Tell the pruner all validations so far; return whether it wants the trial to end."""
+        """Give all validations so far to the pruner; return whether to prune the trial."""
         new = values[self.reported :]
         with _unless_finished():
             for value in new:
@@ -58,41 +58,41 @@ class Claim:
         return False
 
     def count_kill(self) -> int:
-        """Note that its process was killed; return how often that was so."""
+        """Record that the trial's process was killed; return how many times it has been."""
         kills = int(self.trial.user_attrs.get("kills", 0)) + 1
         with _unless_finished():
             self.trial.set_user_attr("kills", kills)
         return kills
 
     def finish(self, value: float, facts: dict[str, Any]) -> None:
-        """It has a result; ``facts`` are kept beside it."""
-        self._tell("COMPLETE", facts, value)
+        """End the trial with its result; ``facts`` are stored with it."""
+        self._end("COMPLETE", facts, value)
 
     def prune(self) -> None:
-        """It was ended early."""
-        self._tell("PRUNED", {})
+        """End the trial as pruned."""
+        self._end("PRUNED", {})
 
     def fail(self, error: str) -> None:
-        """It came to nothing."""
-        self._tell("FAIL", {"error": error})
+        """End the trial as failed."""
+        self._end("FAIL", {"error": error})
 
-    def leave(self) -> None:
-        """Leave it to whoever comes next."""
+    def release(self) -> None:
+        """Release the trial unfinished, so that any process may resume it."""
         self.lock.release()
 
-    def _tell(self, state: str, facts: dict[str, Any], value: float | None = None) -> None:
+    def _end(self, state: str, facts: dict[str, Any], value: float | None = None) -> None:
         from optuna.trial import TrialState
 
         with _unless_finished():
             for name, fact in facts.items():
                 self.trial.set_user_attr(name, fact)
             self.trial.study.tell(self.trial, value, state=TrialState[state], skip_if_finished=True)
-        self.leave()
+        self.release()
 
 
 @contextmanager
 def _unless_finished() -> Iterator[None]:
-    """Nothing can be told of a trial that another machine took over while this one slept."""
+    """Ignore updates of a trial that another machine has taken over and finished."""
     from optuna.exceptions import UpdateFinishedTrialError
 
     with suppress(UpdateFinishedTrialError):

@@ -1,4 +1,9 @@
-"""The process of a trial, seen from outside."""
+"""The process that trains a trial, from both sides.
+
+The runner starts it and watches it as a :class:`TrialProcess`. It runs
+``python -m relational_rnn.sweep.worker FOLDER``, which trains the run described by the folder's
+config.yaml, from its last checkpoint if there is one, and exits with the codes of ``rrnn train``.
+"""
 
 import math
 import os
@@ -6,31 +11,31 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UserError
-from ..report.record import read
 from ..runs import Run
 
-# -P: a module of the working folder must not take the place of one of ours.
-COMMAND = (sys.executable, "-P", "-m", "relational_rnn.sweep.trial")
+# -P: a module in the working folder must not shadow one of ours.
+COMMAND = (sys.executable, "-P", "-m", "relational_rnn.sweep.worker")
 LAUNCHER = re.compile(
     "SLURM_.*|.*RANK|(LOCAL_|GROUP_)?WORLD_SIZE|MASTER_(ADDR|PORT)|TORCHELASTIC_.*"
 )
-"""Variables that would make a trial one of several processes, if the sweep was started as one."""
+"""Variables of a launcher of several processes, which would make a trial one of them."""
 
 STOPPED = (-signal.SIGTERM, 128 + signal.SIGTERM)
-"""Exit codes of a process that was told to stop, before it could catch that and after."""
+"""Exit codes after SIGTERM, before and after the process could catch it."""
 
 
 class TrialProcess:
-    """A trial that is being trained; what it prints goes to trial.log in its folder.
+    """A trial that is being trained; its output goes to trial.log in its folder.
 
     Args:
         run: the folder, with its config.yaml.
-        descriptor: of the trial's lock, to be held as long as the process lives.
-        environment: variables that it gets beside those of this process.
+        descriptor: of the trial's lock, which the process holds as long as it lives.
+        environment: variables added to the environment of this process.
     """
 
     def __init__(self, run: Run, *, descriptor: int, environment: Mapping[str, str]) -> None:
@@ -46,26 +51,28 @@ class TrialProcess:
                 stderr=subprocess.STDOUT,
                 env={**_environment(), **environment},
                 pass_fds=(descriptor,),
-                start_new_session=True,  # Ctrl-C is for the sweep, which tells its trials to stop
+                start_new_session=True,  # Ctrl-C reaches the sweep, which stops its trials
             )
 
     @property
     def code(self) -> int | None:
-        """Its exit code; None while it runs."""
+        """The exit code; None while it runs."""
         return self._process.poll()
 
     @property
     def stopped(self) -> bool:
-        """Whether it ended because it was told to, with a checkpoint to go on from."""
+        """Whether it ended on SIGTERM, with a checkpoint to resume from."""
         return self.code in STOPPED
 
     @property
     def killed(self) -> bool:
-        """Whether it was ended from outside, or by a fault that Python cannot catch."""
+        """Whether another signal ended it, or a fault that Python cannot catch."""
         return self.code is not None and self.code < 0 and not self.stopped
 
     def validations(self, measure: str) -> list[tuple[int, float]]:
-        """The steps of all validations so far, and what was measured."""
+        """Step and result of every validation so far."""
+        from ..report.record import read  # not in the trial's own process, which draws nothing
+
         try:
             size = self.run.metrics_path.stat().st_size
             if size != self._size:
@@ -73,32 +80,32 @@ class TrialProcess:
                 self._found = [(round(x), value) for x, value in zip(steps, values, strict=True)]
                 self._size = size
         except (OSError, UserError):
-            return []  # no whole row yet
+            return []  # no complete row yet
         return self._found
 
     def stop(self) -> None:
-        """Tell it to save and end."""
+        """Ask it to save a checkpoint and end."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """End it at once, with all that it started."""
+        """Kill it at once, with all processes that it started."""
         if self.code is None:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def wait(self, seconds: float = math.inf) -> None:
-        """Wait until it has ended, or for so long."""
+        """Wait until it ends, for at most this many seconds."""
         try:
             self._process.wait(None if math.isinf(seconds) else seconds)
         except subprocess.TimeoutExpired:
             return
 
     def close(self) -> None:
-        """Let go of what belongs to a process that has ended."""
+        """Close the pipe to a process that has ended."""
         if self._process.stdin is not None:
             self._process.stdin.close()
 
-    def what_went_wrong(self) -> str:
-        """The reason of its end, in a line."""
+    def error(self) -> str:
+        """Why it failed, in one line."""
         if self.killed:
             return f"killed by signal {-(self.code or 0)}, see {self.log}"
         return _last_line(self.log).removeprefix("error: ") or f"ended with code {self.code}"
@@ -111,3 +118,31 @@ def _environment() -> dict[str, str]:
 def _last_line(path: Path) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def main(folder: str) -> int:
+    """Train the run in a folder; print a user error as one line."""
+    from ..allocator import keep_freed_memory
+
+    # Nothing is written to stdin: it closes when the sweep's process ends, however it ends.
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    keep_freed_memory()
+    run = Run(Path(folder))
+    try:
+        from ..train import fit
+
+        result = fit(run.config, run=run, resume=True)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 128 + result.stopped_by if result.stopped_by else 0
+
+
+def _stop_with_parent() -> None:
+    while os.read(0, 1024):  # not through sys.stdin, whose lock would be held at exit
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,7 +1,9 @@
+"""Ranks, their correlation, the order of trials and the axes of their picture."""
+
 import numpy as np
 import pytest
 
-from relational_rnn.report.sweep.ranks import ranks, spearman
+from relational_rnn.report.outcomes import ranks, spearman
 
 
 def test_equal_values_share_the_mean_of_their_ranks():

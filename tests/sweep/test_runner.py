@@ -1,4 +1,4 @@
-"""A sweep goes on whatever happens to its trials, and to itself."""
+"""A sweep survives whatever happens to its trials, and to itself."""
 
 import os
 import signal
@@ -20,13 +20,13 @@ def begun(number, folder="runs/tiny"):
 
 
 def expected(outcome, steps):
-    """What a trial that is pretended comes to."""
+    """The result of a simulated trial."""
     return 1000 * outcome.parameters["learning_rate"] + 10 / steps
 
 
 @contextmanager
 def held(trial):
-    """A trial that is pretended does not get past its fourth step."""
+    """Hold a simulated trial at its fourth step."""
     hold = Path(f"hold-{trial}")
     hold.touch()
     yield
@@ -34,67 +34,67 @@ def held(trial):
 
 
 def wait_for(path, step):
-    """Wait until a trial has come to a step."""
+    """Wait until a trial has reached a step."""
     for _ in range(1000):
         if path.exists() and int(path.read_text(encoding="utf-8") or 0) >= step:
             return
         time.sleep(0.01)
-    raise AssertionError(f"{path} never came to {step}")
+    raise AssertionError(f"{path} never reached step {step}")
 
 
-def test_all_trials_are_trained_and_a_rerun_trains_nothing(make_plan, conducted):
+def test_all_trials_are_trained_and_a_rerun_trains_nothing(make_plan, run_sweep):
     plan = make_plan()
-    outcomes, said = conducted(plan)
+    outcomes, said = run_sweep(plan)
     assert [outcome.state for outcome in outcomes] == ["finished"] * 3
     for outcome in outcomes:
         assert outcome.value == pytest.approx(expected(outcome, 4))
         assert (outcome.weights, outcome.seconds) == (10 * outcome.parameters["num_heads"], 1.5)
     assert sum("finished" in line for line in said) == 3
-    again, said = conducted(plan)
+    again, said = run_sweep(plan)
     assert (again, said) == (outcomes, [])
 
 
-def test_killed_and_started_again_ends_as_never_killed(make_plan, conducted, in_a_process):
+def test_killed_and_started_again_ends_as_never_killed(make_plan, run_sweep, in_a_process):
     plan = make_plan({"max_steps": 6})
     with held("trial-0001"):
         pid = in_a_process(plan)
         wait_for(Path("runs/tiny/trial-0001/checkpoints/last.ckpt"), 4)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    outcomes, said = conducted(plan)
+    outcomes, said = run_sweep(plan)
     never_killed = Trials(plan, Path("runs/whole"))
     assert len(outcomes) == 3
     for outcome in outcomes:
-        assert outcome.parameters == never_killed.claim().parameters
+        assert outcome.parameters == never_killed.acquire().parameters
         assert outcome.value == pytest.approx(expected(outcome, 6))
     assert begun(0) == begun(2) == [0]
-    # Gone on with from where it was; left alone, it may have made one more step.
+    # Resumed from where it was; without its sweep it may have made one more step.
     assert begun(1) in ([0, 4], [0, 5])
-    assert any(line.startswith("trial 1 goes on") for line in said)
+    assert any(line.startswith("trial 1 resumed") for line in said)
     assert len(list(Path("runs/tiny").glob("trial-*"))) == 3
 
 
-def test_two_processes_share_a_sweep(make_plan, in_a_process, conducted):
+def test_two_processes_share_a_sweep(make_plan, in_a_process, run_sweep):
     plan = make_plan(trials=5)
     pids = [in_a_process(plan) for _ in range(2)]
     assert [os.waitpid(pid, 0)[1] for pid in pids] == [0, 0]
     assert [begun(number) for number in range(5)] == [[0]] * 5
-    outcomes, _ = conducted(plan)
+    outcomes, _ = run_sweep(plan)
     assert [outcome.state for outcome in outcomes] == ["finished"] * 5
     assert len({outcome.parameters["learning_rate"] for outcome in outcomes}) == 5
 
 
-def test_several_workers(make_plan, conducted, monkeypatch):
+def test_several_workers(make_plan, run_sweep, monkeypatch):
     # Started as one of several processes itself, a sweep's trials are none the less whole runs.
     monkeypatch.setenv("LOCAL_RANK", "1")
-    outcomes, said = conducted(make_plan(trials=4), workers=3)
+    outcomes, said = run_sweep(make_plan(trials=4), workers=3)
     assert [outcome.state for outcome in outcomes] == ["finished"] * 4
-    assert [" begins" in line for line in said[:3]] == [True] * 3
+    assert [" started" in line for line in said[:3]] == [True] * 3
     assert [begun(number) for number in range(4)] == [[0]] * 4
 
 
-def test_a_trial_that_fails_does_not_end_the_sweep(make_plan, conducted):
-    outcomes, _ = conducted(make_plan(rows=[{"num_heads": n} for n in (1, 3, 4, 5, 2)]))
+def test_a_trial_that_fails_does_not_end_the_sweep(make_plan, run_sweep):
+    outcomes, _ = run_sweep(make_plan(rows=[{"num_heads": n} for n in (1, 3, 4, 5, 2)]))
     states = ["finished", "failed", "failed", "finished", "finished"]
     assert [outcome.state for outcome in outcomes] == states
     assert outcomes[1].error == "RuntimeError: no such number of heads"
@@ -103,18 +103,18 @@ def test_a_trial_that_fails_does_not_end_the_sweep(make_plan, conducted):
     assert [begun(number) for number in range(5)] == [[0], [0], [0, 1], [0, 1], [0]]
 
 
-def test_an_unpromising_trial_is_pruned(make_plan, conducted, monkeypatch):
+def test_an_unpromising_trial_is_pruned(make_plan, run_sweep, monkeypatch):
     pruner = optuna.pruners.ThresholdPruner(upper=50)
     monkeypatch.setattr(storage, "_pruner", lambda plan: pruner)
     rows = [{"learning_rate": rate, "num_heads": 1} for rate in (0.001, 0.1, 0.002)]
     with held("trial-0001"):
-        outcomes, said = conducted(make_plan({"max_steps": 8}, rows=rows))
+        outcomes, said = run_sweep(make_plan({"max_steps": 8}, rows=rows))
     assert [outcome.state for outcome in outcomes] == ["finished", "pruned", "finished"]
     assert outcomes[1].value > 50
     assert any(line.startswith("trial 1 pruned after step") for line in said)
 
 
-def test_told_to_stop(make_plan, in_a_process, conducted):
+def test_told_to_stop(make_plan, in_a_process, run_sweep):
     plan = make_plan({"max_steps": 6}, trials=1)
     with held("trial-0000"):
         pid = in_a_process(plan)
@@ -122,6 +122,6 @@ def test_told_to_stop(make_plan, in_a_process, conducted):
         os.kill(pid, signal.SIGINT)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == signal.SIGINT
     assert not Path("runs/tiny/trial-0000/summary.json").exists()
-    outcomes, _ = conducted(plan)
+    outcomes, _ = run_sweep(plan)
     assert [outcome.state for outcome in outcomes] == ["finished"]
     assert begun(0) == [0, 4]

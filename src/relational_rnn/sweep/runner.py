@@ -1,4 +1,4 @@
-"""The loop of a sweep: begin trials, watch them, tell the study, until all are done."""
+"""The loop of a sweep: start trials, watch them and record their results until all have ended."""
 
 import math
 import os
@@ -11,38 +11,37 @@ from types import FrameType
 from typing import Any
 
 from ..errors import UserError
-from ..report.sweep.axes import text
-from ..report.table import quality
+from ..report.formatting import field_value, quality
 from ..runs import Run
-from .claim import Claim
-from .process import TrialProcess
+from .lease import Lease
 from .study import Trials
+from .worker import TrialProcess
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 STOP_SECONDS = 120.0
-"""How long a trial that is told to stop may take for its step and its checkpoint."""
+"""How long a trial that is asked to stop may need for its step and its checkpoint."""
 
 MOST_KILLS = 2
-"""A trial that is killed so often fails: its memory may not be enough."""
+"""A trial that has been killed this many times fails: it may need more memory than there is."""
 
 
 @dataclass
 class Training:
-    """A trial of ours that is being trained."""
+    """A trial that this process trains."""
 
-    claim: Claim
+    lease: Lease
     process: TrialProcess
     seen: int = 0
     pruned: bool = False
 
 
-class Conductor:
+class Runner:
     """Trains the trials of a sweep, several at a time.
 
     Args:
         trials: of the sweep.
-        workers: how many are trained at once, each in a process of its own.
-        say: told what happens, a line at a time.
+        workers: number of trials trained at once, each in its own process.
+        say: called with one line of text for each event.
     """
 
     def __init__(self, trials: Trials, *, workers: int, say: Callable[[str], None]) -> None:
@@ -54,31 +53,31 @@ class Conductor:
         self._environment = _threads(workers)
 
     def run(self) -> int:
-        """Go on until no trial is left; return the number of the signal that ended it, or 0.
+        """Train until no trial is left; return the number of the signal that stopped it, or 0.
 
         A second Ctrl-C raises KeyboardInterrupt, and the processes of the trials are killed.
         """
-        told = False
+        announced = False
         try:
             with self._signals():
                 while not self.stopped_by:
                     for training in list(self._training):
-                        self._look(training)
-                    self._begin()
+                        self._check(training)
+                    self._start()
                     if not self._training and self.trials.over:
                         break
-                    if not self._training and not told:
-                        told = True
+                    if not self._training and not announced:
+                        announced = True
                         numbers = ", ".join(map(str, self.trials.underway))
-                        self.say(f"waiting for trials that other processes train: {numbers}")
-                    time.sleep(LOOK_SECONDS)
+                        self.say(f"waiting for trials in other processes: {numbers}")
+                    time.sleep(POLL_SECONDS)
                 self._stop()
         finally:
             for training in self._training:
                 training.process.kill()
                 training.process.wait()
                 training.process.close()
-                training.claim.leave()
+                training.lease.release()
         return self.stopped_by
 
     @contextmanager
@@ -96,37 +95,37 @@ class Conductor:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _begin(self) -> None:
-        """Take on trials while there are some and there is room."""
+    def _start(self) -> None:
+        """Start trials until all workers are busy or no trial is available."""
         while len(self._training) < self.workers and not self.stopped_by:
-            claim = self.trials.claim()
-            if claim is None:
+            lease = self.trials.acquire()
+            if lease is None:
                 return
-            values = " · ".join(f"{name} {text(x)}" for name, x in claim.parameters.items())
-            verb = "goes on" if claim.resumed else "begins"
-            self.say(f"trial {claim.number} {verb}: {values} -> {claim.folder}")
+            values = " · ".join(f"{name} {field_value(x)}" for name, x in lease.parameters.items())
+            verb = "resumed" if lease.resumed else "started"
+            self.say(f"trial {lease.number} {verb}: {values} -> {lease.folder}")
             try:
-                run = Run(claim.folder)
-                run.save_config(self.trials.plan.config(claim.number, claim.parameters))
+                run = Run(lease.folder)
+                run.save_config(self.trials.plan.config(lease.number, lease.parameters))
             except UserError as error:
-                self._fail(claim, str(error))
+                self._fail(lease, str(error))
                 continue
             process = TrialProcess(
-                run, descriptor=claim.lock.descriptor, environment=self._environment
+                run, descriptor=lease.lock.descriptor, environment=self._environment
             )
-            seen = len(process.validations(self.trials.plan.measure)) if claim.resumed else 0
-            self._training.append(Training(claim, process, seen))
+            seen = len(process.validations(self.trials.plan.measure)) if lease.resumed else 0
+            self._training.append(Training(lease, process, seen))
 
-    def _look(self, training: Training) -> None:
-        """See how far a trial is, and what has become of it if its process has ended."""
-        claim, process, measure = training.claim, training.process, self.trials.plan.measure
-        claim.pulse()
+    def _check(self, training: Training) -> None:
+        """Report a trial's new validations and, if its process has ended, its result."""
+        lease, process, measure = training.lease, training.process, self.trials.plan.measure
+        lease.heartbeat()
         code = process.code
         found = process.validations(measure)
         for step, value in found[training.seen :]:
-            self.say(f"trial {claim.number}: step {step} · valid {measure} {quality(value)}")
+            self.say(f"trial {lease.number}: step {step} · valid {measure} {quality(value)}")
         training.seen = max(training.seen, len(found))
-        unpromising = claim.report([value for _, value in found])
+        unpromising = lease.report([value for _, value in found])
         if code is None:
             if unpromising and not training.pruned:
                 training.pruned = True
@@ -135,41 +134,41 @@ class Conductor:
         self._training.remove(training)
         process.close()
         if code == 0:
-            self._finish(claim, process.run)
+            self._finish(lease, process.run)
         elif process.stopped and training.pruned:
-            self.say(f"trial {claim.number} pruned after step {found[-1][0]}")
-            claim.prune()
-        elif process.stopped or (process.killed and claim.count_kill() < MOST_KILLS):
-            self.say(f"trial {claim.number} was stopped by a signal; it will be gone on with")
-            claim.leave()
+            self.say(f"trial {lease.number} pruned after step {found[-1][0]}")
+            lease.prune()
+        elif process.stopped or (process.killed and lease.count_kill() < MOST_KILLS):
+            self.say(f"trial {lease.number} was stopped by a signal; it will be resumed")
+            lease.release()
         else:
-            self._fail(claim, process.what_went_wrong())
+            self._fail(lease, process.error())
 
-    def _finish(self, claim: Claim, run: Run) -> None:
+    def _finish(self, lease: Lease, run: Run) -> None:
         measure = self.trials.plan.measure
         try:
             summary = run.summary
         except UserError as error:
-            self._fail(claim, str(error))
+            self._fail(lease, str(error))
             return
         found = summary["valid"][measure]
         value = math.inf if found is None else float(found)
-        claim.finish(value, _facts(summary, measure))
-        self.say(f"trial {claim.number} finished: valid {measure} {quality(value)}")
+        lease.finish(value, _facts(summary, measure))
+        self.say(f"trial {lease.number} finished: valid {measure} {quality(value)}")
 
-    def _fail(self, claim: Claim, error: str) -> None:
-        claim.fail(error)
-        self.say(f"trial {claim.number} failed: {error}")
+    def _fail(self, lease: Lease, error: str) -> None:
+        lease.fail(error)
+        self.say(f"trial {lease.number} failed: {error}")
 
     def _stop(self) -> None:
-        """Have all trials save and end; each is left to be gone on with."""
+        """Have all trials save a checkpoint and end, to be resumed later."""
         for training in self._training:
             training.process.stop()
         deadline = time.monotonic() + STOP_SECONDS
         for training in self._training:
             training.process.wait(max(0.0, deadline - time.monotonic()))
         for training in [each for each in self._training if each.process.code == 0]:
-            self._look(training)  # it came to its end in the meantime
+            self._check(training)  # it finished in the meantime
 
 
 def _facts(summary: Mapping[str, Any], measure: str) -> dict[str, Any]:
@@ -181,7 +180,7 @@ def _facts(summary: Mapping[str, Any], measure: str) -> dict[str, Any]:
 
 
 def _threads(workers: int) -> dict[str, str]:
-    """Divide the cores among the trials, unless somebody has done so."""
+    """Divide the cores among the trials, unless the user has set a number of threads."""
     if workers == 1 or "OMP_NUM_THREADS" in os.environ:
         return {}
     return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}

@@ -1,11 +1,11 @@
-"""A sweep's file: what is in it, and every mistake told before anything is trained."""
+"""A sweep's file: its content, and every mistake reported before anything is trained."""
 
 import pytest
 import yaml
 
 from relational_rnn.config import load
 from relational_rnn.errors import UserError
-from relational_rnn.sweep.reading import read_plan, shipped
+from relational_rnn.sweep.plan import read_plan, shipped
 from relational_rnn.sweep.space import Choices, Range
 
 
@@ -46,11 +46,11 @@ def test_options_replace_fields(make_plan):
     make_plan()
     plan = read_plan("tiny.yaml", {"max_steps": "9"}, trials=1)
     assert (plan.base.max_steps, plan.base.head_size, plan.trials) == (9, 4, 1)
-    with pytest.raises(UserError, match="--num-heads: the sweep tries values of its own"):
+    with pytest.raises(UserError, match="--num-heads: the sweep searches num_heads"):
         read_plan("tiny.yaml", {"num_heads": "9"})
 
 
-def test_a_base_beside_the_file(make_plan, tmp_path):
+def test_a_base_in_the_folder_of_the_file(make_plan, tmp_path):
     (tmp_path / "mine.yaml").write_text("bptt: 7\n", encoding="utf-8")
     assert make_plan(base="mine.yaml").base.bptt == 7
 
@@ -58,21 +58,30 @@ def test_a_base_beside_the_file(make_plan, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"space": {}}, "space: is empty"),
+        ({"space": {}}, "space: must be lines of"),
         ({"space": {"heads": [1]}}, "space: heads: unknown field; did you mean head"),
         ({"space": {"task": ["programs"]}}, "task: unknown field"),
-        ({"space": {"num_heads": 4}}, "num_heads: 4 is no space"),
-        ({"space": {"num_heads": []}}, "num_heads: has no choice"),
+        ({"space": {"num_heads": 4}}, "num_heads: must be a list of choices, or a range .*, got 4"),
+        ({"space": {"num_heads": []}}, "num_heads: the list of choices is empty"),
         ({"space": {"num_heads": [1, "x"]}}, "num_heads: 'x' is not valid; it takes an integer"),
-        ({"space": {"num_heads": [1, 1]}}, "num_heads: 1 is there twice"),
+        ({"space": {"num_heads": [1, 1]}}, "num_heads: 1 is listed twice"),
         ({"space": {"num_heads": [1, 0]}}, "num_heads: 0 is out of range"),
         ({"space": {"learning_rate": {"low": 1}}}, "learning_rate: high is missing"),
-        ({"space": {"learning_rate": {"low": 2, "high": 1}}}, "low: 2.0 is not below high: 1.0"),
+        (
+            {"space": {"learning_rate": {"low": 2, "high": 1}}},
+            "low: must be below high: 1.0, got 2.0",
+        ),
         ({"space": {"learning_rate": {"low": -1, "high": 1}}}, "-1.0 is out of range"),
         ({"space": {"dropout": {"low": 0, "high": 1}}}, "dropout: unknown field"),
-        ({"space": {"output_dropout": {"low": 0, "high": 0.5, "log": True}}}, "no logarithm"),
+        (
+            {"space": {"output_dropout": {"low": 0, "high": 0.5, "log": True}}},
+            "low: must be positive with log: true, got 0",
+        ),
         ({"space": {"clip": {"low": 1, "high": 2, "steps": 1}}}, "steps: .* did you mean step"),
-        ({"space": {"num_heads": {"low": 1, "high": 2, "step": 5}}}, "leads past high: 2"),
+        (
+            {"space": {"num_heads": {"low": 1, "high": 2, "step": 5}}},
+            "must not lead past high: 2, got 5",
+        ),
         # the ends are divisors of a batch_size of 32
         ({"space": {"micro_batch_size": {"low": 1, "high": 4}}}, "size: 3 is out of range"),
         ({"space": {"tied": {"low": 0, "high": 1}}}, "tied: 0 is not valid"),
@@ -80,13 +89,13 @@ def test_a_base_beside_the_file(make_plan, tmp_path):
         ({"rows": [{"seed": 1}]}, "rows and space"),
         ({"rows": [], "space": None}, "rows and space"),
         ({"fields": {"seeds": 1}}, "fields: seeds: unknown field"),
-        ({"fields": {"num_heads": 1}}, "num_heads: is fixed under fields and searched"),
+        ({"fields": {"num_heads": 1}}, "num_heads: both fixed under fields and searched"),
         ({"base": "nothing.yaml"}, "nothing.yaml: no such configuration file"),
-        ({"sampler": "grid"}, "sampler: 'grid' is unknown; it takes one of tpe, random"),
-        ({"pruner": "mean"}, "pruner: 'mean' is unknown"),
-        ({"trials": 0}, "trials: 0 is not valid"),
-        ({"trials": None}, "trials: None is not valid"),
-        ({"seed": -1}, "seed: -1 is not valid"),
+        ({"sampler": "grid"}, "sampler: must be one of tpe, random, got 'grid'"),
+        ({"pruner": "mean"}, "pruner: must be one of none, median, hyperband, got 'mean'"),
+        ({"trials": 0}, "trials: must be an integer >= 1, got 0"),
+        ({"trials": None}, "trials: must be an integer >= 1, got None"),
+        ({"seed": -1}, "seed: must be an integer >= 0, got -1"),
         ({"tirals": 3}, "tirals: unknown; did you mean trials"),
     ],
 )
@@ -102,13 +111,13 @@ def test_mistakes_in_a_space(tmp_path, given, message):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "rows: is empty"),
-        ({"seed": 1}, "rows: it takes a list"),
+        ([], "rows: must not be empty"),
+        ({"seed": 1}, "rows: must be a list"),
         ([{"seed": 1}, {"sead": 1}], "rows: 2: sead: unknown field; did you mean seed"),
         ([{"seed": -1}], "rows: 1: seed: -1 is out of range"),
         ([{"seed": "x"}], "rows: 1: seed: 'x' is not valid"),
-        ([{"seed": 1, "published": "low"}], "rows: 1: published: 'low' is not a number"),
-        ([{"published": 3}], "no field is given"),
+        ([{"seed": 1, "published": "low"}], "rows: 1: published: must be a number, got 'low'"),
+        ([{"published": 3}], "no row sets a field"),
     ],
 )
 def test_mistakes_in_rows(make_plan, rows, message):
@@ -118,7 +127,7 @@ def test_mistakes_in_rows(make_plan, rows, message):
 
 def test_more_trials_than_rows(make_plan):
     make_plan(rows=[{"seed": 1}])
-    with pytest.raises(UserError, match="--trials: 2 is more than there are rows, 1"):
+    with pytest.raises(UserError, match="--trials: must be at most the number of rows, 1, got 2"):
         read_plan("tiny.yaml", trials=2)
 
 

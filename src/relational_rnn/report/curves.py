@@ -1,9 +1,6 @@
-"""Learning curves as a picture."""
+"""Learning curves of several runs as one figure."""
 
-import io
-import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -17,32 +14,20 @@ from matplotlib.ticker import (
 )
 
 from ..tasks.nth_farthest import plateaus
-from .record import Record
+from .figures import COLOURS, STYLE
+from .record import Record, labels
 
-# Okabe and Ito's colours, told apart by the colour-blind too; when they run out, the line changes.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES = ("-", "--", ":", "-.")
-MARKED = 40  # validation curves of fewer points have them marked
-NARROW = 5  # perplexities that differ by a smaller factor stand on a linear axis
+LINES = ("-", "--", ":", "-.")  # the next style after every run of COLOURS
+MARKED = 40  # validation curves with at most this many points get markers
+NARROW = 5  # perplexities within this factor of each other are drawn on a linear axis
 UNITS = ((1.0, "seconds"), (60.0, "minutes"), (3600.0, "hours"))
-STYLE: Any = {
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "text.parse_math": False,  # a name may hold dollars
-    "svg.fonttype": "none",
-    "svg.hashsalt": "relational-rnn",
-}
 
 
 def draw(records: Sequence[Record]) -> Figure:
-    """Training loss, then validation over tokens and over time, a line for each run.
+    """Training loss, then the validation measure over tokens and over time, a line for each run.
 
     Args:
-        records: runs of one task.
+        records: runs of one task, at least one.
     """
     measure = records[0].measure
     amount = "tokens" if any("tokens" in record.metrics for record in records) else "step"
@@ -71,26 +56,6 @@ def draw(records: Sequence[Record]) -> Figure:
     return figure
 
 
-def as_png(figure: Figure) -> bytes:
-    """The picture as a PNG file."""
-    return _saved(figure, format="png", dpi=150)
-
-
-def as_svg(figure: Figure) -> str:
-    """The picture as an ``<svg>`` element, the same for the same runs."""
-    text = _saved(figure, format="svg", metadata={"Date": None}).decode()
-    return text[text.index("<svg") :]
-
-
-def labels(records: Sequence[Record]) -> list[str]:
-    """A name for each run: its folder's, with what leads to it where names are alike."""
-    names = [record.name for record in records]
-    return [
-        name if names.count(name) == 1 else record.folder.as_posix()
-        for name, record in zip(names, records, strict=True)
-    ]
-
-
 def _curves(
     axes: Axes,
     records: Sequence[Record],
@@ -117,7 +82,10 @@ def _curves(
 
 
 def _plateaus(axes: Axes, records: Sequence[Record]) -> None:
-    """Where nth farthest rests without comparing vectors: a run there may still leave it."""
+    """Mark the accuracies of Nth farthest that need no comparison of vectors.
+
+    Runs stay there for long, and may still leave them later.
+    """
     configs = [record.config for record in records]
     if configs[0].get("task") != "nth-farthest":
         return
@@ -154,12 +122,3 @@ def _scale(axes: Axes, perplexities: Sequence[float]) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _saved(figure: Figure, **options: Any) -> bytes:
-    content = io.BytesIO()
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        # a letter that the font lacks is drawn as a box
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(content, **options)
-    return content.getvalue()

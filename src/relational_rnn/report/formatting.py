@@ -1,0 +1,36 @@
+"""Numbers and configuration values as the text of a table cell; "–" stands for None."""
+
+from typing import Any
+
+
+def duration(seconds: float | None) -> str:
+    """A time in seconds, in a suitable unit: "12.5 s", "57.1 min", "1.48 h"."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.2f} h"
+
+
+def whole(value: float | None) -> str:
+    """A number without decimals: "15,814"."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def millions(value: float | None) -> str:
+    """A count, in millions from one million on: "242,052", "10.71 M"."""
+    return f"{value / 1e6:,.2f} M" if value is not None and value >= 1e6 else whole(value)
+
+
+def quality(value: float | None) -> str:
+    """A perplexity with two decimals, or an accuracy between 0 and 1 with four."""
+    return "–" if value is None else f"{value:,.2f}" if value > 1 else f"{value:.4f}"
+
+
+def field_value(value: Any) -> str:
+    """The value of a configuration field, floats with four significant digits."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,39 @@
+"""Self-contained HTML pages from the Jinja2 templates in ``templates/``."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ..errors import UserError
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a template; text is escaped unless it is :class:`markupsafe.Markup`.
+
+    Args:
+        template: name of a file in ``templates/``.
+        values: its variables; a missing one is an error.
+    """
+    environment = Environment(
+        loader=PackageLoader("relational_rnn.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    return environment.get_template(template).render(values)
+
+
+def make_folder(folder: Path) -> None:
+    """Create the folder that files are written to, with its parents.
+
+    Raises:
+        UserError: it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be created: {error.strerror}") from error
