@@ -63,7 +63,7 @@ results/tasks/%/summary.json: | $(VENV)/.user
 	mkdir -p $(@D) && cp runs/$*/config.yaml runs/$*/metrics.csv runs/$*/summary.json $(@D)
 
 readme: $(VENV)/.user
-	$(MODULE) relational_rnn.report.tables README.md docs/*.md
+	$(MODULE) relational_rnn.report.readme_tables README.md docs/*.md
 
 pretrained: $(VENV)/.user
 	$(MODULE) relational_rnn.pretrained $(RUN) $(NAME) $(if $(DATA),--data "$(DATA)")

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 
 from relational_rnn.cli import VERBS, main
 from relational_rnn.config import load
-from relational_rnn.report.tables import fill
+from relational_rnn.report.readme_tables import fill
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -1,6 +1,6 @@
 """The tables of README.md and docs/, made from what commands wrote to results/.
 
-``python -m relational_rnn.report.tables README.md docs/*.md`` (``make readme``) fills every block
+``python -m relational_rnn.report.readme_tables README.md docs/*.md`` (``make readme``) fills every block
 
     <!-- results: NAME -->
     <!-- end -->

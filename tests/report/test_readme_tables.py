@@ -5,7 +5,7 @@ import json
 import pytest
 
 from relational_rnn.errors import UserError
-from relational_rnn.report.tables import BLOCKS, MISSING, fill, main
+from relational_rnn.report.readme_tables import BLOCKS, MISSING, fill, main
 
 METRICS = "step,tokens,seconds,train_loss,valid_{0}\n326,2086400,90.5,6.1,{1}\n"
 
