@@ -1,11 +1,12 @@
-"""The tables of README.md and docs/, made from what commands wrote to results/.
+"""Tables of README.md and docs/, generated from the files that commands wrote to results/.
 
-``python -m relational_rnn.report.readme_tables README.md docs/*.md`` (``make readme``) fills every block
+``python -m relational_rnn.report.readme_tables README.md docs/*.md`` (``make readme``) fills every
+block
 
     <!-- results: NAME -->
     <!-- end -->
 
-of these files. What has not been measured is said to be so.
+of these files. A block whose results are missing reads "Not measured yet".
 """
 
 import json
@@ -21,10 +22,64 @@ from ..errors import UserError
 from ..files import write_text
 from .record import Record, read
 from .sweep import axes
-from .table import cells, duration, millions
+from .table import cells, duration, millions, quality
 
 BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 MISSING = "*Not measured yet.*\n"
+
+PAPER = "[Santoro et al. 2018](https://arxiv.org/abs/1806.01822)"
+OLDER_PORT = "[relational-rnn-pytorch](https://github.com/L0SG/relational-rnn-pytorch)"
+AWD_LSTM = "[GluonNLP](https://github.com/dmlc/gluon-nlp)"
+SOURCES = {
+    "a": f"{OLDER_PORT}: models of about 11 M weights, 100 epochs; times are of the whole model's "
+    "forward pass on a TITAN Xp GPU.",
+    "b": f"{AWD_LSTM}: AWD-LSTM, embedding of 200, three layers of 600, 750 epochs.",
+    "c": f"{PAPER}, Sections 5.1 and 5.2: far larger cores and longer training, on GPUs.",
+}
+"""Where the published figures come from. They are cited, not measured here."""
+
+PUBLISHED: dict[str, tuple[str, str]] = {
+    "WikiText-2": ("107.21 (a)", "105.56 (a), 80.67 (b)"),
+    "Nth farthest, 8 objects, 16 features": ("91% (c)", "below 30% (c)"),
+    "addition, length 5, nesting 2": ("99.9% (c)", "–"),
+    "control, length 5, nesting 2": ("99.6% (c)", "–"),
+    "full, length 5, nesting 2": ("79.0% (c)", "–"),
+    "core_forward_ms": ("110 to 130 (a)", "26 to 27 (a)"),
+}
+"""Published figures of the RMC and the LSTM for the rows of the table of best results."""
+
+CAPTIONS = {
+    "bench/speed.png": "Blue: one core, forward and backward; the black mark is the time of its "
+    "matrix products alone. Green: a whole training step. Yellow: its peak memory.",
+    "bench/speed-earlier.png": "The same on a processor that multiplies bfloat16 faster.",
+    "bench/speed-avx2.png": "The same on a processor without bfloat16 products.",
+    "bench/profile.png": "The softmax (loss forward) takes most of the step with either core.",
+    "bench/grow-batch.png": "Both axes are logarithmic; a dotted line is growth in proportion to "
+    "the size.",
+    "bench/grow-heads.png": "The number of heads does not change the cost.",
+    "bench/grow-slots.png": "The core's time grows almost in proportion to the slots, that of the "
+    "whole step less.",
+    "bench/grow-time.png": "Both cores grow in proportion to the number of steps.",
+    "bench/grow-vocabulary.png": "The adaptive softmax grows much less than the full one.",
+    "bench/memory.png": "A flat line: memory does not grow from step to step.",
+    "bench/scale.png": "Left: measured peaks and the lines fitted to them. Right: memory on each "
+    "device, computed from these lines.",
+    "wikitext2-1epoch.png": "One epoch with the published recipe: one validation each.",
+    "wikitext2-best.png": "The RMC and the LSTM of equal size end together; the LSTM of the "
+    "published sizes stays behind.",
+    "tasks/memorization/curves.png": "Copying and reversing are learned within 2,000 steps, "
+    "doubling takes longer.",
+    "tasks/nth-farthest/curves.png": "The three RMCs leave the plateau, the three LSTMs of equal "
+    "size do not. Dotted: accuracies of two strategies that compare no pair of vectors. The peaks "
+    "of the training loss are where the curriculum adds an object.",
+    "tasks/nth-farthest-paper/curves.png": "The peaks of the training loss are where the "
+    "curriculum adds features or objects. Dotted: accuracies of two strategies that compare no "
+    "pair of vectors.",
+    "tasks/programs/curves.png": "All three seeds learn to add three-digit numbers.",
+    "tasks/programs-paper/curves.png": "None of the three is learned; addition (with a curriculum) "
+    "gets farthest.",
+}
+"""What to see in a picture."""
 
 
 def fill(text: str, results: Path, *, base: Path) -> str:
@@ -33,23 +88,108 @@ def fill(text: str, results: Path, *, base: Path) -> str:
     Args:
         text: the text.
         results: folder with the results.
-        base: folder of the text's file, which links to pictures start from.
+        base: folder of the text's file; links to pictures and pages are relative to it.
 
     Raises:
-        UserError: a block of an unknown name, or results that are broken.
+        UserError: a block has an unknown name, or its results are damaged.
     """
 
     def block(match: re.Match[str]) -> str:
         name = match[2]
         if name not in BLOCKS:
-            raise UserError(f"results: {name}: unknown block; it takes {', '.join(BLOCKS)}")
+            raise UserError(
+                f"results: {name}: unknown block; the name must be one of {', '.join(BLOCKS)}"
+            )
         return f"{match[1]}{BLOCKS[name](results, base) or MISSING}{match[3]}"
 
     return BLOCK.sub(block, text)
 
 
+BestRow = tuple[str, str, str, str, str]
+"""A row of the table of best results: label, key in PUBLISHED, RMC, LSTM, page in docs/."""
+
+
+def _best(results: Path, base: Path) -> str:
+    """The best result of each core with the published figures, and the sources of those."""
+    times, origin = _best_times(results)
+    rows = [*_best_perplexity(results), *_best_accuracies(results), *times]
+    if not rows:
+        return ""
+    docs = results.parent / "docs"
+    header = ["", "RMC", "LSTM", "published RMC", "published LSTM", "more"]
+    lines = [
+        [what, rmc, lstm, *PUBLISHED.get(key, ("–", "–")), f"[{page}]({_link(docs / page, base)})"]
+        for what, key, rmc, lstm, page in rows
+    ]
+    notes = [*(f"({mark}) {source}" for mark, source in SOURCES.items()), *origin]
+    return "\n".join([_markdown(header, lines, left=1), *(f"<sub>{x}</sub>\n" for x in notes)])
+
+
+def _best_perplexity(results: Path) -> list[BestRow]:
+    best: dict[str, float] = {}
+    for path in results.glob("wikitext2-*/config.yaml"):
+        record = read(path.parent)
+        test = record.row()["test"]
+        if record.finished and test is not None:
+            model = str(record.config["model"])
+            best[model] = min(test, best.get(model, test))
+    if not best:
+        return []
+    rmc, lstm = (quality(best.get(core)) for core in ("rmc", "lstm"))
+    what = "WikiText-2: test perplexity (lower is better)"
+    return [(what, "WikiText-2", rmc, lstm, "wikitext2.md")]
+
+
+def _best_accuracies(results: Path) -> list[BestRow]:
+    """The tasks that have a published figure, or results of more than one core."""
+    tasks: dict[str, dict[str, float]] = {}
+    for path in sorted((results / "tasks").rglob("config.yaml")):
+        record = read(path.parent)
+        accuracy = record.summary.get("test", {}).get("accuracy")
+        if record.finished and accuracy is not None:
+            best = tasks.setdefault(_question(record.config), {})
+            model = str(record.config["model"])
+            best[model] = max(accuracy, best.get(model, accuracy))
+    rows = []
+    for question, best in sorted(tasks.items()):
+        if question in PUBLISHED or len(best) > 1:
+            rmc, lstm = (_percent(best.get(core)) for core in ("rmc", "lstm"))
+            rows.append((f"{question}: accuracy", question, rmc, lstm, "reasoning.md"))
+    return rows
+
+
+def _best_times(results: Path) -> tuple[list[BestRow], list[str]]:
+    """Times of the rows of ``rrnn bench`` with the fastest training step, and their origin."""
+    path = results / "bench" / "speed.json"
+    if not path.is_file():
+        return [], []
+    result = json.loads(path.read_text(encoding="utf-8"))
+    rmc, lstm = (
+        min(
+            (row for row in result["rows"] if row["row"].startswith(core)),
+            key=lambda row: row.get("train_step_ms") or float("inf"),
+        )
+        for core in ("rmc", "lstm")
+    )
+    labels = {
+        "core_forward_ms": "core, forward: ms",
+        "core_step_ms": "core, forward + backward: ms",
+        "train_step_ms": "whole training step: ms",
+    }
+    rows = [
+        (label, name, _milliseconds(rmc.get(name)), _milliseconds(lstm.get(name)), "speed.md")
+        for name, label in labels.items()
+    ]
+    machine = result["machine"]
+    origin = (
+        f"Times: rows {rmc['row']} and {lstm['row']} of `rrnn bench`, {machine['processor']}, "
+        f"{machine['threads']} threads, device {machine['device']}."
+    )
+    return rows, [origin]
+
+
 def _output(file: str, *, last: int | None = None) -> Callable[[Path, Path], str]:
-    """What a command printed, word for word; its last lines only where it is long."""
+    """The output of a command, verbatim; with ``last``, only its last lines."""
 
     def make(results: Path, base: Path) -> str:
         path = results / file
@@ -64,20 +204,20 @@ def _output(file: str, *, last: int | None = None) -> Callable[[Path, Path], str
 
 
 def _bench(name: str) -> Callable[[Path, Path], str]:
-    """A table of ``rrnn bench``, with its picture and the command."""
+    """Tables of ``rrnn bench`` whose file names match, each with its picture."""
 
     def make(results: Path, base: Path) -> str:
         parts = []
         for path in sorted((results / "bench").glob(f"{name}.md")):
             parts.append(path.read_text(encoding="utf-8").strip() + "\n")
-            parts.append(_picture(path.with_suffix(".png"), base))
+            parts.append(_picture(path.with_suffix(".png"), results, base))
         return "\n".join(filter(None, parts))
 
     return make
 
 
 def _language_models(runs: str, pictures: str) -> Callable[[Path, Path], str]:
-    """Language models, a row each; the best test perplexity first."""
+    """Language models, one row each, the best test perplexity first."""
 
     def make(results: Path, base: Path) -> str:
         records = [read(path.parent) for path in sorted(results.glob(f"{runs}/config.yaml"))]
@@ -90,14 +230,14 @@ def _language_models(runs: str, pictures: str) -> Callable[[Path, Path], str]:
             _, model, weights, _, time, _, valid, test = line
             steps = f"{record.row()['steps']:,}"
             rows.append([_name(record), model, weights, steps, time, valid, test])
-        shown = [_picture(path, base) for path in sorted(results.glob(pictures))]
+        shown = [_picture(path, results, base) for path in sorted(results.glob(pictures))]
         return "\n".join(filter(None, [_markdown(header, rows, left=2), *shown, _origin(records)]))
 
     return make
 
 
 def _methods(results: Path, base: Path) -> str:
-    """Evaluation methods: what ``rrnn test --json`` printed for each run, kept as methods.json."""
+    """Evaluation methods, from methods.json of each run (the output of ``rrnn test --json``)."""
     rows = []
     for path in sorted(results.glob("wikitext2-*/methods.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -115,7 +255,7 @@ def _methods(results: Path, base: Path) -> str:
 
 
 def _sweep(name: str) -> Callable[[Path, Path], str]:
-    """The table of a sweep, without the heading that it has as a file."""
+    """The table of a sweep, without the heading of its file."""
 
     def make(results: Path, base: Path) -> str:
         path = results / "sweeps" / name / "table.md"
@@ -128,9 +268,9 @@ def _sweep(name: str) -> Callable[[Path, Path], str]:
 
 
 def _changes(name: str) -> Callable[[Path, Path], str]:
-    """A sweep whose first row is a recipe and whose others change it; the best valid first.
+    """A sweep of a recipe (its first row) and changes to it, the best validation perplexity first.
 
-    The recipe's own figure is the mean of the rows that change nothing but the seed.
+    The recipe's own figure is the mean of the rows that change at most the seed.
     """
 
     def make(results: Path, base: Path) -> str:
@@ -162,7 +302,7 @@ def _changes(name: str) -> Callable[[Path, Path], str]:
 
 
 def _tasks(results: Path, base: Path) -> str:
-    """Reasoning tasks: accuracy per character (or of the choice), and of whole answers."""
+    """Reasoning tasks: accuracy per character (or of the choice) and of whole answers."""
     folders = sorted(path.parent for path in (results / "tasks").rglob("config.yaml"))
     records = [read(folder) for folder in folders]
     if not records:
@@ -185,11 +325,14 @@ def _tasks(results: Path, base: Path) -> str:
                 _percent(test.get("answer_accuracy")),
             ]
         )
-    pictures = [_picture(path, base) for path in sorted((results / "tasks").rglob("*.png"))]
+    pictures = [
+        _picture(path, results, base) for path in sorted((results / "tasks").rglob("*.png"))
+    ]
     return "\n".join(filter(None, [_markdown(header, rows, left=3), *pictures, _origin(records)]))
 
 
 BLOCKS: dict[str, Callable[[Path, Path], str]] = {
+    "best": _best,
     "demo": _output("demo/demo.txt"),
     "test": _output("demo/test.txt", last=3),
     "wikitext2": _language_models("wikitext2-*", "wikitext2*.png"),
@@ -209,7 +352,9 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "corpus": _bench("corpus"),
     "batches": _bench("batches"),
 }
-"""What each block is made by, from the folder of results and that of the text; "" for nothing."""
+"""For each block, the function that makes its text from the folders of the results and of the page.
+
+The function returns an empty string if there are no results."""
 
 
 def _name(record: Record) -> str:
@@ -217,11 +362,15 @@ def _name(record: Record) -> str:
 
 
 def _question(config: Mapping[str, Any]) -> str:
-    """A generated task and its size."""
+    """A reasoning task and its size."""
     if config["task"] == "nth-farthest":
         return f"Nth farthest, {config['objects']} objects, {config['features']} features"
     nesting = f", nesting {config['nesting']}" if config["task"] == "programs" else ""
     return f"{config['category']}, length {config['length']}{nesting}"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _percent(value: float | None) -> str:
@@ -233,14 +382,21 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _picture(path: Path, base: Path) -> str:
+def _picture(path: Path, results: Path, base: Path) -> str:
+    """The picture with its caption; an empty string if there is none."""
     if not path.is_file():
         return ""
-    return f"![{path.stem}]({Path(os.path.relpath(path, base)).as_posix()})\n"
+    image = f"![{path.stem}]({_link(path, base)})\n"
+    caption = CAPTIONS.get(path.relative_to(results).as_posix())
+    return image if caption is None else f"{image}\n*{caption}*\n"
+
+
+def _link(path: Path, base: Path) -> str:
+    return Path(os.path.relpath(path, base)).as_posix()
 
 
 def _origin(records: Sequence[Record]) -> str:
-    """Machines and commits that the runs come from."""
+    """Machines and commits of the runs."""
     found = []
     for record in records:
         machine, commit = record.summary.get("machine"), record.summary.get("commit")
@@ -255,7 +411,7 @@ def _origin(records: Sequence[Record]) -> str:
 
 
 def main(names: Sequence[str]) -> int:
-    """Fill the blocks of these files from ``results/``; an unchanged file is not written."""
+    """Fill the blocks of the given files from ``results/``; write only files that change."""
     for path in map(Path, names):
         try:
             old = path.read_text(encoding="utf-8")
