@@ -13,40 +13,19 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from ..errors import UserError
 from ..files import write_text
+from .best_results import PUBLISHED, best_results, percent, question
 from .record import Record, read
 from .sweep import axes
-from .table import cells, duration, millions, quality
+from .table import cells, duration, millions
 
 BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 MISSING = "*Not measured yet.*\n"
-
-PAPER = "[Santoro et al. 2018](https://arxiv.org/abs/1806.01822)"
-OLDER_PORT = "[relational-rnn-pytorch](https://github.com/L0SG/relational-rnn-pytorch)"
-AWD_LSTM = "[GluonNLP](https://github.com/dmlc/gluon-nlp)"
-SOURCES = {
-    "a": f"{OLDER_PORT}: models of about 11 M weights, 100 epochs; times are of the whole model's "
-    "forward pass on a TITAN Xp GPU.",
-    "b": f"{AWD_LSTM}: AWD-LSTM, embedding of 200, three layers of 600, 750 epochs.",
-    "c": f"{PAPER}, Sections 5.1 and 5.2: far larger cores and longer training, on GPUs.",
-}
-"""Where the published figures come from. They are cited, not measured here."""
-
-PUBLISHED: dict[str, tuple[str, str]] = {
-    "WikiText-2": ("107.21 (a)", "105.56 (a), 80.67 (b)"),
-    "Nth farthest, 8 objects, 16 features": ("91% (c)", "below 30% (c)"),
-    "addition, length 5, nesting 2": ("99.9% (c)", "–"),
-    "control, length 5, nesting 2": ("99.6% (c)", "–"),
-    "full, length 5, nesting 2": ("79.0% (c)", "–"),
-    "core_forward_ms": ("110 to 130 (a)", "26 to 27 (a)"),
-}
-"""Published figures of the RMC and the LSTM for the rows of the table of best results."""
 
 CAPTIONS = {
     "bench/speed.png": "Blue: one core, forward and backward; the black mark is the time of its "
@@ -57,8 +36,8 @@ CAPTIONS = {
     "bench/grow-batch.png": "Both axes are logarithmic; a dotted line is growth in proportion to "
     "the size.",
     "bench/grow-heads.png": "The number of heads does not change the cost.",
-    "bench/grow-slots.png": "The core's time grows almost in proportion to the slots, that of the "
-    "whole step less.",
+    "bench/grow-slots.png": "The core's time grows almost in proportion to the slots, the whole "
+    "step's less.",
     "bench/grow-time.png": "Both cores grow in proportion to the number of steps.",
     "bench/grow-vocabulary.png": "The adaptive softmax grows much less than the full one.",
     "bench/memory.png": "A flat line: memory does not grow from step to step.",
@@ -105,87 +84,19 @@ def fill(text: str, results: Path, *, base: Path) -> str:
     return BLOCK.sub(block, text)
 
 
-BestRow = tuple[str, str, str, str, str]
-"""A row of the table of best results: label, key in PUBLISHED, RMC, LSTM, page in docs/."""
-
-
 def _best(results: Path, base: Path) -> str:
-    """The best result of each core with the published figures, and the sources of those."""
-    times, origin = _best_times(results)
-    rows = [*_best_perplexity(results), *_best_accuracies(results), *times]
+    """The best result of each core with the published figures, and their sources."""
+    rows, notes = best_results(results)
     if not rows:
         return ""
     docs = results.parent / "docs"
     header = ["", "RMC", "LSTM", "published RMC", "published LSTM", "more"]
-    lines = [
-        [what, rmc, lstm, *PUBLISHED.get(key, ("–", "–")), f"[{page}]({_link(docs / page, base)})"]
-        for what, key, rmc, lstm, page in rows
-    ]
-    notes = [*(f"({mark}) {source}" for mark, source in SOURCES.items()), *origin]
+    lines = []
+    for row in rows:
+        published = PUBLISHED.get(row.published, ("–", "–"))
+        link = f"[{row.page}]({_link(docs / row.page, base)})"
+        lines.append([row.label, row.rmc, row.lstm, *published, link])
     return "\n".join([_markdown(header, lines, left=1), *(f"<sub>{x}</sub>\n" for x in notes)])
-
-
-def _best_perplexity(results: Path) -> list[BestRow]:
-    best: dict[str, float] = {}
-    for path in results.glob("wikitext2-*/config.yaml"):
-        record = read(path.parent)
-        test = record.row()["test"]
-        if record.finished and test is not None:
-            model = str(record.config["model"])
-            best[model] = min(test, best.get(model, test))
-    if not best:
-        return []
-    rmc, lstm = (quality(best.get(core)) for core in ("rmc", "lstm"))
-    what = "WikiText-2: test perplexity (lower is better)"
-    return [(what, "WikiText-2", rmc, lstm, "wikitext2.md")]
-
-
-def _best_accuracies(results: Path) -> list[BestRow]:
-    """The tasks that have a published figure, or results of more than one core."""
-    tasks: dict[str, dict[str, float]] = {}
-    for path in sorted((results / "tasks").rglob("config.yaml")):
-        record = read(path.parent)
-        accuracy = record.summary.get("test", {}).get("accuracy")
-        if record.finished and accuracy is not None:
-            best = tasks.setdefault(_question(record.config), {})
-            model = str(record.config["model"])
-            best[model] = max(accuracy, best.get(model, accuracy))
-    rows = []
-    for question, best in sorted(tasks.items()):
-        if question in PUBLISHED or len(best) > 1:
-            rmc, lstm = (_percent(best.get(core)) for core in ("rmc", "lstm"))
-            rows.append((f"{question}: accuracy", question, rmc, lstm, "reasoning.md"))
-    return rows
-
-
-def _best_times(results: Path) -> tuple[list[BestRow], list[str]]:
-    """Times of the rows of ``rrnn bench`` with the fastest training step, and their origin."""
-    path = results / "bench" / "speed.json"
-    if not path.is_file():
-        return [], []
-    result = json.loads(path.read_text(encoding="utf-8"))
-    rmc, lstm = (
-        min(
-            (row for row in result["rows"] if row["row"].startswith(core)),
-            key=lambda row: row.get("train_step_ms") or float("inf"),
-        )
-        for core in ("rmc", "lstm")
-    )
-    labels = {
-        "core_forward_ms": "core, forward: ms",
-        "core_step_ms": "core, forward + backward: ms",
-        "train_step_ms": "whole training step: ms",
-    }
-    rows = [
-        (label, name, _milliseconds(rmc.get(name)), _milliseconds(lstm.get(name)), "speed.md")
-        for name, label in labels.items()
-    ]
-    machine = result["machine"]
-    origin = (
-        f"Times: rows {rmc['row']} and {lstm['row']} of `rrnn bench`, {machine['processor']}, "
-        f"{machine['threads']} threads, device {machine['device']}."
-    )
-    return rows, [origin]
 
 
 def _output(file: str, *, last: int | None = None) -> Callable[[Path, Path], str]:
@@ -315,14 +226,14 @@ def _tasks(results: Path, base: Path) -> str:
         rows.append(
             [
                 _name(record),
-                _question(record.config),
+                question(record.config),
                 str(row["model"]),
                 str(record.config["seed"]),
                 "–" if weights is None else f"{weights:,}",
                 f"{row['steps']:,}",
                 duration(row["seconds"]),
-                _percent(test.get("accuracy")),
-                _percent(test.get("answer_accuracy")),
+                percent(test.get("accuracy")),
+                percent(test.get("answer_accuracy")),
             ]
         )
     pictures = [
@@ -359,22 +270,6 @@ The function returns an empty string if there are no results."""
 
 def _name(record: Record) -> str:
     return record.name if record.finished else f"{record.name} (unfinished)"
-
-
-def _question(config: Mapping[str, Any]) -> str:
-    """A reasoning task and its size."""
-    if config["task"] == "nth-farthest":
-        return f"Nth farthest, {config['objects']} objects, {config['features']} features"
-    nesting = f", nesting {config['nesting']}" if config["task"] == "programs" else ""
-    return f"{config['category']}, length {config['length']}{nesting}"
-
-
-def _milliseconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
