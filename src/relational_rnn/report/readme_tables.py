@@ -46,7 +46,7 @@ CAPTIONS = {
     "wikitext2-1epoch.png": "One epoch with the published recipe: one validation each.",
     "wikitext2-best.png": "The RMC and the LSTM of equal size end together; the LSTM of the "
     "published sizes stays behind.",
-    "tasks/memorization/curves.png": "Copying and reversing are learned within 2,000 steps, "
+    "tasks/memorization/curves.png": "Copying and reversing are learned within 3,000 steps, "
     "doubling takes longer.",
     "tasks/nth-farthest/curves.png": "The three RMCs leave the plateau, the three LSTMs of equal "
     "size do not. Dotted: accuracies of two strategies that compare no pair of vectors. The peaks "
