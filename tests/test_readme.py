@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from jsonargparse import ArgumentParser
 
+from relational_rnn import cli
 from relational_rnn.cli import VERBS, main
 from relational_rnn.config import load
 from relational_rnn.report.readme_tables import BLOCK, BLOCKS, fill
@@ -82,7 +83,8 @@ def test_commands_are_understood(page):
         assert verb in VERBS
         rest = [word for word in rest if word != "--help"]
         parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
-        importlib.import_module(f"relational_rnn.cli.{verb}").add(parser)
+        file = getattr(cli, "FILES", {}).get(verb, verb)
+        importlib.import_module(f"relational_rnn.cli.{file}").add(parser)
         arguments = vars(parser.parse_args(rest))
         if verb == "train" and arguments["config"] and "/" not in arguments["config"]:
             own = ("config", "run", "resume", "logger", "json")
@@ -141,3 +143,21 @@ def test_pages_are_written_in_plain_terms(page):
     written = BLOCK.sub("", page.read_text(encoding="utf-8"))
     text = " ".join(FENCED.sub("", written).split())
     assert [match[0] for match in PRIVATE.finditer(text)] == []
+
+
+def test_files_and_functions_of_the_walk_exist():
+    """docs/how-it-works.md names files of the package, and functions and classes in them."""
+    text = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+    package = ROOT / "src" / "relational_rnn"
+    folders = (package, package / "ops" / "relational_memory")
+    for item in re.findall(r"^\d\. (.*?)(?=\n\d\. |\n\n|\Z)", text, re.MULTILINE | re.DOTALL):
+        names = re.findall(r"`([\w./]+)`", item)
+        files = [name for name in names if name.endswith(".py")]
+        source = ""
+        for name in files:
+            found = [folder / name for folder in folders if (folder / name).is_file()]
+            assert found, name
+            source += found[0].read_text(encoding="utf-8")
+        for name in names:
+            if name not in files and re.fullmatch(r"[A-Za-z_]\w+(\.\w+)?", name):
+                assert all(re.search(rf"\b{part}\b", source) for part in name.split(".")), name
