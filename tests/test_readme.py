@@ -145,19 +145,19 @@ def test_pages_are_written_in_plain_terms(page):
     assert [match[0] for match in PRIVATE.finditer(text)] == []
 
 
-def test_files_and_functions_of_the_walk_exist():
+def test_files_and_functions_of_the_walks_exist():
     """docs/how-it-works.md names files of the package, and functions and classes in them."""
     text = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
     package = ROOT / "src" / "relational_rnn"
     folders = (package, package / "ops" / "relational_memory")
-    for item in re.findall(r"^\d\. (.*?)(?=\n\d\. |\n\n|\Z)", text, re.MULTILINE | re.DOTALL):
-        names = re.findall(r"`([\w./]+)`", item)
-        files = [name for name in names if name.endswith(".py")]
-        source = ""
-        for name in files:
+    steps = re.findall(r"^\d\. .*?(?=\n\d\. |\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    names = re.findall(r"`([\w./]+)`", "\n".join(steps))
+    source = ""
+    for name in names:
+        if name.endswith(".py"):
             found = [folder / name for folder in folders if (folder / name).is_file()]
             assert found, name
             source += found[0].read_text(encoding="utf-8")
-        for name in names:
-            if re.fullmatch(r"[A-Za-z_]\w+(\.(?!py|txt|csv|yaml)\w+)?", name):
-                assert all(re.search(rf"\b{part}\b", source) for part in name.split(".")), name
+    for name in names:
+        if re.fullmatch(r"[A-Za-z_]\w+(\.(?!py|txt|csv|yaml)\w+)?", name):
+            assert all(re.search(rf"\b{part}\b", source) for part in name.split(".")), name
