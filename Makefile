@@ -12,13 +12,14 @@ INSTALL := $(MODULE) pip install --quiet --disable-pip-version-check -c constrai
 .PHONY: help setup demo test test-slow test-gpu lint bench readme tasks pretrained
 
 help:
-	@echo "make demo       train a small RMC and a small LSTM, compare them (one to two minutes)"
-	@echo "make test       the test suite          make test-slow   what takes longer"
-	@echo "make lint       ruff and mypy           make test-gpu    what needs a CUDA device"
-	@echo "make bench      time the cores          make setup       only make the environment"
-	@echo "make tasks      train the small task models of results/tasks again (hours)"
+	@echo "make demo       train a small RMC and a small LSTM and compare them (one to two minutes)"
+	@echo "make test       the test suite          make test-slow   slow tests"
+	@echo "make lint       ruff and mypy           make test-gpu    tests that need a CUDA device"
+	@echo "make bench      time the cores          make setup       only create the environment"
+	@echo "make tasks      train the small models of results/tasks again (hours)"
 	@echo "make readme     fill the tables of README.md and docs/ from results/"
-	@echo "make pretrained RUN=run NAME=name [DATA=folder]   make a shipped model of a run"
+	@echo "make pretrained RUN=run NAME=name [DATA=folder]   make a shipped model from a run"
+	@echo "Afterwards: source $(VENV)/bin/activate puts rrnn on the PATH"
 
 setup: $(VENV)/.developer
 
@@ -63,7 +64,7 @@ results/tasks/%/summary.json: | $(VENV)/.user
 	mkdir -p $(@D) && cp runs/$*/config.yaml runs/$*/metrics.csv runs/$*/summary.json $(@D)
 
 readme: $(VENV)/.user
-	$(MODULE) relational_rnn.report.tables README.md docs/*.md
+	$(MODULE) relational_rnn.report.readme_tables README.md docs/*.md
 
 pretrained: $(VENV)/.user
 	$(MODULE) relational_rnn.pretrained $(RUN) $(NAME) $(if $(DATA),--data "$(DATA)")

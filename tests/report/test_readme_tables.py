@@ -1,11 +1,12 @@
 """Tables of the README from results."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from relational_rnn.errors import UserError
-from relational_rnn.report.tables import BLOCKS, MISSING, fill, main
+from relational_rnn.report.readme_tables import BLOCKS, CAPTIONS, MISSING, fill, main
 
 METRICS = "step,tokens,seconds,train_loss,valid_{0}\n326,2086400,90.5,6.1,{1}\n"
 
@@ -147,6 +148,30 @@ def test_what_a_command_printed_and_pictures_from_the_page(tmp_path):
     assert "```text\n1 of 2\n\ndone\n```\n" in text
     assert "```text\n...\nc\nd\n5 passed\n```\n" in text
     assert "| row |\n| :-- |\n\n![speed](../results/bench/speed.png)\n" in text
+    assert f"speed.png)\n\n*{CAPTIONS['bench/speed.png']}*\n" in text
+
+
+def test_best_results_with_published_figures_and_links_from_the_page(tmp_path):
+    results, docs = tmp_path / "results", tmp_path / "docs"
+    make_run(
+        results / "wikitext2-rmc",
+        measure="perplexity",
+        valid=90.0,
+        test={"perplexity": 88.5},
+        task="language-modeling",
+        model="rmc",
+    )
+    docs.mkdir()
+    for base, link in ((tmp_path, "docs/wikitext2.md"), (docs, "wikitext2.md")):
+        text = fill(block("best"), results, base=base)
+        assert "lower is better) | 88.50 | – | 107.21 (a) | 105.56 (a), 80.67 (b) |" in text
+        assert f"[wikitext2.md]({link})" in text
+        assert "<sub>(a) [relational-rnn-pytorch](https://github.com/L0SG/" in text
+
+
+def test_every_caption_belongs_to_a_picture():
+    results = Path(__file__).parents[2] / "results"
+    assert [name for name in CAPTIONS if not (results / name).is_file()] == []
 
 
 def test_unknown_block(tmp_path):

@@ -1,30 +1,64 @@
-"""The tables of README.md and docs/, made from what commands wrote to results/.
+"""Tables of README.md and docs/, generated from the files that commands wrote to results/.
 
-``python -m relational_rnn.report.tables README.md docs/*.md`` (``make readme``) fills every block
+``python -m relational_rnn.report.readme_tables README.md docs/*.md`` (``make readme``) fills every
+block
 
     <!-- results: NAME -->
     <!-- end -->
 
-of these files. What has not been measured is said to be so.
+of these files. A block whose results are missing reads "Not measured yet".
 """
 
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from ..errors import UserError
 from ..files import write_text
+from .best_results import PUBLISHED, best_results, percent, question
 from .comparison import cells
 from .formatting import duration, field_value, millions
 from .record import Record, read
 
 BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 MISSING = "*Not measured yet.*\n"
+
+CAPTIONS = {
+    "bench/speed.png": "Blue: one core, forward and backward; the black mark is the time of its "
+    "matrix products alone. Green: a whole training step. Yellow: its peak memory.",
+    "bench/speed-earlier.png": "The same on a processor that multiplies bfloat16 faster.",
+    "bench/speed-avx2.png": "The same on a processor without bfloat16 products.",
+    "bench/profile.png": "The softmax (loss forward) takes most of the step with either core.",
+    "bench/grow-batch.png": "Both axes are logarithmic; a dotted line is growth in proportion to "
+    "the size.",
+    "bench/grow-heads.png": "The number of heads does not change the cost.",
+    "bench/grow-slots.png": "The core's time grows almost in proportion to the slots, the whole "
+    "step's less.",
+    "bench/grow-time.png": "Both cores grow in proportion to the number of steps.",
+    "bench/grow-vocabulary.png": "The adaptive softmax grows much less than the full one.",
+    "bench/memory.png": "A flat line: memory does not grow from step to step.",
+    "bench/scale.png": "Left: measured peaks and the lines fitted to them. Right: memory on each "
+    "device, computed from these lines.",
+    "wikitext2-1epoch.png": "One epoch with the published recipe: one validation each.",
+    "wikitext2-best.png": "The RMC and the LSTM of equal size end together; the LSTM of the "
+    "published sizes stays behind.",
+    "tasks/memorization/curves.png": "Copying and reversing are learned within 3,000 steps, "
+    "doubling takes longer.",
+    "tasks/nth-farthest/curves.png": "The three RMCs leave the plateau, the three LSTMs of equal "
+    "size do not. Dotted: accuracies of two strategies that compare no pair of vectors. The peaks "
+    "of the training loss are where the curriculum adds an object.",
+    "tasks/nth-farthest-paper/curves.png": "The peaks of the training loss are where the "
+    "curriculum adds features or objects. Dotted: accuracies of two strategies that compare no "
+    "pair of vectors.",
+    "tasks/programs/curves.png": "All three seeds learn to add three-digit numbers.",
+    "tasks/programs-paper/curves.png": "None of the three is learned; addition (with a curriculum) "
+    "gets farthest.",
+}
+"""What to see in a picture."""
 
 
 def fill(text: str, results: Path, *, base: Path) -> str:
@@ -33,23 +67,40 @@ def fill(text: str, results: Path, *, base: Path) -> str:
     Args:
         text: the text.
         results: folder with the results.
-        base: folder of the text's file, which links to pictures start from.
+        base: folder of the text's file; links to pictures and pages are relative to it.
 
     Raises:
-        UserError: a block of an unknown name, or results that are broken.
+        UserError: a block has an unknown name, or its results are damaged.
     """
 
     def block(match: re.Match[str]) -> str:
         name = match[2]
         if name not in BLOCKS:
-            raise UserError(f"results: {name}: unknown block; it takes {', '.join(BLOCKS)}")
+            raise UserError(
+                f"results: {name}: unknown block; the name must be one of {', '.join(BLOCKS)}"
+            )
         return f"{match[1]}{BLOCKS[name](results, base) or MISSING}{match[3]}"
 
     return BLOCK.sub(block, text)
 
 
+def _best(results: Path, base: Path) -> str:
+    """The best result of each core with the published figures, and their sources."""
+    rows, notes = best_results(results)
+    if not rows:
+        return ""
+    docs = results.parent / "docs"
+    header = ["", "RMC", "LSTM", "published RMC", "published LSTM", "more"]
+    lines = []
+    for row in rows:
+        published = PUBLISHED.get(row.published, ("–", "–"))
+        link = f"[{row.page}]({_link(docs / row.page, base)})"
+        lines.append([row.label, row.rmc, row.lstm, *published, link])
+    return "\n".join([_markdown(header, lines, left=1), *(f"<sub>{x}</sub>\n" for x in notes)])
+
+
 def _output(file: str, *, last: int | None = None) -> Callable[[Path, Path], str]:
-    """What a command printed, word for word; its last lines only where it is long."""
+    """The output of a command, verbatim; with ``last``, only its last lines."""
 
     def make(results: Path, base: Path) -> str:
         path = results / file
@@ -64,20 +115,20 @@ def _output(file: str, *, last: int | None = None) -> Callable[[Path, Path], str
 
 
 def _bench(name: str) -> Callable[[Path, Path], str]:
-    """A table of ``rrnn bench``, with its picture and the command."""
+    """Tables of ``rrnn bench`` whose file names match, each with its picture."""
 
     def make(results: Path, base: Path) -> str:
         parts = []
         for path in sorted((results / "bench").glob(f"{name}.md")):
             parts.append(path.read_text(encoding="utf-8").strip() + "\n")
-            parts.append(_picture(path.with_suffix(".png"), base))
+            parts.append(_picture(path.with_suffix(".png"), results, base))
         return "\n".join(filter(None, parts))
 
     return make
 
 
 def _language_models(runs: str, pictures: str) -> Callable[[Path, Path], str]:
-    """Language models, a row each; the best test perplexity first."""
+    """Language models, one row each, the best test perplexity first."""
 
     def make(results: Path, base: Path) -> str:
         records = [read(path.parent) for path in sorted(results.glob(f"{runs}/config.yaml"))]
@@ -90,14 +141,14 @@ def _language_models(runs: str, pictures: str) -> Callable[[Path, Path], str]:
             _, model, weights, _, time, _, valid, test = line
             steps = f"{record.row()['steps']:,}"
             rows.append([_name(record), model, weights, steps, time, valid, test])
-        shown = [_picture(path, base) for path in sorted(results.glob(pictures))]
+        shown = [_picture(path, results, base) for path in sorted(results.glob(pictures))]
         return "\n".join(filter(None, [_markdown(header, rows, left=2), *shown, _origin(records)]))
 
     return make
 
 
 def _methods(results: Path, base: Path) -> str:
-    """Evaluation methods: what ``rrnn test --json`` printed for each run, kept as methods.json."""
+    """Evaluation methods, from methods.json of each run (the output of ``rrnn test --json``)."""
     rows = []
     for path in sorted(results.glob("wikitext2-*/methods.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -115,7 +166,7 @@ def _methods(results: Path, base: Path) -> str:
 
 
 def _sweep(name: str) -> Callable[[Path, Path], str]:
-    """The table of a sweep, without the heading that it has as a file."""
+    """The table of a sweep, without the heading of its file."""
 
     def make(results: Path, base: Path) -> str:
         path = results / "sweeps" / name / "table.md"
@@ -128,9 +179,9 @@ def _sweep(name: str) -> Callable[[Path, Path], str]:
 
 
 def _changes(name: str) -> Callable[[Path, Path], str]:
-    """A sweep whose first row is a recipe and whose others change it; the best valid first.
+    """A sweep of a recipe (its first row) and changes to it, the best validation perplexity first.
 
-    The recipe's own figure is the mean of the rows that change nothing but the seed.
+    The recipe's own figure is the mean of the rows that change at most the seed.
     """
 
     def make(results: Path, base: Path) -> str:
@@ -162,7 +213,7 @@ def _changes(name: str) -> Callable[[Path, Path], str]:
 
 
 def _tasks(results: Path, base: Path) -> str:
-    """Reasoning tasks: accuracy per character (or of the choice), and of whole answers."""
+    """Reasoning tasks: accuracy per character (or of the choice) and of whole answers."""
     folders = sorted(path.parent for path in (results / "tasks").rglob("config.yaml"))
     records = [read(folder) for folder in folders]
     if not records:
@@ -175,21 +226,24 @@ def _tasks(results: Path, base: Path) -> str:
         rows.append(
             [
                 _name(record),
-                _question(record.config),
+                question(record.config),
                 str(row["model"]),
                 str(record.config["seed"]),
                 "–" if weights is None else f"{weights:,}",
                 f"{row['steps']:,}",
                 duration(row["seconds"]),
-                _percent(test.get("accuracy")),
-                _percent(test.get("answer_accuracy")),
+                percent(test.get("accuracy")),
+                percent(test.get("answer_accuracy")),
             ]
         )
-    pictures = [_picture(path, base) for path in sorted((results / "tasks").rglob("*.png"))]
+    pictures = [
+        _picture(path, results, base) for path in sorted((results / "tasks").rglob("*.png"))
+    ]
     return "\n".join(filter(None, [_markdown(header, rows, left=3), *pictures, _origin(records)]))
 
 
 BLOCKS: dict[str, Callable[[Path, Path], str]] = {
+    "best": _best,
     "demo": _output("demo/demo.txt"),
     "test": _output("demo/test.txt", last=3),
     "wikitext2": _language_models("wikitext2-*", "wikitext2*.png"),
@@ -209,23 +263,13 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "corpus": _bench("corpus"),
     "batches": _bench("batches"),
 }
-"""What each block is made by, from the folder of results and that of the text; "" for nothing."""
+"""For each block, the function that makes its text from the folders of the results and of the page.
+
+The function returns an empty string if there are no results."""
 
 
 def _name(record: Record) -> str:
     return record.name if record.finished else f"{record.name} (unfinished)"
-
-
-def _question(config: Mapping[str, Any]) -> str:
-    """A generated task and its size."""
-    if config["task"] == "nth-farthest":
-        return f"Nth farthest, {config['objects']} objects, {config['features']} features"
-    nesting = f", nesting {config['nesting']}" if config["task"] == "programs" else ""
-    return f"{config['category']}, length {config['length']}{nesting}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2%}"
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
@@ -233,14 +277,21 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _picture(path: Path, base: Path) -> str:
+def _picture(path: Path, results: Path, base: Path) -> str:
+    """The picture with its caption; an empty string if there is none."""
     if not path.is_file():
         return ""
-    return f"![{path.stem}]({Path(os.path.relpath(path, base)).as_posix()})\n"
+    image = f"![{path.stem}]({_link(path, base)})\n"
+    caption = CAPTIONS.get(path.relative_to(results).as_posix())
+    return image if caption is None else f"{image}\n*{caption}*\n"
+
+
+def _link(path: Path, base: Path) -> str:
+    return Path(os.path.relpath(path, base)).as_posix()
 
 
 def _origin(records: Sequence[Record]) -> str:
-    """Machines and commits that the runs come from."""
+    """Machines and commits of the runs."""
     found = []
     for record in records:
         machine, commit = record.summary.get("machine"), record.summary.get("commit")
@@ -255,7 +306,7 @@ def _origin(records: Sequence[Record]) -> str:
 
 
 def main(names: Sequence[str]) -> int:
-    """Fill the blocks of these files from ``results/``; an unchanged file is not written."""
+    """Fill the blocks of the given files from ``results/``; write only files that change."""
     for path in map(Path, names):
         try:
             old = path.read_text(encoding="utf-8")

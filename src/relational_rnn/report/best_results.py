@@ -1,0 +1,138 @@
+"""The best result of each core, next to published figures.
+
+Published figures are cited, not measured here: ``PUBLISHED`` and ``SOURCES`` hold all of them.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .record import read
+
+PAPER = "[Santoro et al. 2018](https://arxiv.org/abs/1806.01822)"
+OLDER_PORT = "[relational-rnn-pytorch](https://github.com/L0SG/relational-rnn-pytorch)"
+AWD_LSTM = "[GluonNLP](https://github.com/dmlc/gluon-nlp)"
+SOURCES = {
+    "a": f"{OLDER_PORT}: models of about 11 M weights, 100 epochs; times are of the whole model's "
+    "forward pass on a TITAN Xp GPU.",
+    "b": f"{AWD_LSTM}: AWD-LSTM, embedding of 200, three layers of 600, 750 epochs.",
+    "c": f"{PAPER}, Sections 5.1 and 5.2: far larger cores and longer training, on GPUs.",
+}
+"""Where the published figures come from. They are cited, not measured here."""
+
+PUBLISHED: dict[str, tuple[str, str]] = {
+    "WikiText-2": ("107.21 (a)", "105.56 (a), 80.67 (b)"),
+    "Nth farthest, 8 objects, 16 features": ("91% (c)", "below 30% (c)"),
+    "addition, length 5, nesting 2": ("99.9% (c)", "–"),
+    "control, length 5, nesting 2": ("99.6% (c)", "–"),
+    "full, length 5, nesting 2": ("79.0% (c)", "–"),
+    "core_forward_ms": ("110 to 130 (a)", "26 to 27 (a)"),
+}
+"""Published figures of the RMC and the LSTM for the rows of the table of best results."""
+
+
+class BestResult(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        label: what was measured.
+        published: key in ``PUBLISHED``; other keys have no published figure.
+        rmc: best result of the RMC.
+        lstm: best result of the LSTM.
+        page: page in docs/ that discusses it.
+    """
+
+    label: str
+    published: str
+    rmc: str
+    lstm: str
+    page: str
+
+
+def best_results(results: Path) -> tuple[list[BestResult], list[str]]:
+    """Rows of the table, and notes: the sources of published figures and where times come from."""
+    times, origin = _best_times(results)
+    rows = [*_best_perplexity(results), *_best_accuracies(results), *times]
+    return rows, [*(f"({mark}) {source}" for mark, source in SOURCES.items()), *origin]
+
+
+def _best_perplexity(results: Path) -> list[BestResult]:
+    best: dict[str, float] = {}
+    for path in results.glob("wikitext2-*/config.yaml"):
+        record = read(path.parent)
+        test = record.row()["test"]
+        if record.finished and test is not None:
+            model = str(record.config["model"])
+            best[model] = min(test, best.get(model, test))
+    if not best:
+        return []
+    rmc, lstm = (f"{best[core]:,.2f}" if core in best else "–" for core in ("rmc", "lstm"))
+    what = "WikiText-2: test perplexity (lower is better)"
+    return [BestResult(what, "WikiText-2", rmc, lstm, "wikitext2.md")]
+
+
+def _best_accuracies(results: Path) -> list[BestResult]:
+    """The tasks that have a published figure, or results of more than one core."""
+    tasks: dict[str, dict[str, float]] = {}
+    for path in sorted((results / "tasks").rglob("config.yaml")):
+        record = read(path.parent)
+        accuracy = record.summary.get("test", {}).get("accuracy")
+        if record.finished and accuracy is not None:
+            best = tasks.setdefault(question(record.config), {})
+            model = str(record.config["model"])
+            best[model] = max(accuracy, best.get(model, accuracy))
+    rows = []
+    for task, best in sorted(tasks.items()):
+        if task in PUBLISHED or len(best) > 1:
+            rmc, lstm = (percent(best.get(core)) for core in ("rmc", "lstm"))
+            rows.append(BestResult(f"{task}: accuracy", task, rmc, lstm, "reasoning.md"))
+    return rows
+
+
+def _best_times(results: Path) -> tuple[list[BestResult], list[str]]:
+    """Times of the rows of ``rrnn bench`` with the fastest training step, and their origin."""
+    path = results / "bench" / "speed.json"
+    if not path.is_file():
+        return [], []
+    result = json.loads(path.read_text(encoding="utf-8"))
+    rmc, lstm = (
+        min(
+            (row for row in result["rows"] if row["row"].startswith(core)),
+            key=lambda row: row.get("train_step_ms") or float("inf"),
+        )
+        for core in ("rmc", "lstm")
+    )
+    labels = {
+        "core_forward_ms": "core, forward: ms",
+        "core_step_ms": "core, forward + backward: ms",
+        "train_step_ms": "whole training step: ms",
+    }
+    rows = [
+        BestResult(label, name, _milliseconds(rmc, name), _milliseconds(lstm, name), "speed.md")
+        for name, label in labels.items()
+    ]
+    machine = result["machine"]
+    origin = (
+        f"Times: rows {rmc['row']} and {lstm['row']} of `rrnn bench`, {machine['processor']}, "
+        f"{machine['threads']} threads, device {machine['device']}."
+    )
+    return rows, [origin]
+
+
+def question(config: Mapping[str, Any]) -> str:
+    """A reasoning task and its size."""
+    if config["task"] == "nth-farthest":
+        return f"Nth farthest, {config['objects']} objects, {config['features']} features"
+    nesting = f", nesting {config['nesting']}" if config["task"] == "programs" else ""
+    return f"{config['category']}, length {config['length']}{nesting}"
+
+
+def percent(value: float | None) -> str:
+    """An accuracy between 0 and 1 as a percentage."""
+    return "–" if value is None else f"{value:.2%}"
+
+
+def _milliseconds(row: Mapping[str, Any], name: str) -> str:
+    value = row.get(name)
+    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
