@@ -1,8 +1,10 @@
+import dataclasses
 from typing import Any
 
 import pytest
 
-from relational_rnn.bench.rows import Case
+from relational_rnn.bench import report
+from relational_rnn.bench.cases import Case
 
 SIZES = {
     "batch_size": 4,
@@ -17,9 +19,20 @@ SIZES = {
 
 @pytest.fixture
 def tiny():
-    """Make the case of a row at sizes that take no time."""
+    """Make a case at sizes that take no time."""
 
-    def make(row: str, *, vocabulary_size: int = 30, **overrides: Any) -> Case:
-        return Case(row=row, vocabulary_size=vocabulary_size, overrides={**SIZES, **overrides})
+    def make(name: str, *, vocabulary_size: int = 30, **overrides: Any) -> Case:
+        return Case(name=name, vocabulary_size=vocabulary_size, overrides={**SIZES, **overrides})
 
     return make
+
+
+@pytest.fixture
+def fake_measure(monkeypatch):
+    """Replace what a kind of measurement measures."""
+
+    def fake(kind: str, measure: Any) -> None:
+        measurement = dataclasses.replace(report.MEASUREMENTS[kind], measure=measure)
+        monkeypatch.setitem(report.MEASUREMENTS, kind, measurement)
+
+    return fake

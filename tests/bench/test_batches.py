@@ -1,4 +1,4 @@
-"""Making batches against learning from them."""
+"""Making batches compared with training on them."""
 
 import pytest
 
@@ -21,12 +21,12 @@ def test_every_shipped_configuration_of_a_generated_task_is_measured():
 
 @pytest.mark.parametrize("task", ["nth-farthest", "programs", "memorization"])
 def test_a_step_learns_from_the_batch_made_last(task):
-    subject = batches.GeneratedStep(small(task))
+    subject = batches.GeneratedTraining(small(task))
     before = [weight.detach().clone() for weight in subject.model.parameters()]
     old = subject.batch
-    subject.make()
+    subject.make_batch()
     assert not old.inputs.equal(subject.batch.inputs)
-    subject.learn()
+    subject.step()
     assert any(
         not weight.equal(other)
         for weight, other in zip(subject.model.parameters(), before, strict=True)
@@ -35,9 +35,9 @@ def test_a_step_learns_from_the_batch_made_last(task):
 
 def test_the_largest_share_is_held_against_the_bound():
     configs = [small("memorization"), small("nth-farthest")]
-    result = batches.measure(configs, stop=Stop(seconds=0, least=2, most=2))
+    result = batches.MEASUREMENT.run(configs=configs, stop=Stop(seconds=0, least=2, most=2))
     shares = [row["batch_share"] for row in result["rows"]]
     assert shares == [row["batch_ms"] / row["step_ms"] for row in result["rows"]]
     assert result["ratios"][0]["value"] == pytest.approx(max(shares), abs=1e-3)
-    sheet = report.sheets(result)[0]
-    assert [line[0] for line in sheet.rows] == [config.name for config in configs]
+    table = report.tables(result)[0]
+    assert [line[0] for line in table.rows] == [config.name for config in configs]

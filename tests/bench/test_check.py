@@ -1,15 +1,15 @@
 import pytest
 import torch
 
+from relational_rnn.bench.cases import CPU_VARIANTS
 from relational_rnn.bench.check import check, check_core, check_model
-from relational_rnn.bench.rows import CPU_ROWS
 from relational_rnn.nn.heads import SoftmaxHead
 from relational_rnn.ops.relational_memory import BACKENDS
 
 
-@pytest.mark.parametrize("row", [row.name for row in CPU_ROWS])
-def test_every_row_passes(tiny, row):
-    check(tiny(row))
+@pytest.mark.parametrize("name", [variant.name for variant in CPU_VARIANTS])
+def test_every_variant_passes(tiny, name):
+    check(tiny(name))
 
 
 @pytest.mark.parametrize("overrides", [{"mem_slots": 3}, {"head": "adaptive"}], ids=str)
@@ -63,9 +63,9 @@ def test_nan_is_found(tiny, monkeypatch):
         check_core(tiny("rmc fused bfloat16"))
 
 
-@pytest.mark.parametrize("row", ["lstm", "rmc fused bfloat16"])
-def test_wrong_loss_is_found(tiny, monkeypatch, row):
+@pytest.mark.parametrize("name", ["lstm", "rmc fused bfloat16"])
+def test_wrong_loss_is_found(tiny, monkeypatch, name):
     right = SoftmaxHead.loss
     monkeypatch.setattr(SoftmaxHead, "loss", lambda *a, **k: right(*a, **k) * 1.05)
     with pytest.raises(ArithmeticError, match="loss differs"):
-        check_model(tiny(row))
+        check_model(tiny(name))

@@ -1,10 +1,14 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from relational_rnn.bench import report
 from relational_rnn.cli import main
+
+COMMITTED = sorted((Path(__file__).parents[2] / "results" / "bench").glob("*.json"))
 
 MACHINE = {
     "processor": "A Processor",
@@ -56,7 +60,7 @@ GROWTH = {
     ],
     "ratios": [],
 }
-PARTS = {
+PROFILE = {
     "machine": MACHINE,
     "rows": [
         {"row": row, "part": part, "ms": 5.0, "spread_ms": [4.0, 6.0], "share": 0.5}
@@ -64,7 +68,7 @@ PARTS = {
         for part in ("embedding", "core forward")
     ],
 }
-STEADY = {
+MEMORY = {
     "machine": MACHINE,
     "row": "rmc",
     "rows": [{"step": 50, "resident_mb": 300.0}, {"step": 100, "resident_mb": 301.0}],
@@ -75,11 +79,37 @@ GROWTH_FAILED = {**GROWTH, "rows": [{"row": "rmc", "slots": 1, "error": "it brok
 RESULTS = {
     "speed": SPEED,
     "growth": GROWTH,
-    "parts": PARTS,
-    "steady": STEADY,
+    "profile": PROFILE,
+    "memory": MEMORY,
     "all-failed": ALL_FAILED,
     "growth-failed": GROWTH_FAILED,
 }
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_committed_results_make_the_same_tables(path):
+    result = json.loads(path.read_text(encoding="utf-8"))
+    written = path.with_suffix(".md").read_text(encoding="utf-8")
+    command = re.search(r"^`(rrnn bench[^`]*)`: ", written, re.MULTILINE)[1]
+    assert report.as_markdown(result, command) == written
+    assert (report.draw(result) is not None) == path.with_suffix(".png").exists()
+
+
+def test_results_are_of_the_kind_that_they_carry_or_show_by_their_fields():
+    assert {path.stem.partition("-")[0]: kind_of(path) for path in COMMITTED} == {
+        "speed": "speed",
+        "grow": "growth",
+        "profile": "profile",
+        "memory": "memory",
+        "scale": "scale",
+        "corpus": "corpus",
+        "batches": "batches",
+    }
+    assert report.measurement_of({**MEMORY, "kind": "batches"}).kind == "batches"
+
+
+def kind_of(path):
+    return report.measurement_of(json.loads(path.read_text(encoding="utf-8"))).kind
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -122,39 +152,33 @@ def test_a_narrow_terminal_gets_a_wide_table_in_halves(capsys):
 
 
 def test_markdown_rows_have_the_columns_of_the_header():
-    for sheet in report.sheets(SPEED):
-        assert {len(line) for line in sheet.rows} == {len(sheet.header)}
+    for table in report.tables(SPEED):
+        assert {len(line) for line in table.rows} == {len(table.header)}
     assert r"no [memory] \| left" in report.as_markdown(SPEED, "rrnn bench")
 
 
-def test_command_prints_saves_and_ends_with_json(monkeypatch, tmp_path, capsys):
-    from relational_rnn.bench import speed
-
-    monkeypatch.setattr(speed, "measure", lambda cases, progress: SPEED)
+def test_command_prints_saves_and_ends_with_json(fake_measure, tmp_path, capsys):
+    fake_measure("speed", lambda progress: SPEED)
     output = tmp_path / "out"
     assert main(["bench", "--output", str(output), "--json"]) == 1  # a row has failed
     lines = capsys.readouterr().out.splitlines()
-    assert json.loads(lines[-1]) == SPEED
+    assert json.loads(lines[-1]) == {"kind": "speed", **SPEED}
     assert (output / "speed.md").exists()
 
 
-def test_command_grows(monkeypatch, tmp_path, capsys):
-    from relational_rnn.bench import growth
-
-    asked = []
-    monkeypatch.setattr(
-        growth, "measure", lambda what, points, progress: asked.append(what) or STEADY
-    )
+def test_command_grows(fake_measure, tmp_path):
+    whole = {**GROWTH, "rows": GROWTH["rows"][:2]}
+    fake_measure("growth", lambda what, progress: whole if what == "slots" else None)
     assert main(["bench", "--grow", "slots", "--output", str(tmp_path)]) == 0
-    assert asked == ["slots"]
     assert (tmp_path / "grow-slots.png").exists()
+    assert "`rrnn bench --grow slots`" in (tmp_path / "grow-slots.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--grow", "slots", "--profile"], "one at a time"),
-        (["--memory-steps", "0"], "1 or more"),
+        (["--grow", "slots", "--profile"], "--grow --profile: only one measurement"),
+        (["--memory-steps", "0"], "--memory-steps: must be at least 1, got 0"),
         (["--grow", "weeds"], "weeds"),
     ],
     ids=["two", "no-steps", "unknown"],

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from relational_rnn.bench import report
-from relational_rnn.bench.rows import MODELS
-from relational_rnn.bench.scale import derived, measure, sheets
-from relational_rnn.bench.scale.subject import LargeTraining
+from relational_rnn.bench import report, scale
+from relational_rnn.bench.cases import MODELS, PAPER
+from relational_rnn.bench.scale import LargeTraining
 from relational_rnn.bench.timing import Stop
 from relational_rnn.cli import main
 
@@ -28,7 +27,7 @@ def small(tiny):
                     head=head,
                     **overrides,
                 ),
-                shipped=measure.CONFIG,
+                config_name=PAPER,
             )
             for head in ("full", "adaptive")
         }
@@ -37,20 +36,20 @@ def small(tiny):
 
 
 def test_the_papers_model():
-    for head, case in measure.CASES.items():
+    for head, case in scale.CASES.items():
         config = case.config(MODELS)
         assert (config.name, case.vocabulary_size) == ("wikitext103-rmc-paper", 267_735)
         assert (config.batch_size, config.bptt, config.embedding_size) == (384, 100, 512)
         assert config.num_heads * config.head_size == 2_500
         assert config.attention_mlp_layers == 5
         assert head.startswith(config.head)
-        assert all(config.batch_size % streams == 0 for streams in measure.MICRO_BATCHES)
+        assert all(config.batch_size % streams == 0 for streams in scale.MICRO_BATCHES)
 
 
 def test_measured(small, tmp_path):
     told = []
-    result = measure.measure(
-        small(), micro_batches=(1, 2, 5), devices=(1, 3), stop=TWICE, progress=told.append
+    result = scale.MEASUREMENT.run(
+        cases=small(), micro_batches=(1, 2, 5), devices=(1, 3), stop=TWICE, progress=told.append
     )
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert [(row["row"], row["kind"], row.get("streams")) for row in result["rows"]] == [
@@ -104,7 +103,7 @@ def test_whole_step_is_that_of_training_in_micro_batches(small):
 
 def test_what_fails_is_a_row(small):
     case = small(cutoffs=[1, 30])["adaptive softmax"]
-    result = measure.measure({"beyond": case}, micro_batches=(1, 2), stop=TWICE)
+    result = scale.MEASUREMENT.run(cases={"beyond": case}, micro_batches=(1, 2), stop=TWICE)
     assert [row["kind"] for row in result["rows"]] == ["model", "step"]
     assert "got [1, 30]" in result["rows"][0]["error"]
     assert result["derived"] == {"fits": [], "whole_steps": [], "devices": []}
@@ -114,50 +113,50 @@ def test_what_fails_is_a_row(small):
 
 def test_a_micro_batch_that_fails_is_left_out_of_the_line(small, monkeypatch):
     class Broken(nullcontext):
-        def __init__(self, subject, case):
+        def __init__(self, kind, case):
             super().__init__(self)
-            self.subject = subject(case)
+            self.target = kind(case)
 
-        def ask(self, question, *arguments):
+        def call(self, method, *arguments):
             if arguments == (2,):
-                raise measure.RowError("too large")
-            return getattr(self.subject, question)(*arguments)
+                raise scale.WorkerError("too large")
+            return getattr(self.target, method)(*arguments)
 
-    monkeypatch.setattr(measure, "Worker", Broken)
+    monkeypatch.setattr(scale, "Worker", Broken)
     cases = {"full softmax": small()["full softmax"]}
-    result = measure.measure(cases, micro_batches=(1, 2), stop=TWICE)
+    result = scale.MEASUREMENT.run(cases=cases, micro_batches=(1, 2), stop=TWICE)
     assert result["rows"][2] == {
         "row": "full softmax",
         "kind": "micro-batch",
         "streams": 2,
-        "error": "RowError: too large",
+        "error": "WorkerError: too large",
     }
     assert result["rows"][3]["micro_batch"] == 1
     assert result["derived"]["fits"] == []
-    assert "derived" not in sheets.note(result).lower()
+    assert "derived" not in scale.note(result).lower()
 
 
 SIZES = {"weights_bytes": 100e6, "gradients_bytes": 100e6, "optimizer_bytes": 200e6}
 FIT = {"mb_per_stream": 10.0, "constant_mb": 50.0}
 
 
-def test_line():
-    fit = derived.line([(4, 90.0), (8, 130.0), (16, 210.0)])
+def test_fit_line():
+    fit = scale.fit_line([(4, 90.0), (8, 130.0), (16, 210.0)])
     assert fit["mb_per_stream"] == pytest.approx(10)
     assert fit["constant_mb"] == pytest.approx(50)
     assert fit["largest_error_mb"] == pytest.approx(0, abs=1e-9)
-    assert derived.line([(1, 0.0), (2, 3.0), (3, 0.0)])["largest_error_mb"] == pytest.approx(2)
+    assert scale.fit_line([(1, 0.0), (2, 3.0), (3, 0.0)])["largest_error_mb"] == pytest.approx(2)
 
 
 def test_memory_of_devices():
-    one = derived.on_devices(SIZES, FIT, 1, 384)
+    one = scale.memory_on_devices(SIZES, FIT, 1, 384)
     assert one["total_mb"] == 400 + 3840 + 50
     assert one["all_reduce_bytes"] == one["buckets_mb"] == 0
-    eight = derived.on_devices(SIZES, FIT, 8, 384)
+    eight = scale.memory_on_devices(SIZES, FIT, 8, 384)
     assert eight["streams"] == 48
     assert eight["total_mb"] == 400 + 100 + 480 + 50
     assert eight["all_reduce_bytes"] == 100e6
-    assert derived.whole_step(SIZES, FIT, 32) == 100 + 50 + 320
+    assert scale.whole_step_peak(SIZES, FIT, 32) == 100 + 50 + 320
 
 
 ROWS = [
@@ -187,7 +186,7 @@ RESULT = {
     "machine": MACHINE,
     "scale": {**ABOUT, "optimizer": "adam", "dtype": "bfloat16"},
     "rows": ROWS,
-    "derived": derived.derive(ROWS, devices=(1, 8), batch_size=384),
+    "derived": scale.derive(ROWS, devices=(1, 8), batch_size=384),
 }
 
 
@@ -203,8 +202,8 @@ def test_tables_say_what_is_derived():
     assert "Derived, not measured: the line through the peaks, full 10.0 MB a stream" in text
 
 
-def test_command(monkeypatch, tmp_path):
-    monkeypatch.setattr(measure, "measure", lambda progress: RESULT)
+def test_command(fake_measure, tmp_path):
+    fake_measure("scale", lambda progress: RESULT)
     assert main(["bench", "--scale", "--output", str(tmp_path)]) == 0
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["scale.json", "scale.md", "scale.png"]
@@ -212,4 +211,4 @@ def test_command(monkeypatch, tmp_path):
 
 def test_one_measurement_at_a_time(capsys):
     assert main(["bench", "--scale", "--corpus"]) == 2
-    assert "--scale --corpus: take one at a time" in capsys.readouterr().err
+    assert "--scale --corpus: only one measurement at a time" in capsys.readouterr().err

@@ -2,12 +2,9 @@ import json
 
 import pytest
 
-from relational_rnn.bench import growth, parts, speed
-from relational_rnn.bench.rows import CORES, CPU_ROWS, ROWS
-from relational_rnn.bench.subject import Subject
-from relational_rnn.bench.targets import speed_ratios
+from relational_rnn.bench import speed
+from relational_rnn.bench.cases import CPU_VARIANTS, VARIANTS
 from relational_rnn.bench.timing import Stop
-from relational_rnn.bench.worker import RowError, Worker
 
 TWICE = Stop(seconds=0, least=2, most=2)
 
@@ -15,8 +12,11 @@ TWICE = Stop(seconds=0, least=2, most=2)
 def test_table(tiny):
     cases = [tiny("rmc fused bfloat16"), tiny("plain model"), tiny("lstm", hidden_size=0)]
     told = []
-    result = speed.measure(cases, core_stop=TWICE, train_stop=TWICE, progress=told.append)
+    result = speed.MEASUREMENT.run(
+        cases=cases, core_stop=TWICE, train_stop=TWICE, progress=told.append
+    )
     assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert result["kind"] == "speed"
     rmc, plain, broken = result["rows"]
     assert rmc["row"] == "rmc fused bfloat16"
     for name in ("core_forward_ms", "core_step_ms", "core_floor_ms", "train_step_ms"):
@@ -45,7 +45,9 @@ def test_the_same_products_are_measured_once(tiny):
     names = ("lstm", "lstm-loop", "rmc reference", "rmc fused float32")
     told = []
     cases = [tiny(name) for name in names]
-    result = speed.measure(cases, core_stop=TWICE, train_stop=TWICE, progress=told.append)
+    result = speed.MEASUREMENT.run(
+        cases=cases, core_stop=TWICE, train_stop=TWICE, progress=told.append
+    )
     floors = [row["core_floor_ms"] for row in result["rows"]]
     assert floors[0] == floors[1] != floors[2] == floors[3]
     assert {text for text in told if text.endswith("core floor")} == {
@@ -58,29 +60,23 @@ def test_the_same_products_are_measured_once(tiny):
 
 def test_a_row_that_fails_takes_no_floor_from_the_others(tiny):
     cases = [tiny("lstm", hidden_size=0), tiny("lstm-loop")]
-    broken, whole = speed.measure(cases, core_stop=TWICE, train_stop=TWICE)["rows"]
+    broken, whole = speed.MEASUREMENT.run(cases=cases, core_stop=TWICE, train_stop=TWICE)["rows"]
     assert set(broken) == {"row", "error"}
     assert whole["core_step_over_floor"] > 0
 
 
-def test_process_that_dies_is_an_error(tiny):
-    with Worker(Subject, tiny("lstm")) as worker:
-        worker._process.kill()
-        for _ in range(2):
-            with pytest.raises(RowError, match="its process ended with code -9"):
-                worker.ask("check")
-
-
-def test_every_row_is_measured_that_the_machine_is_good_at(monkeypatch):
+def test_every_variant_is_measured_that_the_machine_supports(monkeypatch):
     monkeypatch.setattr(speed.torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(speed, "multiplies_bfloat16", lambda device: False)
-    assert [case.row for case in speed.cases()] == [
-        row.name for row in CPU_ROWS if row.dtype == "float32"
+    assert [case.name for case in speed.published_cases()] == [
+        variant.name for variant in CPU_VARIANTS if variant.dtype == "float32"
     ]
     monkeypatch.setattr(speed, "multiplies_bfloat16", lambda device: True)
-    assert [case.row for case in speed.cases()] == [row.name for row in CPU_ROWS]
+    assert [case.name for case in speed.published_cases()] == [
+        variant.name for variant in CPU_VARIANTS
+    ]
     monkeypatch.setattr(speed.torch.cuda, "is_available", lambda: True)
-    assert [case.row for case in speed.cases()] == list(ROWS)
+    assert [case.name for case in speed.published_cases()] == list(VARIANTS)
 
 
 def row(name, **figures):
@@ -94,7 +90,7 @@ def test_ratios():
         row("lstm bfloat16", train_step_ms=1600.0),
         row("rmc fused float32", error="failed"),
     ]
-    found = {one["ratio"]: one for one in speed_ratios(rows)}
+    found = {one["ratio"]: one for one in speed.ratios(rows)}
     assert found == {
         "core, bfloat16: fused / its floor": {
             "ratio": "core, bfloat16: fused / its floor",
@@ -115,70 +111,3 @@ def test_ratios():
             "met": False,
         },
     }
-
-
-@pytest.mark.parametrize("what", growth.GROWTH)
-def test_growth_asks_for_what_can_be_built(what):
-    for point in growth.GROWTH[what]:
-        config = point.case.config(CORES)
-        if what == "heads":
-            assert config.num_heads * config.head_size == 768
-            assert config.num_heads * config.key_size == 256
-
-
-def test_growth(tiny):
-    points = [
-        growth.Point("rmc", size, tiny("rmc fused bfloat16", mem_slots=size)) for size in (1, 2)
-    ]
-    points.append(growth.Point("rmc", 0, tiny("rmc fused bfloat16", mem_slots=0)))
-    result = growth.measure("slots", points, stop=TWICE)
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
-    assert [one["slots"] for one in result["rows"]] == [1, 2, 0]
-    assert all(one["train_step_ms"] > 0 and one["core_step_ms"] > 0 for one in result["rows"][:2])
-    assert all(one["peak_mb"] >= 0 for one in result["rows"][:2])
-    assert set(result["rows"][2]) == {"row", "slots", "error"}
-
-
-def test_growth_of_the_vocabulary_is_that_of_the_whole_step(tiny):
-    case = tiny("rmc fused bfloat16", head="adaptive")
-    result = growth.measure("vocabulary", [growth.Point("adaptive softmax", 30, case)], stop=TWICE)
-    assert result["rows"][0]["train_step_ms"] > 0
-    assert "core_step_ms" not in result["rows"][0]
-
-
-@pytest.mark.parametrize(
-    ("what", "figures", "expected"),
-    [
-        (
-            "slots",
-            [(growth.RMC, 1, 10.0), (growth.RMC, 4, 20.0)],
-            [(2.0, True), (2.0, True)],
-        ),
-        (
-            "time",
-            [(growth.RMC, 100, 10.0), (growth.RMC, 400, 46.0)],
-            [(0.15, False), (0.15, False)],
-        ),
-        (
-            "vocabulary",
-            [("full softmax", 33_278, 10.0), ("adaptive softmax", 267_735, 21.0)],
-            [(2.1, False)],
-        ),
-        ("heads", [(growth.RMC, 1, 10.0)], []),
-    ],
-    ids=["slots", "time", "vocabulary", "heads"],
-)
-def test_growth_ratios(what, figures, expected):
-    rows = [
-        {"row": name, what: size, "core_step_ms": value, "train_step_ms": value}
-        for name, size, value in figures
-    ]
-    assert [(one["value"], one["met"]) for one in growth.ratios(what, rows)] == expected
-
-
-def test_profile(tiny):
-    result = parts.measure([tiny("rmc fused bfloat16"), tiny("lstm bfloat16")], rounds=2)
-    own = [one for one in result["rows"] if one["row"] == "lstm bfloat16"]
-    assert [one["part"] for one in own][-2:] == ["sum of the parts", "the same step, uncut"]
-    assert {"core forward", "core backward", "loss forward", "clip"} <= {one["part"] for one in own}
-    assert own[-2]["share"] == 1

@@ -1,16 +1,15 @@
 import pytest
 import torch
 
-from relational_rnn.bench.parts import PartedTraining
-from relational_rnn.bench.rows import CPU_ROWS
-from relational_rnn.bench.work import Core, Training, words
+from relational_rnn.bench.cases import CPU_VARIANTS
+from relational_rnn.bench.work import Core, Floor, Training, words
 
-NAMES = [row.name for row in CPU_ROWS]
+NAMES = [variant.name for variant in CPU_VARIANTS]
 
 
-@pytest.mark.parametrize("row", NAMES)
-def test_training_step_trains_and_leaves_no_gradient(tiny, row):
-    training = Training(tiny(row))
+@pytest.mark.parametrize("name", NAMES)
+def test_training_step_trains_and_leaves_no_gradient(tiny, name):
+    training = Training(tiny(name))
     before = [parameter.detach().clone() for parameter in training.model.parameters()]
     state = training.state
     training.step()
@@ -18,40 +17,17 @@ def test_training_step_trains_and_leaves_no_gradient(tiny, row):
     assert all((old != new).any() for old, new in zip(before, after, strict=True))
     assert all(parameter.grad is None for parameter in after)
     assert (training.state[0] != state[0]).any()
-    assert training.words_per_step == 12
 
 
-@pytest.mark.parametrize("row", [name for name in NAMES if name != "plain model"])
-def test_core_step_reaches_every_gradient(tiny, row):
-    core = Core(tiny(row))
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "plain model"])
+def test_core_step_reaches_every_gradient(tiny, name):
+    core = Core(tiny(name))
     found = set()
     for name, parameter in [("inputs", core.inputs), *core.core.named_parameters()]:
         parameter.register_hook(lambda gradient, name=name: found.add(name))
     core.step()
     assert found == {"inputs", *(name for name, _ in core.core.named_parameters())}
     assert core.inputs.grad is None
-
-
-@pytest.mark.parametrize(
-    "row", ["rmc fused bfloat16", "rmc fused float32", "lstm bfloat16", "lstm"]
-)
-@pytest.mark.parametrize("head", ["full", "adaptive"])
-def test_parts_make_the_same_step(tiny, row, head):
-    case = tiny(row, embedding_dropout=0.0, output_dropout=0.0, head=head)
-    whole, parted = Training(case), PartedTraining(case)
-    for _ in range(3):
-        whole.step()
-        laps = parted.parted_step()
-    assert [*laps][:: len(laps) - 1] == ["data to tensors", "optimizer"]
-    for one, other in zip(whole.model.parameters(), parted.model.parameters(), strict=True):
-        torch.testing.assert_close(one, other)
-
-
-def test_parts_read_the_same_words(tiny):
-    parted = PartedTraining(tiny("lstm"))
-    tokens, targets = next(iter(parted.windows))
-    assert tokens.equal(parted.tokens)
-    assert targets.equal(parted.targets)
 
 
 def test_words_are_frequent_and_rare(tiny):
@@ -72,3 +48,29 @@ def test_micro_batches_make_the_same_step(tiny):
     torch.testing.assert_close(parted.state, whole.state)
     for one, other in zip(whole.model.parameters(), parted.model.parameters(), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def flops(work):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def test_floor_of_the_lstm_is_the_products_of_its_loop(tiny):
+    core = Core(tiny("lstm-loop"))
+    # The loop forms no gradient of the state that it starts from.
+    first = 2 * 4 * 32 * 8
+    assert flops(Floor(core).step) == flops(core.step) + first
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_floor_of_the_rmc(tiny, slots):
+    steps, batch, size, inputs, layers = 3, 4, 8, 8, 3
+    qkv, gates = 2 * (2 * 3 + 4), 2 * size
+    with_memory = batch * slots * size * (qkv + layers * size + gates)
+    with_input = batch * inputs * (qkv + gates)
+    # Each product three times: forward, back to its input, back to its weight.
+    expected = 3 * 2 * steps * (with_memory + with_input)
+    assert flops(Floor(Core(tiny("rmc reference", mem_slots=slots))).step) == expected

@@ -1,6 +1,6 @@
-"""Whether training waits for its examples: making a batch against the step that learns from it."""
+"""Whether training waits for its examples: making a batch compared with training on it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,17 +11,16 @@ from ..config import GeneratedConfig, load, shipped
 from ..runs import new_task_model
 from ..tasks.generated import build_task
 from ..tasks.sampling import Batch, BatchSource
-from .machine import describe
-from .sheet import Sheet, number, with_errors
-from .targets import verdict
+from .measurement import Measurement, Progress
+from .tables import number, one_table, ratio, text
 from .timing import Stop, interleave, timed
 
 STOP = Stop(seconds=1.0, least=2, most=30)
-MOST = 0.05  # of a training step
+LARGEST_SHARE = 0.05  # of a training step
 
 
-class GeneratedStep:
-    """A generated task under measurement: its batches, and a training step of its model."""
+class GeneratedTraining:
+    """Training on a generated task: its batches, and a step of its model."""
 
     def __init__(self, config: GeneratedConfig) -> None:
         torch.manual_seed(config.seed)
@@ -35,16 +34,16 @@ class GeneratedStep:
         self.optimizer = torch.optim.Adam(self.model.parameters(), fused=True)
         self.made = 0
         self.batch: Batch
-        self.make()
-        self.learn()
+        self.make_batch()
+        self.step()
 
-    def make(self) -> None:
-        """The next batch."""
+    def make_batch(self) -> None:
+        """Make the next batch."""
         self.batch = self.source.batch(self.made)
         self.made += 1
 
-    def learn(self) -> None:
-        """A step on the batch made last."""
+    def step(self) -> None:
+        """A training step on the last batch."""
         inputs, targets, lengths = self.batch
         logits = self.model(inputs, lengths, targets)
         loss = cross_entropy(
@@ -62,22 +61,23 @@ def configurations() -> list[GeneratedConfig]:
 
 
 def measure(
-    configs: Sequence[GeneratedConfig],
-    *,
-    stop: Stop = STOP,
-    progress: Callable[[str], None] = lambda text: None,
+    configs: Sequence[GeneratedConfig] | None = None, *, stop: Stop = STOP, progress: Progress
 ) -> dict[str, Any]:
-    """Time a batch and a step of each configuration.
+    """Time a batch and a training step of each configuration, in this process.
+
+    Args:
+        configs: all shipped ones by default.
+        stop: when a configuration has enough samples.
+        progress: called with what is being measured.
 
     Returns:
-        machine, batches (how many configurations), rows (batch_ms, step_ms and their quotient)
-        and ratios: plain values, ready for JSON.
+        batches (number of configurations), rows and ratios.
     """
-    machine = describe()
+    configs = configurations() if configs is None else configs
     rows = []
     for config in configs:
-        subject = GeneratedStep(config)
-        cells = {"batch": partial(timed, subject.make), "step": partial(timed, subject.learn)}
+        subject = GeneratedTraining(config)
+        cells = {"batch": partial(timed, subject.make_batch), "step": partial(timed, subject.step)}
         progress(config.name)
         good, bad = interleave(cells, stop)
         row: dict[str, Any] = {"row": config.name, "batch_size": config.batch_size}
@@ -91,22 +91,19 @@ def measure(
     ratios = []
     if shares:
         worst = max(shares, key=lambda name: shares[name])
-        text = f"a batch / its training step, at most ({worst})"
-        ratios.append(verdict(text, shares[worst], MOST, at_most=True))
-    return {"machine": machine, "batches": len(configs), "rows": rows, "ratios": ratios}
+        name = f"a batch / its training step, at most ({worst})"
+        ratios.append(ratio(name, shares[worst], at_most=LARGEST_SHARE))
+    return {"batches": len(configs), "rows": rows, "ratios": ratios}
 
 
-def sheets(result: Mapping[str, Any]) -> list[Sheet]:
-    """The table: a configuration a row."""
-    header = ["configuration", "batch", "making it, ms", "training step, ms", "share"]
-    cells = [
-        [
-            row["row"],
-            f"{row['batch_size']:,}",
-            number(row.get("batch_ms"), ".2f"),
-            number(row.get("step_ms"), ",.1f"),
-            number(row.get("batch_share"), ".2%"),
-        ]
-        for row in result["rows"]
-    ]
-    return [with_errors(Sheet(header, cells), result["rows"])]
+COLUMNS = {
+    "configuration": text("row"),
+    "batch": number("batch_size"),
+    "making it, ms": number("batch_ms", ".2f"),
+    "training step, ms": number("step_ms", ",.1f"),
+    "share": number("batch_share", ".2%"),
+}
+NOTE = "Medians. Step: forward, backward and Adam on the batch, in float32."
+MEASUREMENT = Measurement(
+    kind="batches", measure=measure, tables=one_table(COLUMNS), note=lambda result: NOTE
+)

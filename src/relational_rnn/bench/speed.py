@@ -1,120 +1,277 @@
-"""The published speed table, measured here: all rows in one run, in interleaved rounds."""
+"""The published speed table: all variants in one run, in interleaved rounds."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from ..ops.precision import multiplies_bfloat16
-from .machine import describe
-from .rows import CPU_ROWS, CUDA_ROWS, MODELS, ROWS, Case
-from .subject import Subject
-from .targets import speed_ratios
-from .timing import Spread, Stop, interleave
+from . import process_memory
+from .cases import (
+    BASELINE,
+    CPU_VARIANTS,
+    CUDA_VARIANTS,
+    FUSED,
+    FUSED_BFLOAT16,
+    LSTM,
+    LSTM_BFLOAT16,
+    MODELS,
+    REFERENCE,
+    Case,
+)
+from .check import check
+from .measurement import Measurement, Progress, Result
+from .tables import SPREAD_NOTE, Row, number, one_table, ratio, text, timing
+from .timing import ONCE, Spread, Stop, interleave, timed
+from .work import Core, Floor, Training
 from .worker import Worker
 
-CORE_QUESTIONS = ("core_forward", "core_step", "core_floor")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CORE_METRICS = ("core_forward", "core_step", "core_floor")
 CORE_STOP = Stop(seconds=2.5, least=3, most=7)
-ONCE = Stop(seconds=0.0, least=1, most=1)
 TRAIN_STOP = Stop(seconds=4.0, least=2, most=5)
 
 
-def cases() -> list[Case]:
-    """All rows that this machine can measure, at the published sizes."""
-    rows = CPU_ROWS + (CUDA_ROWS if torch.cuda.is_available() else ())
+def published_cases() -> list[Case]:
+    """The variants that this machine supports, at the published sizes."""
+    variants = CPU_VARIANTS + (CUDA_VARIANTS if torch.cuda.is_available() else ())
     return [
-        Case(row=row.name)
-        for row in rows
-        if row.dtype != "bfloat16" or multiplies_bfloat16(row.device)
+        Case(name=variant.name)
+        for variant in variants
+        if variant.dtype != "bfloat16" or multiplies_bfloat16(variant.device)
     ]
 
 
+class TimedCase:
+    """A case under measurement: a method for each metric. Work is made and warmed up on first use.
+
+    Call :meth:`check` first, then :meth:`peak_mb`: memory is measured in a process that has done
+    little else, and that training step is the warm-up of :meth:`train_step`.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.device = case.variant.device
+
+    @cached_property
+    def core(self) -> Core:
+        """The core, after one step: its memory is allocated."""
+        core = Core(self.case)
+        core.step()
+        return core
+
+    @cached_property
+    def floor(self) -> Floor:
+        """The core's matrix products, after one run."""
+        floor = Floor(self.core)
+        floor.step()
+        return floor
+
+    @cached_property
+    def training(self) -> Training:
+        """The whole model, after a step of length one: the optimizer's state is allocated."""
+        training = Training(self.case)
+        training.step(length=1)
+        return training
+
+    def check(self) -> float:
+        """Compare core and model with the reference; return the seconds that it took.
+
+        Raises:
+            ArithmeticError: they differ.
+        """
+        return timed(lambda: check(self.case), self.device)
+
+    def core_forward(self) -> float:
+        """Seconds of the core's forward pass."""
+        return timed(self.core.forward, self.device)
+
+    def core_step(self) -> float:
+        """Seconds of the core's forward and backward pass."""
+        return timed(self.core.step, self.device)
+
+    def core_floor(self) -> float:
+        """Seconds of the matrix products of :meth:`core_step`."""
+        return timed(self.floor.step, self.device)
+
+    def train_step(self) -> float:
+        """Seconds of a whole training step."""
+        return timed(self.training.step, self.device)
+
+    def peak_mb(self) -> float:
+        """Peak megabytes of a training step, above the process with weights and optimizer state."""
+        return process_memory.peak_during(self.training.step, self.device)
+
+
 def measure(
-    cases: Sequence[Case],
+    cases: Sequence[Case] | None = None,
     *,
     core_stop: Stop = CORE_STOP,
     train_stop: Stop = TRAIN_STOP,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Progress,
 ) -> dict[str, Any]:
-    """Measure the cases against each other.
+    """Measure the cases side by side, each in its own process.
 
-    Each is in its own process. After the checks (by then all processes are up) comes a training
-    step of each for its memory, which is the warm-up of those that are timed then; last the cores.
-    The products of a floor are measured once for all rows that have the same.
-    A case that fails anywhere has no figures but its error.
+    After the checks comes one training step of each for its memory, then training steps are timed,
+    then the cores. Equal floors are measured once. A case that fails anywhere has no figures.
+
+    Args:
+        cases: the published ones by default.
+        core_stop: when a metric of a core has enough samples.
+        train_stop: when the training step has enough samples.
+        progress: called with what is being measured.
 
     Returns:
-        machine, rows and ratios: plain values, ready for JSON.
+        rows and ratios.
     """
-    machine = describe()
+    cases = published_cases() if cases is None else cases
     with contextlib.ExitStack() as stack:
-        workers = {case.row: stack.enter_context(Worker(Subject, case)) for case in cases}
+        workers = {case.name: stack.enter_context(Worker(TimedCase, case)) for case in cases}
         answers: dict[tuple[str, str], Spread] = {}
         errors: dict[str, str] = {}
         phases = (
             (("check",), ONCE),
             (("peak_mb",), ONCE),
             (("train_step",), train_stop),
-            (CORE_QUESTIONS, core_stop),
+            (CORE_METRICS, core_stop),
         )
-        for questions, stop in phases:
-            floors = {_products(case): case.row for case in cases[::-1] if case.row not in errors}
+        for metrics, stop in phases:
+            floors = {_products(case): case.name for case in cases[::-1] if case.name not in errors}
             cells = {
-                (case.row, question): partial(workers[case.row].ask, question)
+                (case.name, metric): partial(workers[case.name].call, metric)
                 for case in cases
-                for question in questions
-                if case.row not in errors and _has(case.row, question)
-                if question != "core_floor" or floors[_products(case)] == case.row
+                for metric in metrics
+                if case.name not in errors
+                if case.variant.model != "baseline" or metric not in CORE_METRICS
+                if metric != "core_floor" or floors[_products(case)] == case.name
             }
             good, bad = interleave(
                 cells, stop, progress=lambda key: progress(f"{key[0]}: {key[1].replace('_', ' ')}")
             )
             answers |= good
-            errors |= {row: text for (row, _), text in bad.items()}
+            errors |= {name: message for (name, _), message in bad.items()}
     rows: list[dict[str, Any]] = []
     for case in cases:
-        if case.row in errors:
-            rows.append({"row": case.row, "error": errors[case.row]})
+        if case.name in errors:
+            rows.append({"row": case.name, "error": errors[case.name]})
         else:
             own = {
-                question: answer for (row, question), answer in answers.items() if row == case.row
+                metric: spread for (name, metric), spread in answers.items() if name == case.name
             }
-            floor = answers.get((floors[_products(case)], "core_floor"))
-            rows.append(_row(case, own, floor))
-    return {"machine": machine, "rows": rows, "ratios": speed_ratios(rows)}
-
-
-def _has(row: str, question: str) -> bool:
-    return ROWS[row].model != "plain" or question not in CORE_QUESTIONS
+            rows.append(_row(case, own, answers.get((floors[_products(case)], "core_floor"))))
+    return {"rows": rows, "ratios": ratios(rows)}
 
 
 def _products(case: Case) -> tuple[object, ...]:
     """What the floor of a case depends on."""
-    row = ROWS[case.row]
-    return row.model == "rmc", row.dtype, row.device, case.shipped, str(case.overrides)
+    variant, overrides = case.variant, str(case.overrides)
+    return variant.model == "rmc", variant.dtype, variant.device, case.config_name, overrides
 
 
 def _row(case: Case, answers: Mapping[str, Spread], floor: Spread | None) -> dict[str, Any]:
-    config, core = case.config(MODELS), answers.get("core_step")
-    row: dict[str, Any] = {"row": case.row}
-    for question in ("core_forward", "core_step"):
-        row |= milliseconds(question, answers.get(question))
-    row |= milliseconds("core_floor", floor if core else None)
-    row |= milliseconds("train_step", answers["train_step"])
+    config, core, step = case.config(MODELS), answers.get("core_step"), answers["train_step"]
+    spreads = {
+        "core_forward": answers.get("core_forward"),
+        "core_step": core,
+        "core_floor": floor if core else None,
+        "train_step": step,
+    }
+    row: dict[str, Any] = {"row": case.name}
+    for metric, spread in spreads.items():
+        row |= {f"{metric}_ms": None} if spread is None else spread.fields(metric, "ms")
     row["core_step_over_floor"] = core.median / floor.median if core and floor else None
-    row["tokens_per_s"] = config.batch_size * config.bptt / answers["train_step"].median
+    row["tokens_per_s"] = config.batch_size * config.bptt / step.median
     row["peak_mb"] = answers["peak_mb"].median
     return row
 
 
-def milliseconds(question: str, spread: Spread | None) -> dict[str, Any]:
-    """A timing as fields of a row: median, 20 % and 80 % quantile, number of samples."""
-    if spread is None:
-        return {f"{question}_ms": None}
-    return {
-        f"{question}_ms": spread.median * 1e3,
-        f"{question}_spread_ms": [spread.p20 * 1e3, spread.p80 * 1e3],
-        f"{question}_samples": spread.samples,
-    }
+class Target(NamedTuple):
+    """A bound on the quotient of two figures, each given as ``(row, figure)``."""
+
+    name: str
+    above: tuple[str, str]
+    below: tuple[str, str]
+    at_most: float | None = None
+    at_least: float | None = None
+
+
+BF16, F32, LSTM_BF16, LSTM_F32 = FUSED_BFLOAT16.name, FUSED.name, LSTM_BFLOAT16.name, LSTM.name
+EAGER, PLAIN = REFERENCE.name, BASELINE.name
+CORE, FLOOR, STEP, PEAK = "core_step_ms", "core_floor_ms", "train_step_ms", "peak_mb"
+TARGETS = (
+    Target("core, bfloat16: fused / its floor", (BF16, CORE), (BF16, FLOOR), at_most=1.35),
+    Target("core: reference float32 / fused bfloat16", (EAGER, CORE), (BF16, CORE), at_least=4),
+    Target("core, float32: fused / its floor", (F32, CORE), (F32, FLOOR), at_most=1.35),
+    Target("core, float32: reference / fused", (EAGER, CORE), (F32, CORE), at_least=1.8),
+    Target("training step, bfloat16: rmc / lstm", (BF16, STEP), (LSTM_BF16, STEP), at_most=1.1),
+    Target("training step, float32: rmc / lstm", (F32, STEP), (LSTM_F32, STEP), at_most=1.1),
+    Target("training step: plain model / rmc bfloat16", (PLAIN, STEP), (BF16, STEP), at_least=2.5),
+    Target("peak memory: rmc bfloat16 / plain model", (BF16, PEAK), (PLAIN, PEAK), at_most=0.5),
+    Target("peak memory: rmc float32 / plain model", (F32, PEAK), (PLAIN, PEAK), at_most=0.5),
+)
+
+
+def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The ratios of `TARGETS` whose figures are in the rows."""
+    figures = {(row["row"], name): value for row in rows for name, value in row.items()}
+    found = []
+    for target in TARGETS:
+        above, below = figures.get(target.above), figures.get(target.below)
+        if above is not None and below:
+            bounds = {"at_most": target.at_most, "at_least": target.at_least}
+            found.append(ratio(target.name, above / below, **bounds))
+    return found
+
+
+COLUMNS = {
+    "row": text("row"),
+    "core forward, ms": timing("core_forward_ms"),
+    "core forward + backward, ms": timing(CORE),
+    "its floor, ms": timing(FLOOR),
+    "times floor": number("core_step_over_floor", ".2f"),
+    "training step, ms": timing(STEP),
+    "tokens/s": number("tokens_per_s"),
+    "peak, MB": number(PEAK),
+}
+NOTE = (
+    f"{SPREAD_NOTE} Cores: forward, then forward and backward, next to the same matrix products "
+    "alone. Training step: whole model with loss, clipping and Adam; peak: its memory above "
+    "the process with weights and optimizer state."
+)
+
+
+def draw(result: Result) -> "Figure":
+    """Core, training step and memory as bars; a black mark on the core's bar is its floor."""
+    from matplotlib.figure import Figure
+
+    from .pictures import COLOURS, bars
+
+    rows: Sequence[Row] = result["rows"]
+    figure = Figure(figsize=(14, 1.5 + 0.42 * len(rows)), layout="constrained")
+    core, step, memory = figure.subplots(1, 3, sharey=True)
+    bars(core, rows, CORE, title="Core, forward + backward", unit="ms", colour=COLOURS[0])
+    bars(step, rows, STEP, title="Whole training step", unit="ms", colour=COLOURS[2])
+    bars(memory, rows, PEAK, title="Peak memory of a training step", unit="MB", colour=COLOURS[4])
+    floors = [(row[FLOOR], place) for place, row in enumerate(rows) if row.get(FLOOR) is not None]
+    if floors:
+        core.plot(
+            *zip(*floors, strict=True),
+            "|",
+            color="black",
+            markersize=16,
+            markeredgewidth=2,
+            label="its matrix products alone",
+        )
+        core.legend(loc="lower right", frameon=False)
+    core.set_yticks(range(len(rows)), [row["row"] for row in rows])
+    core.invert_yaxis()
+    return figure
+
+
+MEASUREMENT = Measurement(
+    kind="speed", measure=measure, tables=one_table(COLUMNS), note=lambda result: NOTE, draw=draw
+)

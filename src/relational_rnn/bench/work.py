@@ -1,30 +1,30 @@
-"""The work that is timed: a core alone, its floor, and a whole training step.
+"""The work that is timed: the core alone, its matrix products alone, a whole training step.
 
-Everything is made beforehand: weights, inputs, targets, optimizer. Letters: T time, B batch,
-I input size, O output size, V vocabulary size.
+Weights, inputs, targets and optimizer are made beforehand. Letters: T time, B batch, I input size,
+O output size, V vocabulary size.
 """
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..config import LanguageModelingConfig
 from ..models.cores import Stack, State
 from ..models.language_model import LanguageModel
 from ..ops import precision
-from .plain import PlainModel
-from .rows import CORES, MODELS, ROWS, Case
+from .cases import CORES, MODELS, Case
 
 SEED = 1
 
 
 def autocast(case: Case) -> torch.autocast:
-    """What the row's dtype means: bfloat16 is autocast, float32 is nothing."""
-    row = ROWS[case.row]
-    return precision.autocast(row.device, low=row.dtype == "bfloat16")
+    """The precision of a case: autocast to bfloat16, or no change for float32."""
+    variant = case.variant
+    return precision.autocast(variant.device, low=variant.dtype == "bfloat16")
 
 
 def words(case: Case, *, steps: int, batch_size: int) -> Tensor:
-    """Ids ``[T + 1, B]`` int64 by Zipf's law, as text has them; an adaptive softmax needs that."""
+    """Word ids ``[T + 1, B]`` int64 by Zipf's law; an adaptive softmax depends on frequencies."""
     weights = 1 / (np.arange(case.vocabulary_size) + 2.7)
     random = np.random.default_rng(SEED)
     shape = (steps + 1, batch_size)
@@ -32,11 +32,11 @@ def words(case: Case, *, steps: int, batch_size: int) -> Tensor:
 
 
 class Core:
-    """The recurrent core on inputs that need a gradient, as an embedding's do."""
+    """The recurrent core; its inputs need a gradient, as embeddings do."""
 
     def __init__(self, case: Case) -> None:
         torch.manual_seed(SEED)
-        config, device = case.config(CORES), ROWS[case.row].device
+        config, device = case.config(CORES), case.variant.device
         self.case = case
         self.core = Stack(config, config.embedding_size).to(device)
         self.state = self.core.initial_state(config.batch_size)
@@ -48,12 +48,12 @@ class Core:
 
     @torch.no_grad()
     def forward(self) -> None:
-        """All steps, without gradients."""
+        """All time steps, without gradients."""
         with autocast(self.case):
             self.core(self.inputs, self.state)
 
     def step(self) -> None:
-        """Forward and backward, from the gradient of the output to all others."""
+        """Forward, and backward from the gradient of the output to all others."""
         with autocast(self.case):
             output, _ = self.core(self.inputs, self.state)
         torch.autograd.backward(output, self.cotangent)
@@ -62,11 +62,11 @@ class Core:
 
 
 class Floor:
-    """The core's matrix products alone, each as ``torch.mm`` in the row's dtype.
+    """The core's matrix products alone, each a ``torch.mm`` in the dtype of the case.
 
-    Those with the memory once per time step, forward and back; those with the input, and all
-    gradients of weights, once for all T * B rows. The RMC's input projection is folded into the
-    weights that follow, so this counts one block, and no attention over slots.
+    Products with the memory run once per time step, forward and backward. Products with the input
+    and all weight gradients run once for all T * B rows. The RMC's input projection is folded into
+    the weights that follow it, so the floor counts one block and no attention over slots.
     """
 
     def __init__(self, core: Core) -> None:
@@ -83,18 +83,16 @@ class Floor:
             inward = len(weights["weight_ih_l0"])
         steps, batch_size, input_size = core.inputs.shape
         slots = core.state[0].shape[1] if core.state[0].dim() == 3 else 1
-        row = ROWS[core.case.row]
-        kind = {"dtype": getattr(torch, row.dtype), "device": row.device}
+        variant = core.case.variant
+        kind = {"dtype": getattr(torch, variant.dtype), "device": variant.device}
 
         def draw(*shape: int) -> Tensor:
             return torch.randn(*shape, **kind)
 
         rows = batch_size * slots
         self.steps = steps
-        self.inputs, self.d_inward = (
-            draw(steps * batch_size, input_size),
-            draw(steps * batch_size, inward),
-        )
+        self.inputs = draw(steps * batch_size, input_size)
+        self.d_inward = draw(steps * batch_size, inward)
         self.inward = draw(inward, input_size)
         self.weights = [weight.detach().to(**kind) for weight in recurrent]
         self.memories = [draw(steps * rows, weight.shape[1]) for weight in self.weights]
@@ -118,40 +116,74 @@ class Floor:
         torch.mm(self.d_inward.t(), self.inputs)
 
 
+class BaselineModel(nn.Module):
+    """The LSTM of PyTorch's example ``word_language_model``, with tied weights.
+
+    ``nn.Embedding``, ``nn.LSTM``, ``nn.Linear`` and ``nn.CrossEntropyLoss``: all logits
+    ``[T * B, V]`` exist at once. It has the part of `models.language_model.LanguageModel`'s
+    interface that the benchmarks use.
+
+    Args:
+        config: gives the width, used for both embedding and LSTM, and the dropout.
+        vocabulary_size: number V of words.
+    """
+
+    def __init__(self, config: LanguageModelingConfig, vocabulary_size: int) -> None:
+        super().__init__()
+        width = config.embedding_size
+        self.drop = nn.Dropout(config.output_dropout)
+        self.encoder = nn.Embedding(vocabulary_size, width)
+        self.rnn = nn.LSTM(width, width)
+        self.decoder = nn.Linear(width, vocabulary_size)
+        self.decoder.weight = self.encoder.weight
+        nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
+        nn.init.zeros_(self.decoder.bias)
+        self.criterion = nn.CrossEntropyLoss()
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros, each ``[1, B, H]``."""
+        zeros = self.encoder.weight.new_zeros(1, batch_size, self.rnn.hidden_size)
+        return zeros, zeros
+
+    def loss(self, tokens: Tensor, targets: Tensor, state: State) -> tuple[Tensor, State]:
+        """Mean loss in nats of ``targets`` ``[T, B]``, and the next state."""
+        embedded = self.drop(self.encoder(tokens))
+        output, state = self.rnn(embedded, state)
+        decoded = self.decoder(self.drop(output))  # [T, B, V]
+        loss: Tensor = self.criterion(decoded.flatten(0, 1), targets.flatten())
+        return loss, state
+
+
 class Training:
-    """A whole training step: model with its loss, backward, clip, Adam."""
+    """A whole training step: model and loss, backward, gradient clipping, Adam."""
 
     def __init__(self, case: Case) -> None:
         torch.manual_seed(SEED)
-        config, row = case.config(MODELS), ROWS[case.row]
+        config, variant = case.config(MODELS), case.variant
         self.case, self.config = case, config
-        kind = PlainModel if row.model == "plain" else LanguageModel
-        self.model: PlainModel | LanguageModel = kind(config, case.vocabulary_size).to(row.device)
+        kind = BaselineModel if variant.model == "baseline" else LanguageModel
+        self.model: BaselineModel | LanguageModel = kind(config, case.vocabulary_size)
+        self.model.to(variant.device)
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, fused=True
         )
-        ids = words(case, steps=config.bptt, batch_size=config.batch_size).to(row.device)
+        ids = words(case, steps=config.bptt, batch_size=config.batch_size).to(variant.device)
         self.tokens, self.targets = ids[:-1], ids[1:]
         self.state = self.model.initial_state(config.batch_size)
-
-    @property
-    def words_per_step(self) -> int:
-        """Words that a step is trained on, B * T."""
-        return self.config.batch_size * self.config.bptt
 
     def backward(
         self, tokens: Tensor, targets: Tensor, state: State, *, share: float = 1.0
     ) -> State:
-        """Add a share of the gradients of the mean loss to those that are there.
+        """Accumulate gradients of the mean loss.
 
         Args:
-            tokens: ``[T, b]``.
+            tokens: ``[T, b]``, b of the B streams.
             targets: ``[T, b]``.
-            state: of these b streams.
-            share: of the whole batch that this is.
+            state: of these streams.
+            share: b / B, the weight of their loss.
 
         Returns:
-            The state to go on with, detached.
+            The next state, detached.
         """
         with autocast(self.case):
             loss, state = self.model.loss(tokens, targets, state)
@@ -160,15 +192,16 @@ class Training:
         return state
 
     def update(self) -> None:
-        """Clip, and the optimizer's step. The gradients stay."""
+        """Clip the gradients and step the optimizer; the gradients stay."""
         if self.config.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.step()
 
     def step(self, *, length: int | None = None) -> None:
-        """One step, on a window cut to `length` on request. No gradient is left behind.
+        """One training step, in the configuration's micro-batches. Gradients are freed.
 
-        It is made in micro-batches where the configuration has their size.
+        Args:
+            length: time steps of the window to use, all by default.
         """
         parts = self.config.batch_size // (self.config.micro_batch_size or self.config.batch_size)
         pieces = zip(

@@ -1,6 +1,7 @@
-"""A subject in a process of its own: for its memory, and so that the others outlive its end.
+"""An object in a process of its own: its memory is measured alone, and a crash stays there.
 
-The process reads questions, a line of JSON each, and answers each with a line of JSON.
+The process reads method calls from stdin, a line of JSON each, and writes a line of JSON with the
+result of each.
 """
 
 import dataclasses
@@ -15,18 +16,18 @@ from .timing import one_line
 
 
 class Worker:
-    """The process, seen from outside; a context manager that ends it.
+    """The parent's side of the process; a context manager that ends it.
 
     Args:
-        subject: class of what is measured; its methods are the questions.
-        case: what a subject is made from: a dataclass of plain values.
+        kind: class of the object, made from one argument.
+        argument: that argument: a dataclass of plain values.
     """
 
-    def __init__(self, subject: type, case: Any) -> None:
-        names = [f"{kind.__module__}.{kind.__qualname__}" for kind in (subject, type(case))]
-        arguments = json.dumps(dataclasses.asdict(case))
+    def __init__(self, kind: type, argument: Any) -> None:
+        names = [f"{one.__module__}.{one.__qualname__}" for one in (kind, type(argument))]
+        values = json.dumps(dataclasses.asdict(argument))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, *names, arguments],
+            [sys.executable, "-m", __name__, *names, values],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
@@ -39,53 +40,49 @@ class Worker:
         self._process.kill()
         self._process.communicate()
 
-    def ask(self, question: str, *arguments: Any) -> Any:
-        """What this method of the subject returns: plain values.
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the object in the process; arguments and result are plain values.
 
         Raises:
-            RowError: with what went wrong in the process, or with how it ended.
+            WorkerError: the method raised an exception, or the process exited.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            print(json.dumps([question, *arguments]), file=self._process.stdin, flush=True)
+            print(json.dumps([method, *arguments]), file=self._process.stdin, flush=True)
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
         if not line:
-            raise RowError(f"its process ended with code {self._process.wait()}")
+            raise WorkerError(f"worker process exited with code {self._process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise RowError(answer["error"])
+            raise WorkerError(answer["error"])
         return answer["value"]
 
 
-class RowError(RuntimeError):
-    """What a row has instead of figures."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
+class WorkerError(RuntimeError):
+    """A method failed in the worker process, or the process exited."""
 
 
 def serve() -> None:
-    """Answer until nobody asks."""
-    keep_freed_memory()  # as the command does that trains
-    answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
-    make_subject, make_case = (_find(name) for name in sys.argv[1:3])
-    subject = make_subject(make_case(**json.loads(sys.argv[3])))
+    """Answer calls until stdin is closed."""
+    keep_freed_memory()  # as the training command does
+    answers, sys.stdout = sys.stdout, sys.stderr  # libraries may print
+    kind, argument = (_class(name) for name in sys.argv[1:3])
+    target = kind(argument(**json.loads(sys.argv[3])))
     for line in sys.stdin:
-        question, *arguments = json.loads(line)
+        method, *arguments = json.loads(line)
         try:
-            answer: dict[str, Any] = {"value": getattr(subject, question)(*arguments)}
+            answer: dict[str, Any] = {"value": getattr(target, method)(*arguments)}
         except Exception as error:
             answer = {"error": one_line(error)}
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _find(name: str) -> Any:
-    """The class of this full name."""
-    module, _, own = name.rpartition(".")
-    return getattr(import_module(module), own)
+def _class(full_name: str) -> Any:
+    module, _, name = full_name.rpartition(".")
+    return getattr(import_module(module), name)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Memory of a process: what it has now, and the peak while something runs.
+"""Memory of this process: its current size, and the peak during a piece of work.
 
-On Linux the kernel keeps the highest resident size (``VmHWM`` in ``/proc/self/status``), and
-forgets it when 5 is written to ``/proc/self/clear_refs``. Elsewhere only the peak of the
-process's whole life is known (``ru_maxrss``); its growth is then a lower bound. On a GPU it is
-the memory given out by PyTorch's allocator.
+On Linux the kernel keeps the peak resident size (``VmHWM`` in ``/proc/self/status``) and resets it
+when 5 is written to ``/proc/self/clear_refs``. Elsewhere only the peak over the lifetime of the
+process is known (``ru_maxrss``), and its growth is a lower bound. On a GPU, PyTorch's allocator
+counts.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ MB = 1e6
 
 
 def peak_during(work: Callable[[], None], device: str = "cpu") -> float:
-    """Megabytes (10^6 bytes) that `work` takes at its peak, above what the process has before."""
+    """Peak memory of `work` in megabytes (10^6 bytes), above the memory in use before it."""
     release()
     if device == "cuda":
         torch.cuda.synchronize()
@@ -29,7 +29,7 @@ def peak_during(work: Callable[[], None], device: str = "cpu") -> float:
         work()
         torch.cuda.synchronize()
         return (torch.cuda.max_memory_allocated() - before) / MB
-    if not _forget_peak():
+    if not _reset_peak():
         before = lifetime_peak()
         work()
         return (lifetime_peak() - before) / MB
@@ -39,24 +39,24 @@ def peak_during(work: Callable[[], None], device: str = "cpu") -> float:
 
 
 def resident() -> float:
-    """Megabytes of the process that are in memory, freed blocks given back beforehand.
+    """Resident size in megabytes, after freed blocks have been returned to the system.
 
-    Where the system does not tell, the highest there ever were.
+    On systems that do not report it, the peak over the lifetime of the process.
     """
     release()
     return (_status("VmRSS") if STATUS.exists() else lifetime_peak()) / MB
 
 
 def private() -> float:
-    """Megabytes of the process that are its own: in memory, and no pages of mapped files.
+    """Resident size in megabytes without pages of mapped files.
 
-    Where the system does not tell, all that is in memory.
+    On systems that do not report it, the resident size.
     """
     return _status("RssAnon") / MB if STATUS.exists() else resident()
 
 
 def lifetime_peak() -> int:
-    """Bytes of the largest resident size so far."""
+    """Peak resident size over the lifetime of the process, in bytes."""
     import resource  # not on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -64,15 +64,15 @@ def lifetime_peak() -> int:
 
 
 def release() -> None:
-    """Give freed memory back to the system: a later peak would hide in what is kept."""
+    """Return freed memory to the system: memory that the process keeps would hide a later peak."""
     gc.collect()
     if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only in glibc
         if trim is not None:
             trim(0)
 
 
-def _forget_peak() -> bool:
+def _reset_peak() -> bool:
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     except OSError:
