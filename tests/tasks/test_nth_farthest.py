@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relational_rnn.tasks.arguments import InvalidArgumentError
+from relational_rnn.tasks.argument_checks import InvalidArgumentError
 from relational_rnn.tasks.nth_farthest import NthFarthest, label, plateaus
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "nth_farthest"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relational_rnn.tasks.arguments import InvalidArgumentError
+from relational_rnn.tasks.argument_checks import InvalidArgumentError
 from relational_rnn.tasks.programs import (
     CATEGORIES,
     OPERATORS,

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from relational_rnn.tasks.arguments import InvalidArgumentError
+from relational_rnn.tasks.argument_checks import InvalidArgumentError
 from relational_rnn.tasks.memorization import Memorization
 from relational_rnn.tasks.nth_farthest import NthFarthest
 from relational_rnn.tasks.programs import Programs

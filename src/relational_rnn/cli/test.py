@@ -19,7 +19,7 @@ from . import print_json
 if TYPE_CHECKING:
     import torch
 
-    from ..evaluate.stream import Tokens
+    from ..evaluate.streaming import Tokens
 
 METHODS: tuple[Literal["temperature", "cache", "dynamic"], ...] = (
     "temperature",
@@ -94,7 +94,7 @@ def run(arguments: Namespace) -> None:
 def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dict[str, Any]:
     from ..evaluate.methods import evaluate_with
     from ..evaluate.perplexity import evaluate
-    from ..evaluate.stream import Reading
+    from ..evaluate.streaming import Reading
 
     config = found.config
     assert isinstance(config, LanguageModelingConfig)

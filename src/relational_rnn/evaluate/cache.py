@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..models.language_model import LanguageModel
 from .perplexity import Score
-from .stream import Reading, Tokens, as_ids, over_text
+from .streaming import Reading, Tokens, as_ids, over_text
 
 QUERIES = 256
 

@@ -25,7 +25,7 @@ from ..models.cores import State
 from ..models.language_model import LanguageModel
 from ..ops.precision import autocast
 from .perplexity import Score
-from .stream import Tokens, as_ids
+from .streaming import Tokens, as_ids
 
 SEGMENT = 5  # tokens, the authors' choice; learning rate and decay grow with it in `tune`
 EPSILON = 2e-5

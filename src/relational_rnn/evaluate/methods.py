@@ -5,7 +5,7 @@ from typing import Any, Literal, Unpack
 
 from ..models.language_model import LanguageModel
 from . import cache, dynamic, temperature
-from .stream import Reading, Tokens
+from .streaming import Reading, Tokens
 
 Method = Literal["temperature", "cache", "dynamic"]
 

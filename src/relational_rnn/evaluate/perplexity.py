@@ -6,7 +6,7 @@ from typing import NamedTuple, Self, Unpack
 from torch import Tensor
 
 from ..models.language_model import LanguageModel
-from .stream import Reading, Tokens, over_text
+from .streaming import Reading, Tokens, over_text
 
 
 class Score(NamedTuple):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..models.language_model import LanguageModel
 from .perplexity import Score
-from .stream import Reading, Tokens, over_text
+from .streaming import Reading, Tokens, over_text
 
 TEMPERATURES = tuple(number / 20 for number in range(16, 26))  # 0.80 ... 1.25
 ROWS = 128  # predictions held at once over the whole vocabulary

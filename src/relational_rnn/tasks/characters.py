@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .arguments import InvalidArgumentError
+from .argument_checks import InvalidArgumentError
 
 PAD = 0  # id of padding, in inputs and in targets; a loss ignores targets of this id
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .arguments import InvalidArgumentError, at_least, one_of
+from .argument_checks import InvalidArgumentError, at_least, one_of
 from .characters import PAD, Characters
 from .programs.grammar import GrammarError
 from .sampling import Batch

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from .arguments import InvalidArgumentError, at_least, one_of
+from .argument_checks import InvalidArgumentError, at_least, one_of
 from .sampling import Batch
 
 ORDERS = ("farthest", "nearest")

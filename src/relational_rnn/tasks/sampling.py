@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .arguments import InvalidArgumentError, at_least, one_of
+from .argument_checks import InvalidArgumentError, at_least, one_of
 
 STREAMS = ("train", "valid", "test")  # unrelated numbers from one seed
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import at_least, one_of
+from ..argument_checks import at_least, one_of
 
 CURRICULA = ("maximum", "naive", "mix", "combined", "grow")
 

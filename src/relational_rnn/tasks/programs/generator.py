@@ -3,7 +3,7 @@
 import random
 from collections.abc import Collection, Sequence
 
-from ..arguments import InvalidArgumentError, at_least, one_of
+from ..argument_checks import InvalidArgumentError, at_least, one_of
 from .grammar import evaluate
 
 OPERATORS = ("+", "-", "*", "if", "for")

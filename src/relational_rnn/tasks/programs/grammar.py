@@ -16,7 +16,7 @@ from collections.abc import Generator
 from decimal import Decimal
 from typing import NoReturn, TypeAlias
 
-from ..arguments import InvalidArgumentError, at_least
+from ..argument_checks import InvalidArgumentError, at_least
 
 _DIGITS = frozenset("0123456789")
 _EXCERPT = 24  # characters shown on either side of a mistake

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..arguments import at_least, one_of
+from ..argument_checks import at_least, one_of
 from ..sampling import Batch
-from .arrays import VOCABULARY, sample_programs
+from .batched_generator import VOCABULARY, sample_programs
 from .curriculum import Curriculum
 from .generator import CATEGORIES, longest_program
 
