@@ -47,7 +47,7 @@ def test_methods_are_reported_apart(rrnn, make_run):
 
 def test_tuning_on_the_text_itself_is_pointed_out(rrnn, make_run):
     make_run()
-    assert "flatters" in rrnn("test", "mine", "--temperature", "--split", "valid").err
+    assert "optimistic" in rrnn("test", "mine", "--temperature", "--split", "valid").err
     assert rrnn("test", "mine", "--temperature").err == ""
 
 
@@ -75,7 +75,7 @@ def test_words_unknown_to_the_model_are_counted(rrnn, make_run, text, tmp_path):
             file.write("zebra mat zebra\n")
     answer = rrnn("test", "mine", "--data", other, "--json")
     assert "2 of the " in answer.err
-    assert "are unknown to the model" in answer.err
+    assert "are unknown to the model and are read as <unk>" in answer.err
     assert answer.err.count("\n") == 1
     scored = rrnn("score", "mine", other / "test.txt", "--json")
     assert answer.json["loss"] == pytest.approx(scored.json["loss"], rel=1e-6)
@@ -100,8 +100,8 @@ def test_a_run_of_a_generated_task_gets_accuracies(rrnn, tmp_path):
     ("options", "message"),
     [
         pytest.param(["nobody"], "nobody: no such run", id="run"),
-        pytest.param(["mine", "--batch-size", "0"], "--batch-size: 0 is not valid", id="batch"),
-        pytest.param(["mine", "--bptt", "-1"], "--bptt: -1 is not valid", id="bptt"),
+        pytest.param(["mine", "--batch-size", "0"], "--batch-size: must be at least 1, got 0", id="batch"),
+        pytest.param(["mine", "--bptt", "-1"], "--bptt: must be at least 1, got -1", id="bptt"),
         pytest.param(["mine", "--segment", "5"], "without --dynamic", id="segment"),
         pytest.param(["mine", "--data", "nowhere"], "nowhere", id="data"),
         pytest.param(["mine", "--split", "train"], "train", id="split"),

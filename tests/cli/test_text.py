@@ -75,9 +75,9 @@ def test_score_of_the_test_text_is_its_perplexity(rrnn, make_run, text):
     ("content", "message"),
     [
         pytest.param(None, "cannot be read: No such file", id="missing"),
-        pytest.param(b"", "holds no word", id="empty"),
-        pytest.param(b" \n\n", "holds no word", id="blank"),
-        pytest.param(b"caf\xe9 au lait", "not UTF-8 (byte 3)", id="latin-1"),
+        pytest.param(b"", "holds no words; it must hold at least one", id="empty"),
+        pytest.param(b" \n\n", "holds no words; it must hold at least one", id="blank"),
+        pytest.param(b"caf\xe9 au lait", "is not UTF-8 (byte 3)", id="latin-1"),
     ],
 )
 def test_score_of_bad_files(rrnn, make_run, tmp_path, content, message):
