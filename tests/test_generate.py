@@ -92,10 +92,18 @@ def test_distribution(vocabulary, arguments, expected):
     ("arguments", "message"),
     [
         pytest.param({"words": 0}, "words must be at least 1, got 0", id="words"),
-        pytest.param({"temperature": 0.0}, "temperature must be finite and above 0, got 0.0", id="temperature"),
+        pytest.param(
+            {"temperature": 0.0},
+            "temperature must be finite and above 0, got 0.0",
+            id="temperature",
+        ),
         pytest.param({"top_k": 0}, "top_k must be at least 1, got 0", id="top_k"),
-        pytest.param({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0", id="top_p zero"),
-        pytest.param({"top_p": 1.5}, "top_p must be above 0 and at most 1, got 1.5", id="top_p above one"),
+        pytest.param(
+            {"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0", id="top_p zero"
+        ),
+        pytest.param(
+            {"top_p": 1.5}, "top_p must be above 0 and at most 1, got 1.5", id="top_p above one"
+        ),
     ],
 )
 def test_wrong_arguments_are_named_at_once(vocabulary, arguments, message):

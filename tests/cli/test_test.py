@@ -1,8 +1,10 @@
 import math
 import shutil
+import sys
 from dataclasses import asdict
 
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from relational_rnn.config import load, save
 
@@ -43,6 +45,26 @@ def test_methods_are_reported_apart(rrnn, make_run):
     # The text says the same four lines again and again: the cache has to gain.
     assert found["cache"]["loss"] < plain["loss"]
     assert answer.out.count("tuned on valid") == 3
+
+
+def test_progress_of_every_method_is_on_stderr(rrnn, make_run, monkeypatch):
+    make_run()
+    options = ("--temperature", "--cache", "--dynamic", "--segment", 20, "--json")
+    silent = rrnn("test", "mine", *options)
+    monkeypatch.setattr("relational_rnn.progress.SHOW_AFTER", 0.0)
+    monkeypatch.setattr("relational_rnn.progress.LINE_EVERY", 0.0)
+    shown = rrnn("test", "mine", *options)
+    titles = {line.split(":")[0].split(" (")[0] for line in shown.err.splitlines()}
+    assert titles == {
+        "evaluating", "evaluating, joining pieces",
+        "tuning temperature", "tuning temperature, joining pieces",
+        "temperature", "temperature, joining pieces",
+        "computing hidden states", "computing hidden states, joining pieces",
+        "tuning the neural cache", "neural cache",
+        "gradient statistics", "tuning dynamic evaluation", "dynamic evaluation",
+    }  # fmt: skip
+    assert "evaluating: 100% · 90 of 90 tokens · 0:00 left" in shown.err
+    assert (shown.out, silent.err) == (silent.out, "")
 
 
 def test_tuning_on_the_text_itself_is_pointed_out(rrnn, make_run):
@@ -96,11 +118,44 @@ def test_a_run_of_a_generated_task_gets_accuracies(rrnn, tmp_path):
     assert "--cache: has no effect on memorization" in refused.err
 
 
+@pytest.fixture
+def unreachable_hub(monkeypatch):
+    """No network, and nothing in the hub's cache."""
+
+    def offline(*_, **__):
+        raise LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
+
+
+def test_a_shipped_model_without_pyarrow_or_network(
+    rrnn, text, unreachable_hub, tmp_path, monkeypatch
+):
+    pytest.importorskip("pyarrow")
+    offline = rrnn("test", "wikitext2-rmc")
+    assert (offline.code, offline.out) == (2, "")
+    note, line = offline.err.splitlines()
+    assert note == "wikitext-2: downloading wikitext-2-v1/test-00000-of-00001.parquet"
+    assert "connect to the internet once, or pass --data FOLDER" in line
+
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    without = rrnn("test", "wikitext2-rmc")
+    assert (without.code, without.out, without.err.count("\n")) == (2, "", 1)
+    assert "run pip install 'relational-rnn[data]', or pass --data FOLDER" in without.err
+
+    answer = rrnn("test", "wikitext2-rmc", "--data", text, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["tokens"] == 90
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         pytest.param(["nobody"], "nobody: no such run", id="run"),
-        pytest.param(["mine", "--batch-size", "0"], "--batch-size: must be at least 1, got 0", id="batch"),
+        pytest.param(
+            ["mine", "--batch-size", "0"], "--batch-size: must be at least 1, got 0", id="batch"
+        ),
         pytest.param(["mine", "--bptt", "-1"], "--bptt: must be at least 1, got -1", id="bptt"),
         pytest.param(["mine", "--segment", "5"], "without --dynamic", id="segment"),
         pytest.param(["mine", "--data", "nowhere"], "nowhere", id="data"),

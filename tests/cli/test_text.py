@@ -63,6 +63,16 @@ def test_score(rrnn, make_run, tmp_path):
     assert f"{found['words'][2]['loss']:6.2f}  sat\n" in answer.out
 
 
+def test_score_shows_progress_on_stderr(rrnn, make_run, text, monkeypatch):
+    make_run()
+    silent = rrnn("score", "mine", text / "test.txt", "--json")
+    assert silent.err == ""
+    monkeypatch.setattr("relational_rnn.progress.SHOW_AFTER", 0.0)
+    shown = rrnn("score", "mine", text / "test.txt", "--json")
+    assert shown.err.splitlines()[0].startswith("evaluating: ")
+    assert shown.out == silent.out
+
+
 def test_score_of_the_test_text_is_its_perplexity(rrnn, make_run, text):
     make_run()
     scored = rrnn("score", "mine", text / "test.txt", "--json").json

@@ -115,9 +115,15 @@ def test_the_model_is_left_as_it_was(model, tokens):
     ("change", "message"),
     [
         pytest.param({"tokens": []}, "tokens must hold at least one token", id="empty"),
-        pytest.param({"batch_size": 0}, "batch_size and bptt must be at least 1, got 0 and 100", id="batch"),
-        pytest.param({"bptt": 0}, "batch_size and bptt must be at least 1, got 32 and 0", id="bptt"),
-        pytest.param({"precision": "16"}, "precision must be '32' or 'bf16-mixed', got '16'", id="precision"),
+        pytest.param(
+            {"batch_size": 0}, "batch_size and bptt must be at least 1, got 0 and 100", id="batch"
+        ),
+        pytest.param(
+            {"bptt": 0}, "batch_size and bptt must be at least 1, got 32 and 0", id="bptt"
+        ),
+        pytest.param(
+            {"precision": "16"}, "precision must be '32' or 'bf16-mixed', got '16'", id="precision"
+        ),
     ],
 )
 def test_wrong_arguments_are_named(forgetful, tokens, change, message):

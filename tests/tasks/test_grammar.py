@@ -147,9 +147,7 @@ def test_outside_the_grammar_is_one_line(program: str, message: str) -> None:
 
 @pytest.mark.parametrize("length", [0, -1, True, 2.5], ids=repr)
 def test_bad_length(length: int) -> None:
-    with pytest.raises(
-        ValueError, match=f"length must be an integer of at least 1, got {length}"
-    ):
+    with pytest.raises(ValueError, match=f"length must be an integer of at least 1, got {length}"):
         evaluate("1+2", length)
 
 

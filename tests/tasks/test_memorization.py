@@ -92,7 +92,7 @@ def test_evaluate_keeps_leading_zeros() -> None:
 
 @pytest.mark.parametrize("text", ["", "12a", "(12", "12)", "((1)", ")1(", "1(2)", "-1", "1 2", "٣"])
 def test_not_a_string_of_digits(text: str) -> None:
-    with pytest.raises(GrammarError, match="text must be digits, .*, got '"):
+    with pytest.raises(GrammarError, match=r"text must be digits, .*, got '"):
         evaluate(text, "copy")
 
 
@@ -104,7 +104,10 @@ def test_an_answer_too_long_to_write() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"category": "revers"}, r"category must be one of .*, got 'revers'; did you mean 'reverse'\?"),
+        (
+            {"category": "revers"},
+            r"category must be one of .*, got 'revers'; did you mean 'reverse'\?",
+        ),
         ({"curriculum": "naive"}, "curriculum must be one of 'maximum', 'mix', got 'naive'"),
         ({"length": 0}, "length must be an integer of at least 1, got 0"),
     ],
@@ -116,7 +119,7 @@ def test_bad_arguments(arguments, message: str) -> None:
 
 
 def test_bad_arguments_of_functions() -> None:
-    with pytest.raises(InvalidArgumentError, match="category must be one of .*, got 'sort'"):
+    with pytest.raises(InvalidArgumentError, match=r"category must be one of .*, got 'sort'"):
         evaluate("12", "sort")
     with pytest.raises(InvalidArgumentError, match="length must be an integer of at least 1"):
         generate(0, "copy", random.Random(0))

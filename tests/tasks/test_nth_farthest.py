@@ -145,7 +145,10 @@ def test_plateaus_are_what_such_solutions_score(objects: int, features: int) -> 
     [
         ({"objects": 1}, "objects must be an integer of at least 2, got 1"),
         ({"features": 0}, "features must be an integer of at least 1, got 0"),
-        ({"order": "furthest"}, r"order must be one of .*, got 'furthest'; did you mean 'farthest'\?"),
+        (
+            {"order": "furthest"},
+            r"order must be one of .*, got 'furthest'; did you mean 'farthest'\?",
+        ),
     ],
     ids=["objects", "features", "order"],
 )
@@ -155,7 +158,8 @@ def test_bad_arguments(arguments, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("present", "message"), [(1, "at least 2, got 1"), (5, "at most 4, the objects of the task, got 5")]
+    ("present", "message"),
+    [(1, "at least 2, got 1"), (5, "at most 4, the objects of the task, got 5")],
 )
 def test_bad_present(present: int, message: str) -> None:
     task = NthFarthest(4, 4)

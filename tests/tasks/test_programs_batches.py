@@ -137,9 +137,9 @@ def test_encode_is_the_inverse_of_decode() -> None:
 
 def test_a_program_beyond_the_encoder_or_the_vocabulary() -> None:
     task = Programs("addition", length=2, nesting=1)
-    with pytest.raises(InvalidArgumentError, match="at most 5 characters long, .*, got 6: '12"):
+    with pytest.raises(InvalidArgumentError, match=r"at most 5 characters long, .*, got 6: '12"):
         task.vocabulary.encode(["12+345"], task.input_steps)
-    with pytest.raises(InvalidArgumentError, match="character 2 of '1/2' must be in .*, got '/'"):
+    with pytest.raises(InvalidArgumentError, match=r"character 2 of '1/2' must be in .*, got '/'"):
         task.vocabulary.encode(["1/2"], task.input_steps)
 
 
@@ -147,7 +147,10 @@ def test_a_program_beyond_the_encoder_or_the_vocabulary() -> None:
     ("arguments", "message"),
     [
         ({"category": "ful"}, r"category must be one of .*, got 'ful'; did you mean 'full'\?"),
-        ({"curriculum": "mixed"}, r"curriculum must be one of .*, got 'mixed'; did you mean 'mix'\?"),
+        (
+            {"curriculum": "mixed"},
+            r"curriculum must be one of .*, got 'mixed'; did you mean 'mix'\?",
+        ),
         ({"length": 0}, "length must be an integer of at least 1, got 0"),
         ({"nesting": 0}, "nesting must be an integer of at least 1, got 0"),
     ],

@@ -178,6 +178,6 @@ def _count(parameters: "Iterable[torch.Tensor]") -> int:
 
 
 def _print_line(name: str, score: Mapping[str, Any], settings: Mapping[str, float]) -> None:
-    told = ", ".join(f"{key} {value:.4g}" for key, value in settings.items())
+    chosen = ", ".join(f"{key} {value:.4g}" for key, value in settings.items())
     figures = f"perplexity {score['perplexity']:9,.2f}   {score['loss']:.4f} nats per token"
-    print(f"{name:12}{figures}{f'   ({told}, tuned on valid)' if told else ''}", flush=True)
+    print(f"{name:12}{figures}{f'   ({chosen}, tuned on valid)' if chosen else ''}", flush=True)

@@ -73,5 +73,5 @@ def test_words_and_marks_are_parted(monkeypatch):
 
 def test_a_python_without_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
-    with pytest.raises(UserError, match="this Python lacks pydoc_data, .*; pass --data FOLDER"):
+    with pytest.raises(UserError, match=r"this Python lacks pydoc_data, .*; pass --data FOLDER"):
         _ = Pydoc().digest

@@ -42,7 +42,9 @@ def test_missing_files_are_named(folder, cache):
 
 def test_an_empty_file_is_named(folder, cache):
     (folder / "test.txt").write_bytes(b"")
-    with pytest.raises(UserError, match=r"test\.txt: is empty; it must hold whitespace-separated words"):
+    with pytest.raises(
+        UserError, match=r"test\.txt: is empty; it must hold whitespace-separated words"
+    ):
         Folder(folder, stamps=cache)
 
 

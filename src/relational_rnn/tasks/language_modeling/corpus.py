@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,7 +109,7 @@ def encode_corpus(
     splits = list(splits)
     tokens: dict[Split, NDArray[np.integer[Any]]] = {}
     unknown = 0
-    with _reading(text, splits) as words:
+    with _reading(text, splits, "encoding") as words:
         for split in splits:
             parts = [np.zeros(0, dtype=np.uint32)]
             for part in words(split):
@@ -184,14 +184,16 @@ def _write(source: Source, folder: Path) -> None:
 
     The training split is read twice: to count words and to encode them.
     """
-    with _reading(source, [*SPLITS, *SPLITS]) as words:
+    with _reading(source, ["train"], "counting words") as words:
         vocabulary = Vocabulary.of(words("train"))
-        if len(vocabulary) < 2:
-            raise UserError(f"{source.where('train')}: holds no words, only blank lines")
+    if len(vocabulary) < 2:
+        raise UserError(f"{source.where('train')}: holds no words, only blank lines")
+    with _reading(source, SPLITS[1:], "checking words") as words:
         for split in SPLITS[1:]:
             vocabulary.check(words(split), where=source.where(split))
-        dtype = np.dtype("<u2" if len(vocabulary) <= 1 << 16 else "<u4")
-        counts = {}
+    dtype = np.dtype("<u2" if len(vocabulary) <= 1 << 16 else "<u4")
+    counts = {}
+    with _reading(source, SPLITS, "encoding") as words:
         for split in SPLITS:
             where = source.where(split)
             ids = (vocabulary.encode(part, where=where) for part in words(split))
@@ -209,11 +211,11 @@ def _write(source: Source, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _reading(
-    source: Source, splits: list[Split]
+    source: Source, splits: Sequence[Split], title: str
 ) -> Iterator[Callable[[Split], Iterator[list[str]]]]:
     """Show the progress of reading ``splits``; yield a function that reads the words of one."""
     total = sum(source.size(split) for split in splits)
-    with progress(f"preparing {source.name}", total, unit="characters") as advance:
+    with progress(f"{source.name}: {title}", total, unit="characters") as advance:
 
         def pieces(split: Split) -> Iterator[str]:
             for piece in source.text(split):
