@@ -40,47 +40,37 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Train both models, then report on them; Ctrl-C at any moment says how to continue."""
-    runs: list[Run] = []
-    try:
-        for number, name in enumerate(CONFIGS, 1):
-            if stopped_by := _train(f"{number} of {len(CONFIGS)}", name, arguments, runs):
-                return 128 + stopped_by
-        return _report(runs, arguments)
-    except KeyboardInterrupt:
-        print(f"interrupted; {_how_to_continue(runs, arguments.output)}", flush=True)
-        raise
-
-
-def _train(title: str, name: str, arguments: Namespace, runs: list[Run]) -> int:
-    """Train one model in a new run, which is added to ``runs``; return the signal or 0."""
-    from ..train import fit
-
-    given = {"data": arguments.data, "max_steps": arguments.max_steps}
-    config = load(name, {key: value for key, value in given.items() if value is not None})
-    run = new_run(None, config)
-    runs.append(run)
-    print(f"{title}: {name} -> {run.folder}", flush=True)
-    try:
-        result = fit(config, run=run, resume=False)
-    finally:
-        run.remove_if_empty()
-    if result.stopped_by:
-        print(f"stopped and saved; {run.how_to_resume}", flush=True)
-    return result.stopped_by
-
-
-def _report(runs: list[Run], arguments: Namespace) -> int:
-    """Print table and text, write picture and page."""
+    """Train both, print table and text, write picture and page."""
     from rich.console import Console
 
     from ..report import as_table, write_report
+    from ..train import fit
 
-    report = write_report([run.folder for run in runs], arguments.output)
-    Console().print(as_table(report.records))
-    print(VERDICT)
-    print(f"learning curves: {report.picture} and {report.page}")
-    text = _sample(runs[0])
+    given = {"data": arguments.data, "max_steps": arguments.max_steps}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    runs: list[Run] = []
+    try:
+        for number, name in enumerate(CONFIGS, 1):
+            config = load(name, overrides)
+            run = new_run(None, config)
+            runs.append(run)
+            print(f"{number} of {len(CONFIGS)}: {name} -> {run.folder}", flush=True)
+            try:
+                result = fit(config, run=run, resume=False)
+            finally:
+                run.remove_if_empty()
+            if result.stopped_by:
+                print(f"stopped and saved; {run.how_to_resume}")
+                return 128 + result.stopped_by
+
+        report = write_report([run.folder for run in runs], arguments.output)
+        Console().print(as_table(report.records))
+        print(VERDICT)
+        print(f"learning curves: {report.picture} and {report.page}")
+        text = _sample(runs[0])
+    except KeyboardInterrupt:
+        print(f"interrupted; {_how_to_continue(runs, arguments.output)}", flush=True)
+        raise
     print(f"\nWhat {runs[0].name} writes:\n\n{text}\n")
     print(f"Try: rrnn generate {runs[0].name} --words 50 --temperature 0.7")
     if arguments.json:
