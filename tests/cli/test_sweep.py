@@ -64,7 +64,7 @@ def test_rows_against_published_figures(rrnn, write):
         (["tiny.yaml", "--learning-rate", "-1"], "learning_rate: -1.0 is out of range"),
         (["tiny.yaml", "--num-heads", "3"], "--num-heads: the sweep tries values of its own"),
         (["tiny.yaml", "--num-nodes", "2"], "num_nodes: 2: a trial runs on one machine"),
-        (["tiny.yaml", "--data", "nowhere"], "nowhere: is neither"),
+        (["tiny.yaml", "--data", "nowhere"], "nowhere: must be a data set"),
         (["tiny.yaml", "--head", "4"], "head: '4' is not valid"),
         (["tiny.yaml", "--trial", "4"], "did you mean --trials"),
     ],
