@@ -91,11 +91,19 @@ def test_distribution(vocabulary, arguments, expected):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param({"words": 0}, "words is 0", id="words"),
-        pytest.param({"temperature": 0.0}, "temperature is 0.0", id="temperature"),
-        pytest.param({"top_k": 0}, "top_k is 0", id="top_k"),
-        pytest.param({"top_p": 0.0}, "top_p is 0.0", id="top_p zero"),
-        pytest.param({"top_p": 1.5}, "top_p is 1.5", id="top_p above one"),
+        pytest.param({"words": 0}, "words must be at least 1, got 0", id="words"),
+        pytest.param(
+            {"temperature": 0.0},
+            "temperature must be finite and above 0, got 0.0",
+            id="temperature",
+        ),
+        pytest.param({"top_k": 0}, "top_k must be at least 1, got 0", id="top_k"),
+        pytest.param(
+            {"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0", id="top_p zero"
+        ),
+        pytest.param(
+            {"top_p": 1.5}, "top_p must be above 0 and at most 1, got 1.5", id="top_p above one"
+        ),
     ],
 )
 def test_wrong_arguments_are_named_at_once(vocabulary, arguments, message):
@@ -126,5 +134,5 @@ def test_no_temperature_is_too_low(vocabulary):
 
 def test_seeds_out_of_range(vocabulary):
     for seed in (-1, 2**63):
-        with pytest.raises(ValueError, match=f"seed is {seed}"):
+        with pytest.raises(ValueError, match=f"seed must be an integer from 0 .*, got {seed}"):
             draw(Counting(), vocabulary, seed=seed)

@@ -22,8 +22,8 @@ NAMES = {
 
 # Each room may import from the rows above its own, never from its own row or below.
 ROWS = [
-    {"allocator", "configs", "errors", "ops", "provenance"},
-    {"device", "files", "lock"},
+    {"allocator", "configs", "errors", "ops", "processes", "provenance"},
+    {"device", "files", "lock", "progress"},
     {"config", "nn", "weights"},
     {"models", "tasks"},
     {"runs"},

@@ -1,4 +1,4 @@
-"""Continue a text, word by word."""
+"""Generate text word by word."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from .models.language_model import LanguageModel
 from .tasks.language_modeling import Vocabulary
 
-COLDEST = 1e-30  # a temperature that float32 still has; lower ones draw the same word
+COLDEST = 1e-30  # lowest temperature that float32 can represent; lower ones draw the same words
 
 
 def generate(
@@ -22,36 +22,36 @@ def generate(
     top_p: float | None = None,
     seed: int | None = None,
 ) -> Iterator[str]:
-    """Yield words drawn one after another, each as soon as it is drawn.
+    """Sample words one after another; each is yielded as soon as it is drawn.
 
-    The model reads ``<eos>`` and the prompt first, with an empty memory. Words are drawn from its
-    own distribution: ``<unk>`` and ``<eos>`` (a new line) come as they would in its training text.
+    The model first reads ``<eos>`` and the prompt, starting from an empty memory. Words are drawn
+    from its full distribution, which includes ``<unk>`` and ``<eos>`` (a new line).
 
     Args:
-        model: in evaluation mode, on the device of its parameters.
-        vocabulary: the model's.
-        words: how many to draw.
-        prompt: text to continue, words parted by blanks.
-        temperature: above 0; below 1 likely words become likelier.
-        top_k: draw from this many of the likeliest words only.
-        top_p: draw from the likeliest words that together have this probability only (nucleus
-            sampling, Holtzman et al. 2019), after ``top_k``.
-        seed: the same seed, the same words, on any device up to rounding.
+        model: in evaluation mode; runs on the device of its parameters.
+        vocabulary: the vocabulary of the model.
+        words: number of words to draw.
+        prompt: text to continue, whitespace-separated words.
+        temperature: above 0; values below 1 favor likely words.
+        top_k: draw from the k most likely words only.
+        top_p: draw from the most likely words with this total probability only (nucleus sampling,
+            Holtzman et al. 2019); applied after ``top_k``.
+        seed: equal seeds give equal words, on any device, apart from rounding.
 
     Raises:
-        ValueError: an argument out of its range, before anything is drawn.
-        UserError: a word of the prompt is not in the vocabulary, which has no ``<unk>``.
+        ValueError: an argument is out of range; raised before anything is drawn.
+        UserError: the prompt has a word that is not in a vocabulary without ``<unk>``.
     """
     if words < 1:
-        raise ValueError(f"words is {words}; it takes 1 or more")
+        raise ValueError(f"words must be at least 1, got {words}")
     if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature is {temperature}; it takes a number above 0")
+        raise ValueError(f"temperature must be finite and above 0, got {temperature}")
     if seed is not None and not 0 <= seed < 2**63:
-        raise ValueError(f"seed is {seed}; it takes a whole number from 0 to 2**63 - 1")
+        raise ValueError(f"seed must be an integer from 0 to 2**63 - 1, got {seed}")
     if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k is {top_k}; it takes 1 or more")
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
     if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}; it takes a number above 0, at most 1")
+        raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
     read = [vocabulary.eos, *vocabulary.encode(prompt.split(), where="the prompt").tolist()]
     generator = torch.Generator()
     if seed is None:
@@ -63,11 +63,11 @@ def generate(
         device = next(model.parameters()).device
         state = model.initial_state(1)
         for _ in range(words):
-            # Not around the loop: what runs between two words is the caller's.
+            # Not around the loop: the caller's code between two words must not run under no_grad.
             with torch.no_grad():
                 hidden, state = model.features(torch.tensor(tokens, device=device)[:, None], state)
                 scores = model.head.log_probabilities(hidden[-1, 0]).float().cpu()  # [V]
-                scores -= scores.max()  # the largest is 0, and stays finite when it is divided
+                scores -= scores.max()  # the maximum is 0, which stays finite when divided
                 shares = _shares(scores / max(temperature, COLDEST), top_k, top_p)
                 tokens = [int(torch.multinomial(shares, 1, generator=generator))]
             yield vocabulary.words[tokens[0]]
@@ -76,7 +76,7 @@ def generate(
 
 
 def as_text(words: Iterable[str]) -> Iterator[str]:
-    """Yield the pieces that, written one after another, show words as lines of text."""
+    """Yield strings that, concatenated, show the words as lines of text."""
     before = ""
     for word in words:
         if word == "<eos>":
@@ -88,7 +88,7 @@ def as_text(words: Iterable[str]) -> Iterator[str]:
 
 
 def _shares(scores: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
-    """Probabilities ``[V]`` of the words that may be drawn, 0 for the others."""
+    """Probabilities ``[V]`` to draw with: 0 for words that are excluded."""
     if top_k is not None and top_k < len(scores):
         likeliest = scores.topk(top_k).indices
         scores = torch.full_like(scores, -torch.inf).scatter(0, likeliest, scores[likeliest])

@@ -14,6 +14,7 @@ from .config.fields import nearest
 from .errors import UserError
 from .files import as_json, write_text
 from .lock import Lock
+from .processes import is_first_process
 from .weights import load_checkpoint, load_weights
 
 if TYPE_CHECKING:
@@ -211,12 +212,6 @@ def shipped_models() -> list[str]:
     """Names of the models that come with the package."""
     # A name that begins with a dot is one that is being made.
     return sorted(path.parent.name for path in SHIPPED.glob("[!.]*/config.yaml"))
-
-
-def is_first_process() -> bool:
-    """Whether this is the one that writes and prints, of the processes that train together."""
-    numbers = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
-    return all(os.environ.get(number, "0") == "0" for number in numbers)
 
 
 def new_run(name: str | None, config: TaskConfig) -> Run:

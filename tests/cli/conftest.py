@@ -49,6 +49,12 @@ def own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("RRNN_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.fixture(autouse=True)
+def no_progress(monkeypatch):
+    """Show no progress, however slow the machine is."""
+    monkeypatch.setattr("relational_rnn.progress.SHOW_AFTER", 3600.0)
+
+
 @pytest.fixture
 def text(tmp_path):
     """A folder with a text in three parts."""

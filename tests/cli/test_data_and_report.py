@@ -11,6 +11,18 @@ def test_data(rrnn, text):
     assert "360 tokens" in answer.out
 
 
+def test_preparing_shows_progress_on_stderr(rrnn, text, monkeypatch):
+    monkeypatch.setattr("relational_rnn.progress.SHOW_AFTER", 0.0)
+    monkeypatch.setattr("relational_rnn.progress.LINE_EVERY", 0.0)
+    first = rrnn("data", text, "--json")
+    size = {split: (text / f"{split}.txt").stat().st_size for split in ("train", "valid", "test")}
+    lines = first.err.splitlines()
+    assert lines[0].startswith(f"text: counting words: 100% · {size['train']:,} of ")
+    assert lines[-1].startswith(f"text: encoding: 100% · {sum(size.values()):,} of ")
+    again = rrnn("data", text, "--json")
+    assert (again.out, again.err) == (first.out, "")
+
+
 def test_data_that_is_missing(rrnn):
     answer = rrnn("data", "nowhere")
     assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)

@@ -67,7 +67,7 @@ def test_rows_against_published_figures(rrnn, write):
             ["tiny.yaml", "--num-nodes", "2"],
             "num_nodes: must be 1, because a trial runs on one machine, got 2",
         ),
-        (["tiny.yaml", "--data", "nowhere"], "nowhere: is neither"),
+        (["tiny.yaml", "--data", "nowhere"], "nowhere: must be a data set"),
         (["tiny.yaml", "--head", "4"], "head: '4' is not valid"),
         (["tiny.yaml", "--trial", "4"], "did you mean --trials"),
     ],

@@ -1,8 +1,10 @@
 import math
 import shutil
+import sys
 from dataclasses import asdict
 
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from relational_rnn.config import load, save
 
@@ -45,9 +47,29 @@ def test_methods_are_reported_apart(rrnn, make_run):
     assert answer.out.count("tuned on valid") == 3
 
 
+def test_progress_of_every_method_is_on_stderr(rrnn, make_run, monkeypatch):
+    make_run()
+    options = ("--temperature", "--cache", "--dynamic", "--segment", 20, "--json")
+    silent = rrnn("test", "mine", *options)
+    monkeypatch.setattr("relational_rnn.progress.SHOW_AFTER", 0.0)
+    monkeypatch.setattr("relational_rnn.progress.LINE_EVERY", 0.0)
+    shown = rrnn("test", "mine", *options)
+    titles = {line.split(":")[0].split(" (")[0] for line in shown.err.splitlines()}
+    assert titles == {
+        "evaluating", "evaluating, joining pieces",
+        "tuning temperature", "tuning temperature, joining pieces",
+        "temperature", "temperature, joining pieces",
+        "computing hidden states", "computing hidden states, joining pieces",
+        "tuning the neural cache", "neural cache",
+        "gradient statistics", "tuning dynamic evaluation", "dynamic evaluation",
+    }  # fmt: skip
+    assert "evaluating: 100% · 90 of 90 tokens · 0:00 left" in shown.err
+    assert (shown.out, silent.err) == (silent.out, "")
+
+
 def test_tuning_on_the_text_itself_is_pointed_out(rrnn, make_run):
     make_run()
-    assert "flatters" in rrnn("test", "mine", "--temperature", "--split", "valid").err
+    assert "optimistic" in rrnn("test", "mine", "--temperature", "--split", "valid").err
     assert rrnn("test", "mine", "--temperature").err == ""
 
 
@@ -75,7 +97,7 @@ def test_words_unknown_to_the_model_are_counted(rrnn, make_run, text, tmp_path):
             file.write("zebra mat zebra\n")
     answer = rrnn("test", "mine", "--data", other, "--json")
     assert "2 of the " in answer.err
-    assert "are unknown to the model" in answer.err
+    assert "are unknown to the model and are read as <unk>" in answer.err
     assert answer.err.count("\n") == 1
     scored = rrnn("score", "mine", other / "test.txt", "--json")
     assert answer.json["loss"] == pytest.approx(scored.json["loss"], rel=1e-6)
@@ -96,12 +118,45 @@ def test_a_run_of_a_generated_task_gets_accuracies(rrnn, tmp_path):
     assert "--cache: has no effect on memorization" in refused.err
 
 
+@pytest.fixture
+def unreachable_hub(monkeypatch):
+    """No network, and nothing in the hub's cache."""
+
+    def offline(*_, **__):
+        raise LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
+
+
+def test_a_shipped_model_without_pyarrow_or_network(
+    rrnn, text, unreachable_hub, tmp_path, monkeypatch
+):
+    pytest.importorskip("pyarrow")
+    offline = rrnn("test", "wikitext2-rmc")
+    assert (offline.code, offline.out) == (2, "")
+    note, line = offline.err.splitlines()
+    assert note == "wikitext-2: downloading wikitext-2-v1/test-00000-of-00001.parquet"
+    assert "connect to the internet once, or pass --data FOLDER" in line
+
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    without = rrnn("test", "wikitext2-rmc")
+    assert (without.code, without.out, without.err.count("\n")) == (2, "", 1)
+    assert "run pip install 'relational-rnn[data]', or pass --data FOLDER" in without.err
+
+    answer = rrnn("test", "wikitext2-rmc", "--data", text, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["tokens"] == 90
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         pytest.param(["nobody"], "nobody: no such run", id="run"),
-        pytest.param(["mine", "--batch-size", "0"], "--batch-size: 0 is not valid", id="batch"),
-        pytest.param(["mine", "--bptt", "-1"], "--bptt: -1 is not valid", id="bptt"),
+        pytest.param(
+            ["mine", "--batch-size", "0"], "--batch-size: must be at least 1, got 0", id="batch"
+        ),
+        pytest.param(["mine", "--bptt", "-1"], "--bptt: must be at least 1, got -1", id="bptt"),
         pytest.param(["mine", "--segment", "5"], "without --dynamic", id="segment"),
         pytest.param(["mine", "--data", "nowhere"], "nowhere", id="data"),
         pytest.param(["mine", "--split", "train"], "train", id="split"),

@@ -63,6 +63,16 @@ def test_score(rrnn, make_run, tmp_path):
     assert f"{found['words'][2]['loss']:6.2f}  sat\n" in answer.out
 
 
+def test_score_shows_progress_on_stderr(rrnn, make_run, text, monkeypatch):
+    make_run()
+    silent = rrnn("score", "mine", text / "test.txt", "--json")
+    assert silent.err == ""
+    monkeypatch.setattr("relational_rnn.progress.SHOW_AFTER", 0.0)
+    shown = rrnn("score", "mine", text / "test.txt", "--json")
+    assert shown.err.splitlines()[0].startswith("evaluating: ")
+    assert shown.out == silent.out
+
+
 def test_score_of_the_test_text_is_its_perplexity(rrnn, make_run, text):
     make_run()
     scored = rrnn("score", "mine", text / "test.txt", "--json").json
@@ -75,9 +85,9 @@ def test_score_of_the_test_text_is_its_perplexity(rrnn, make_run, text):
     ("content", "message"),
     [
         pytest.param(None, "cannot be read: No such file", id="missing"),
-        pytest.param(b"", "holds no word", id="empty"),
-        pytest.param(b" \n\n", "holds no word", id="blank"),
-        pytest.param(b"caf\xe9 au lait", "not UTF-8 (byte 3)", id="latin-1"),
+        pytest.param(b"", "holds no words; it must hold at least one", id="empty"),
+        pytest.param(b" \n\n", "holds no words; it must hold at least one", id="blank"),
+        pytest.param(b"caf\xe9 au lait", "is not UTF-8 (byte 3)", id="latin-1"),
     ],
 )
 def test_score_of_bad_files(rrnn, make_run, tmp_path, content, message):

@@ -114,10 +114,16 @@ def test_the_model_is_left_as_it_was(model, tokens):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param({"tokens": []}, "tokens is empty", id="empty"),
-        pytest.param({"batch_size": 0}, "batch_size is 0", id="batch"),
-        pytest.param({"bptt": 0}, "bptt is 0", id="bptt"),
-        pytest.param({"precision": "16"}, "precision is '16'", id="precision"),
+        pytest.param({"tokens": []}, "tokens must hold at least one token", id="empty"),
+        pytest.param(
+            {"batch_size": 0}, "batch_size and bptt must be at least 1, got 0 and 100", id="batch"
+        ),
+        pytest.param(
+            {"bptt": 0}, "batch_size and bptt must be at least 1, got 32 and 0", id="bptt"
+        ),
+        pytest.param(
+            {"precision": "16"}, "precision must be '32' or 'bf16-mixed', got '16'", id="precision"
+        ),
     ],
 )
 def test_wrong_arguments_are_named(forgetful, tokens, change, message):

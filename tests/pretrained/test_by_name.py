@@ -33,7 +33,7 @@ def test_those_of_a_generated_task_too(rrnn, package):
 
 
 def test_the_text_is_that_of_the_name_in_the_configuration(rrnn, package, world, tmp_path):
-    assert "text: is neither a data set" in rrnn("test", *WORDS).line
+    assert "text: must be a data set" in rrnn("test", *WORDS).line
     shutil.copytree(world / "text", tmp_path / "text")
     assert rrnn("test", *WORDS).code == 0
 

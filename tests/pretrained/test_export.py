@@ -101,7 +101,7 @@ def _text_of_other_words(world, tmp_path):
         pytest.param(["words", "New"], "'New' is no name for a model", id="capital"),
         pytest.param(["words", "taken"], "taken: exists already; remove it first", id="taken"),
         pytest.param(["unfinished", "new"], "the run has no summary yet", id="unfinished"),
-        pytest.param(["words", "new", "--data", "none"], "none: is neither a data set", id="data"),
+        pytest.param(["words", "new", "--data", "none"], "none: must be a data set", id="data"),
         pytest.param(["words", "new", "--data", "OTHER"], "has another vocabulary", id="words"),
         pytest.param(["copying", "new", "--data", "text"], "--data: has no effect", id="task"),
         pytest.param(["words", "new", "--date", "x"], "--date", id="option"),

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relational_rnn.tasks.arguments import InvalidArgumentError
+from relational_rnn.tasks.argument_checks import InvalidArgumentError
 from relational_rnn.tasks.nth_farthest import NthFarthest, label, plateaus
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "nth_farthest"
@@ -143,9 +143,12 @@ def test_plateaus_are_what_such_solutions_score(objects: int, features: int) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"objects": 1}, "objects must be a whole number of at least 2, not 1"),
-        ({"features": 0}, "features must be a whole number of at least 1, not 0"),
-        ({"order": "furthest"}, r"unknown order 'furthest' \(did you mean 'farthest'\?\)"),
+        ({"objects": 1}, "objects must be an integer of at least 2, got 1"),
+        ({"features": 0}, "features must be an integer of at least 1, got 0"),
+        (
+            {"order": "furthest"},
+            r"order must be one of .*, got 'furthest'; did you mean 'farthest'\?",
+        ),
     ],
     ids=["objects", "features", "order"],
 )
@@ -155,7 +158,8 @@ def test_bad_arguments(arguments, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("present", "message"), [(1, "at least 2, not 1"), (5, "at most the 4 objects of the task")]
+    ("present", "message"),
+    [(1, "at least 2, got 1"), (5, "at most 4, the objects of the task, got 5")],
 )
 def test_bad_present(present: int, message: str) -> None:
     task = NthFarthest(4, 4)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relational_rnn.tasks.arguments import InvalidArgumentError
+from relational_rnn.tasks.argument_checks import InvalidArgumentError
 from relational_rnn.tasks.programs import (
     CATEGORIES,
     OPERATORS,
@@ -73,16 +73,16 @@ def test_longest_programs_of_the_paper() -> None:
 @pytest.mark.parametrize(
     ("length", "nesting", "operators", "message"),
     [
-        (0, 1, ["+"], "length must be a whole number of at least 1, not 0"),
-        (1, 0, ["+"], "nesting must be a whole number of at least 1, not 0"),
-        (1, 1, [], "operators is empty"),
+        (0, 1, ["+"], "length must be an integer of at least 1, got 0"),
+        (1, 0, ["+"], "nesting must be an integer of at least 1, got 0"),
+        (1, 1, [], "operators must hold at least one of .*, got none"),
         (
             1,
             1,
             ["+", "iff"],
-            r"unknown operator 'iff' \(did you mean 'if'\?\); it takes one of '\+'",
+            r"operator must be one of '\+', .*, got 'iff'; did you mean 'if'\?",
         ),
-        (1, 1, ["/"], "unknown operator '/'; it takes one of"),
+        (1, 1, ["/"], "operator must be one of .*, got '/'$"),
     ],
 )
 def test_bad_arguments(length: int, nesting: int, operators: list[str], message: str) -> None:

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from relational_rnn.tasks.arguments import InvalidArgumentError
+from relational_rnn.tasks.argument_checks import InvalidArgumentError
 from relational_rnn.tasks.memorization import Memorization
 from relational_rnn.tasks.nth_farthest import NthFarthest
 from relational_rnn.tasks.programs import Programs
@@ -98,12 +98,12 @@ def test_the_level_of_the_task_is_resumed() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, not 0"),
-        ({"batches": 0}, "batches must be a whole number of at least 1, not 0"),
-        ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
-        ({"stream": "vaild"}, r"unknown stream 'vaild' \(did you mean 'valid'\?\)"),
-        ({"rank": 2, "world_size": 2}, "world_size must be a whole number of at least 3, not 2"),
-        ({"world_size": 5}, "batch_size must be a multiple of the 5 processes, not 12"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
+        ({"batches": 0}, "batches must be an integer of at least 1, got 0"),
+        ({"seed": -1}, "seed must be an integer of at least 0, got -1"),
+        ({"stream": "vaild"}, r"stream must be one of .*, got 'vaild'; did you mean 'valid'\?"),
+        ({"rank": 2, "world_size": 2}, "world_size must be an integer of at least 3, got 2"),
+        ({"world_size": 5}, "batch_size must be a multiple of the 5 processes, got 12"),
     ],
     ids=["batch_size", "batches", "seed", "stream", "rank", "world_size"],
 )

@@ -22,7 +22,7 @@ from typing import TextIO
 import torch
 
 from relational_rnn.cli import main
-from relational_rnn.runs import is_first_process
+from relational_rnn.processes import is_first_process
 from relational_rnn.train.language_modeling import LanguageModeling
 from relational_rnn.train.loop import Loop
 

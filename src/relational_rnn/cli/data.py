@@ -1,4 +1,4 @@
-"""Prepare a text for training, once, and count its words."""
+"""Prepare a text for training and count its words."""
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -17,7 +17,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    """Prepare, unless that has been done, and print the counts."""
+    """Prepare the text, unless it is in the cache, and print the counts."""
     from ..tasks.language_modeling import open_corpus
 
     corpus = open_corpus(arguments.data)

@@ -1,7 +1,7 @@
 """Train a small RMC and a small LSTM of equal size, and compare them.
 
-One to two minutes on two CPU cores. The runs are kept as runs/demo-rmc-1, runs/demo-lstm-1 and so
-on; every demo makes new ones.
+One to two minutes on two CPU cores. Every demo creates new runs: runs/demo-rmc-1, runs/demo-lstm-1
+and so on.
 """
 
 from pathlib import Path
@@ -15,21 +15,24 @@ from . import print_json
 CONFIGS = ("demo-rmc", "demo-lstm")
 WORDS = 80
 """Length of the sample of generated text."""
+VERDICT = (
+    "note: one recipe and few steps for both; with tuned recipes the two cores tie on WikiText-2 "
+    "(docs/wikitext2.md), and the RMC's core takes several times as long as an LSTM's "
+    "(docs/speed.md)"
+)
 
 
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
-        "--data", type=str | None, help="compare them on this corpus or folder instead [pydoc]"
+        "--data", type=str | None, help="name or folder of the text to train on [pydoc]"
     )
-    parser.add_argument(
-        "--max-steps", type=int | None, help="train for so many steps only [600 steps each]"
-    )
+    parser.add_argument("--max-steps", type=int | None, help="training steps of each model [600]")
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("runs/demo-report"),
-        help="folder to write curves.png and report.html to",
+        help="folder for curves.png and report.html",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"
@@ -45,24 +48,29 @@ def run(arguments: Namespace) -> int:
 
     given = {"data": arguments.data, "max_steps": arguments.max_steps}
     overrides = {name: value for name, value in given.items() if value is not None}
-    runs = []
-    for number, name in enumerate(CONFIGS, 1):
-        config = load(name, overrides)
-        run = new_run(None, config)
-        print(f"{number} of {len(CONFIGS)}: {name} -> {run.folder}", flush=True)
-        try:
-            result = fit(config, run=run, resume=False)
-        finally:
-            run.remove_if_empty()
-        if result.stopped_by:
-            print(f"stopped and saved; {run.how_to_resume}")
-            return 128 + result.stopped_by
-        runs.append(run)
+    runs: list[Run] = []
+    try:
+        for number, name in enumerate(CONFIGS, 1):
+            config = load(name, overrides)
+            run = new_run(None, config)
+            runs.append(run)
+            print(f"{number} of {len(CONFIGS)}: {name} -> {run.folder}", flush=True)
+            try:
+                result = fit(config, run=run, resume=False)
+            finally:
+                run.remove_if_empty()
+            if result.stopped_by:
+                print(f"stopped and saved; {run.how_to_resume}")
+                return 128 + result.stopped_by
 
-    report = write_report([run.folder for run in runs], arguments.output)
-    Console().print(as_table(report.records))
-    print(f"learning curves: {report.picture} and {report.page}")
-    text = _sample(runs[0])
+        report = write_report([run.folder for run in runs], arguments.output)
+        Console().print(as_table(report.records))
+        print(VERDICT)
+        print(f"learning curves: {report.picture} and {report.page}")
+        text = _sample(runs[0])
+    except KeyboardInterrupt:
+        print(f"interrupted; {_how_to_continue(runs, arguments.output)}", flush=True)
+        raise
     print(f"\nWhat {runs[0].name} writes:\n\n{text}\n")
     print(f"Try: rrnn generate {runs[0].name} --words 50 --temperature 0.7")
     if arguments.json:
@@ -85,3 +93,14 @@ def _sample(run: Run) -> str:
         seed=run.config.seed,
     )
     return "".join(as_text(words)).strip()
+
+
+def _how_to_continue(runs: list[Run], output: Path) -> str:
+    """What to do after Ctrl-C: resume the unfinished run, report on both, or start again."""
+    complete = [run.name for run in runs if run.summary_path.exists()]
+    if len(complete) == len(CONFIGS):
+        return f"both runs are complete: rrnn report {' '.join(complete)} --output {output}"
+    if runs and runs[-1].config_path.exists() and not runs[-1].summary_path.exists():
+        return runs[-1].how_to_resume
+    kept = f"{complete[0]} is complete; " if complete else ""
+    return f"{kept}start again with: rrnn demo"

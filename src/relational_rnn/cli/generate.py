@@ -1,4 +1,4 @@
-"""Continue a text, word by word."""
+"""Generate text with the language model of a run."""
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -9,27 +9,26 @@ from . import print_json
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
-    parser.add_argument("--words", type=int, default=100, help="how many words to draw")
-    parser.add_argument("--prompt", default="", help="text to continue, words parted by blanks")
+    parser.add_argument("--words", type=int, default=100, help="number of words to draw")
+    parser.add_argument("--prompt", default="", help="text to continue, whitespace-separated words")
     parser.add_argument(
         "--temperature",
         type=float,
         default=1.0,
-        help="above 0; below 1 likely words become likelier still",
+        help="above 0; values below 1 favor likely words",
     )
-    parser.add_argument(
-        "--top-k", type=int | None, help="draw from this many of the likeliest words only"
-    )
+    parser.add_argument("--top-k", type=int | None, help="draw from the K most likely words only")
     parser.add_argument(
         "--top-p",
         type=float | None,
-        help="draw from the likeliest words that together have this probability only",
+        help="draw from the most likely words with this total probability only",
     )
+    parser.add_argument("--seed", type=int | None, help="equal seeds give equal texts [random]")
     parser.add_argument(
-        "--seed", type=int | None, help="the same seed gives the same text; without, a new one"
-    )
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="device to compute on",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"
@@ -37,7 +36,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    """Print the prompt, and words as they come."""
+    """Print the prompt, then each word as it is drawn."""
     from ..device import choose_device
     from ..generate import as_text, generate
     from ..runs import find_run

@@ -1,4 +1,4 @@
-"""Perplexity of a text, and how surprising each of its words is."""
+"""Perplexity of a text, and the loss of each of its words."""
 
 from pathlib import Path
 
@@ -11,9 +11,12 @@ from . import print_json
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
-    parser.add_argument("file", type=Path, help="a text in UTF-8, words parted by blanks")
+    parser.add_argument("file", type=Path, help="a text file in UTF-8, whitespace-separated words")
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="device to compute on",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"
@@ -21,7 +24,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    """Print each word with its loss in nats, then the perplexity of all."""
+    """Print each word with its loss in nats, then the perplexity of the text."""
     from ..device import choose_device
     from ..evaluate.perplexity import Score, token_losses
     from ..runs import find_run
@@ -36,7 +39,7 @@ def run(arguments: Namespace) -> None:
     unknown = [word for word in words if word not in vocabulary.index]
     print("  nats  word")
     for word, loss in zip(words, losses.tolist(), strict=True):
-        mark = "" if word in vocabulary.index else "  (unknown to the model: <unk>)"
+        mark = "" if word in vocabulary.index else "  (unknown to the model, read as <unk>)"
         print(f"{loss:6.2f}  {word}{mark}")
     print(
         f"{score.tokens:,} tokens, {len(unknown):,} of them unknown to the model · "
@@ -50,7 +53,7 @@ def run(arguments: Namespace) -> None:
 
 
 def _words(path: Path) -> list[str]:
-    from ..tasks.language_modeling.words import words
+    from ..tasks.language_modeling.tokenization import tokenize
 
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -58,9 +61,9 @@ def _words(path: Path) -> list[str]:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}: not UTF-8 (byte {error.start}); save the text as UTF-8"
+            f"{path}: is not UTF-8 (byte {error.start}); save the file as UTF-8"
         ) from error
-    found = [word for some in words([text]) for word in some]
+    words = [word for part in tokenize([text]) for word in part]
     if not text.strip():
-        raise UserError(f"{path}: holds no word; give a text with at least one")
-    return found
+        raise UserError(f"{path}: holds no words; it must hold at least one")
+    return words

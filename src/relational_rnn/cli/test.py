@@ -1,7 +1,7 @@
-"""How good the model of a run is: perplexity of a text, or accuracy on the run's task.
+"""Evaluate the model of a run: perplexity on a text, or accuracy on the run's task.
 
-The perplexity is the same for any --batch-size and --bptt. The methods --temperature, --cache and
---dynamic are tuned on the validation text alone, and reported beside the plain figure.
+The perplexity does not depend on --batch-size and --bptt. The methods --temperature, --cache and
+--dynamic are tuned on the validation set only, and reported in addition to the plain perplexity.
 """
 
 import sys
@@ -19,7 +19,7 @@ from . import print_json
 if TYPE_CHECKING:
     import torch
 
-    from ..evaluate.stream import Tokens
+    from ..evaluate.streaming import Tokens
 
 METHODS: tuple[Literal["temperature", "cache", "dynamic"], ...] = (
     "temperature",
@@ -31,38 +31,43 @@ METHODS: tuple[Literal["temperature", "cache", "dynamic"], ...] = (
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
+    parser.add_argument("--data", type=str | None, help="name or folder of the text [the run's]")
+    parser.add_argument("--split", choices=("valid", "test"), default="test", help="split to use")
     parser.add_argument(
-        "--data", type=str | None, help="name or folder of the text; without, the run's own"
+        "--batch-size", type=int | None, help="pieces of the text to read in parallel [the run's]"
     )
-    parser.add_argument("--split", choices=("valid", "test"), default="test", help="which part")
-    parser.add_argument(
-        "--batch-size", type=int | None, help="places of the text to read at once [the run's]"
-    )
-    parser.add_argument("--bptt", type=int | None, help="tokens to read in one call [the run's]")
+    parser.add_argument("--bptt", type=int | None, help="tokens per piece and call [the run's]")
     parser.add_argument(
         "--precision",
         choices=("32", "bf16-mixed"),
         default="32",
-        help="bf16-mixed may be quicker, and is not exact",
+        help="bf16-mixed may be faster, but is not exact",
     )
     parser.add_argument(
-        "--temperature", action="store_true", help="also with the best softmax temperature"
+        "--temperature",
+        action="store_true",
+        help="add the perplexity with the best softmax temperature",
     )
     parser.add_argument(
-        "--cache", action="store_true", help="also with a neural cache (Grave et al. 2016)"
+        "--cache",
+        action="store_true",
+        help="add the perplexity with a neural cache (Grave et al. 2016)",
     )
     parser.add_argument(
         "--dynamic",
         action="store_true",
-        help="also with dynamic evaluation (Krause et al. 2018); slow, for it trains on the text",
+        help="add dynamic evaluation (Krause et al. 2018), which trains on the text and is slow",
     )
     parser.add_argument(
         "--segment",
         type=int | None,
-        help="tokens between two steps of dynamic evaluation [5]; more is quicker",
+        help="tokens between two steps of dynamic evaluation [5]; larger is faster",
     )
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute"
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="device to compute on",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"
@@ -70,12 +75,12 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    """Evaluate and print."""
+    """Evaluate the model and print the results."""
     for name in ("batch_size", "bptt", "segment"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
             option = f"--{name.replace('_', '-')}"
-            raise UserError(f"{option}: {value} is not valid; it takes 1 or more")
+            raise UserError(f"{option}: must be at least 1, got {value}")
     if arguments.segment is not None and not arguments.dynamic:
         raise UserError("--segment: has no effect without --dynamic")
 
@@ -94,7 +99,7 @@ def run(arguments: Namespace) -> None:
 def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dict[str, Any]:
     from ..evaluate.methods import evaluate_with
     from ..evaluate.perplexity import evaluate
-    from ..evaluate.stream import Reading
+    from ..evaluate.streaming import Reading
 
     config = found.config
     assert isinstance(config, LanguageModelingConfig)
@@ -114,7 +119,7 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
     _print_line("plain", result, {})
     methods = [method for method in METHODS if getattr(arguments, method)]
     if methods and arguments.split == "valid":
-        print("note: tuned on this very text, so what follows flatters", file=sys.stderr)
+        print("note: tuned on the same text, so the next results are optimistic", file=sys.stderr)
     for method in methods:
         segment = {} if arguments.segment is None else {"segment": arguments.segment}
         one = evaluate_with(method, model, tokens, arguments.split, **segment, **reading)
@@ -125,7 +130,7 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
 
 
 def _tokens(found: Run, source: str, needed: Namespace) -> "Mapping[str, Tokens]":
-    """The parts of the text that are needed, in the words of the model."""
+    """The required splits of the text, encoded with the vocabulary of the model."""
     from ..tasks.language_modeling import encode_corpus
 
     splits = {needed.split, "valid", *(["train"] if needed.dynamic else [])}
@@ -134,7 +139,7 @@ def _tokens(found: Run, source: str, needed: Namespace) -> "Mapping[str, Tokens]
         total = sum(map(len, encoded.tokens.values()))
         print(
             f"note: {encoded.unknown:,} of the {total:,} tokens read ({', '.join(sorted(splits))}) "
-            "are unknown to the model, and <unk> to it",
+            "are unknown to the model and are read as <unk>",
             file=sys.stderr,
         )
     return {str(split): ids for split, ids in encoded.tokens.items()}
@@ -173,6 +178,6 @@ def _count(parameters: "Iterable[torch.Tensor]") -> int:
 
 
 def _print_line(name: str, score: Mapping[str, Any], settings: Mapping[str, float]) -> None:
-    told = ", ".join(f"{key} {value:.4g}" for key, value in settings.items())
+    chosen = ", ".join(f"{key} {value:.4g}" for key, value in settings.items())
     figures = f"perplexity {score['perplexity']:9,.2f}   {score['loss']:.4f} nats per token"
-    print(f"{name:12}{figures}{f'   ({told}, tuned on valid)' if told else ''}", flush=True)
+    print(f"{name:12}{figures}{f'   ({chosen}, tuned on valid)' if chosen else ''}", flush=True)

@@ -12,7 +12,8 @@ from jsonargparse import ArgumentParser, Namespace
 from ..config import TASKS, TaskConfig, load
 from ..config.fields import describe
 from ..errors import UserError
-from ..runs import Run, find_run, is_first_process, new_run
+from ..processes import is_first_process
+from ..runs import Run, find_run, new_run
 from . import print_json
 
 NOT_OPTIONS = ("task", "name")

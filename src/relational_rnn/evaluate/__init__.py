@@ -1,1 +1,1 @@
-"""How good a trained language model is: perplexity, and methods that lower it at test time."""
+"""Evaluation of trained models: perplexity, methods that lower it at test time, and accuracy."""

@@ -1,14 +1,14 @@
 """Dynamic evaluation (Krause, Kahembwe, Murray and Renals 2018, arXiv 1709.07432, section 4).
 
-The text is read in one stream, in segments of a few tokens. After a segment has been predicted, and
-counted, its gradient adapts the weights to it, and they are drawn back to the trained ones:
+The text is read as one stream, in segments of a few tokens. After a segment has been predicted and
+its loss recorded, its gradient g adapts the weights, which also decay towards the trained ones:
 
     w <- w - learning_rate * g / (RMS + epsilon) + decay * RMS / mean(RMS) * (w_trained - w).
 
 RMS is the root mean square of each weight's gradient over the training text. As in the authors'
-code, the mean is that of the tensors' means, and no weight is drawn further than all the way back.
-Not theirs: a tensor's step is held to a size that a trained model seldom asks for. One exploding
-gradient would else ruin the weights for the rest of the text, and the next ones with them.
+code, mean(RMS) is the mean of the means of all tensors, and the decay rate of a weight is at most
+1. Unlike in their code, the step of a tensor is limited to a size that a trained model rarely
+reaches: a single exploding gradient would otherwise ruin the weights for the rest of the text.
 """
 
 import copy
@@ -24,30 +24,31 @@ from torch import Tensor
 from ..models.cores import State
 from ..models.language_model import LanguageModel
 from ..ops.precision import autocast
+from ..progress import progress
 from .perplexity import Score
-from .stream import Tokens, as_ids
+from .streaming import Tokens, as_ids
 
-SEGMENT = 5  # tokens, the authors' choice; learning rate and decay grow with it in `tune`
+SEGMENT = 5  # tokens, the authors' choice; `tune` scales learning rate and decay with it
 EPSILON = 2e-5
 STREAMS = 100
 LARGEST = 2 * math.sqrt(STREAMS)
-"""Root mean square of g / RMS in a tensor at most: twice that of one stream, whose gradient has
-about sqrt(STREAMS) times the size of the mean of so many."""
-LOOKED_AT = 250_000  # tokens of the training text: 500 batches of 5 tokens of each stream
+"""Limit of the root mean square of g / RMS in a tensor: twice its value for one stream, whose
+gradient is about sqrt(STREAMS) times as large as the mean over STREAMS streams."""
+STATISTICS_TOKENS = 250_000  # of the training text: 500 batches of 5 tokens per stream
 LEARNING_RATES = (3e-5, 5e-5, 7e-5, 1e-4)
 DECAYS = (1e-3, 2e-3, 3e-3, 5e-3)
 LOWEST_RATE = 1e-9
-TUNED_ON = 30_000  # tokens at the beginning of the text
+TUNING_TOKENS = 30_000  # at the start of the text
 
 
 class Dynamic(NamedTuple):
-    """What the method has to be told."""
+    """Settings of dynamic evaluation."""
 
     learning_rate: float
-    """Size of a step along the normalised gradient."""
+    """Step size along the normalized gradient."""
 
     decay: float
-    """How far the weights are drawn back in a step, for a weight of mean RMS."""
+    """Decay rate per step towards the trained weights, for a weight of mean RMS."""
 
     segment: int = SEGMENT
     """Tokens between two steps."""
@@ -66,14 +67,14 @@ def gradient_rms(
 
     Args:
         model: a trained language model.
-        tokens: ids of the text it was trained on; cut into 100 streams (fewer if it is short).
-        start: id that stands before a text, ``<eos>``.
-        segment: tokens of a stream in a batch.
-        batches: number of batches to look at; None: as many as make 250,000 tokens.
+        tokens: ids of the training text; split into 100 streams (fewer if it is short).
+        start: id that precedes a text, ``<eos>``.
+        segment: tokens per stream and batch.
+        batches: number of batches; default: as many as make 250,000 tokens.
         precision: "32" or "bf16-mixed".
 
     Returns:
-        One tensor for each of ``model.parameters()``, of its shape.
+        One tensor for each of ``model.parameters()``, of the same shape.
     """
     model = copy.deepcopy(model)
     parameters = list(model.parameters())
@@ -82,7 +83,7 @@ def gradient_rms(
     each = len(tokens) // streams
     columns = np.asarray(tokens)[: streams * each].reshape(streams, each)
     if batches is None:
-        batches = max(1, LOOKED_AT // (STREAMS * segment))
+        batches = max(1, STATISTICS_TOKENS // (STREAMS * segment))
     targets = as_ids(columns[:, : batches * segment].T)  # [L, B]
 
     def collect(losses: Tensor, first: int) -> None:
@@ -90,7 +91,15 @@ def gradient_rms(
             if parameter.grad is not None:
                 square += parameter.grad.square()
 
-    seen = _segments(model, targets, collect, start=start, segment=segment, precision=precision)
+    seen = _segments(
+        model,
+        targets,
+        collect,
+        start=start,
+        segment=segment,
+        precision=precision,
+        title="gradient statistics",
+    )
     return [square.div_(seen).sqrt_() for square in squares]
 
 
@@ -102,10 +111,18 @@ def dynamic_losses(
     *,
     start: int,
     precision: str = "32",
+    title: str = "dynamic evaluation",
 ) -> Tensor:
     """Loss of every token, predicted with weights adapted to all segments before it.
 
-    ``model`` itself is left as it is.
+    Args:
+        model: a trained language model; it is not modified.
+        tokens: ids ``[N]`` of the text.
+        settings: learning rate, decay and segment.
+        rms: from :func:`gradient_rms`.
+        start: id that precedes the text, ``<eos>``.
+        precision: "32" or "bf16-mixed".
+        title: of the progress display.
 
     Returns:
         ``[N]`` in nats.
@@ -126,7 +143,7 @@ def dynamic_losses(
                 parameter.lerp_(goal, pull)
                 step = parameter.grad.mul_(rate)
                 size = float(step.square().mean().sqrt())
-                if 0 < size < math.inf:  # and a number
+                if 0 < size < math.inf:  # excludes NaN
                     largest = LARGEST * settings.learning_rate
                     parameter.sub_(step, alpha=min(1.0, largest / size))
 
@@ -137,6 +154,7 @@ def dynamic_losses(
         start=start,
         segment=settings.segment,
         precision=precision,
+        title=title,
     )
     return losses
 
@@ -152,16 +170,22 @@ def tune(
 ) -> Dynamic:
     """The best learning rate, then the best decay, on the first 30,000 tokens of a text.
 
-    The text must not be the one to be reported. The values tried are the authors', in proportion to
-    the segment; where the lowest rate is the best, thirds of it too, until they no longer help:
-    long segments bear less than that.
+    The text must not be the text to report on. The values tried are the authors', scaled with the
+    segment. If the lowest learning rate is the best, it is divided by three until that no longer
+    helps: long segments need lower rates.
     """
-    tokens = tokens[:TUNED_ON]
+    tokens = tokens[:TUNING_TOKENS]
     scale = segment / SEGMENT
 
     @cache
     def loss(settings: Dynamic) -> float:
-        losses = dynamic_losses(model, tokens, settings, rms, start=start, precision=precision)
+        title = (
+            "tuning dynamic evaluation "
+            f"(learning rate {settings.learning_rate:.3g}, decay {settings.decay:.3g})"
+        )
+        losses = dynamic_losses(
+            model, tokens, settings, rms, start=start, precision=precision, title=title
+        )
         return Score.of(losses.nan_to_num(torch.inf, posinf=torch.inf)).loss
 
     rates = [Dynamic(rate * scale, DECAYS[1] * scale, segment) for rate in LEARNING_RATES]
@@ -170,7 +194,7 @@ def tune(
     while best == lower and lower.learning_rate > LOWEST_RATE:
         lower = best._replace(learning_rate=best.learning_rate / 3)
         best = min(best, lower, key=loss)
-        if loss(best) == torch.inf:  # not even this one is finite
+        if loss(best) == torch.inf:  # no loss is finite yet
             best = lower
     return min((best._replace(decay=decay * scale) for decay in DECAYS), key=loss)
 
@@ -196,11 +220,12 @@ def _segments(
     start: int,
     segment: int,
     precision: str,
+    title: str,
 ) -> int:
-    """Predict ``targets`` ``[L, B]`` segment by segment, memory carried; return their number.
+    """Predict ``targets`` ``[L, B]`` in segments, carrying the memory; return their number.
 
-    ``after`` gets the losses ``[T, B]`` and the place of the first once the gradient of their mean
-    is there.
+    After each backward pass, ``after`` is called with the losses ``[T, B]`` of the segment and the
+    index of its first token.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -209,16 +234,18 @@ def _segments(
     state: State = model.initial_state(targets.shape[1])
     low = precision == "bf16-mixed"
     firsts = range(0, len(targets), segment)
-    for first in firsts:
-        window = slice(first, first + segment)
-        model.zero_grad(set_to_none=True)
-        with (
-            # cuDNN has no backward pass in evaluation mode, where dropout is off.
-            torch.backends.cudnn.flags(enabled=False),
-            autocast(device.type, low=low),
-        ):
-            losses, state = model.loss(inputs[window], targets[window], state, "none")
-        torch.autograd.backward(losses.mean())
-        state = tuple(tensor.detach() for tensor in state)
-        after(losses.detach().float(), first)
+    with progress(title, targets.numel(), unit="tokens") as advance:
+        for first in firsts:
+            window = slice(first, first + segment)
+            model.zero_grad(set_to_none=True)
+            with (
+                # cuDNN has no backward pass in evaluation mode, which turns dropout off.
+                torch.backends.cudnn.flags(enabled=False),
+                autocast(device.type, low=low),
+            ):
+                losses, state = model.loss(inputs[window], targets[window], state, "none")
+            torch.autograd.backward(losses.mean())
+            state = tuple(tensor.detach() for tensor in state)
+            after(losses.detach().float(), first)
+            advance(losses.numel())
     return len(firsts)

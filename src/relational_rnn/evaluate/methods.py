@@ -1,11 +1,11 @@
-"""Methods that lower perplexity at test time, by name: tuned on one text, reported on another."""
+"""Methods that lower perplexity at test time: tuned on the validation set, then reported."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Unpack
 
 from ..models.language_model import LanguageModel
 from . import cache, dynamic, temperature
-from .stream import Reading, Tokens
+from .streaming import Reading, Tokens
 
 Method = Literal["temperature", "cache", "dynamic"]
 
@@ -19,19 +19,19 @@ def evaluate_with(
     segment: int = dynamic.SEGMENT,
     **reading: Unpack[Reading],
 ) -> dict[str, Any]:
-    """Tune a method on ``tokens["valid"]``, then report it on ``tokens[split]``.
+    """Tune a method on ``tokens["valid"]``, then evaluate it on ``tokens[split]``.
 
     Args:
-        method: which one.
-        model: a language model; it is left as it is.
-        tokens: "valid" and the split; for dynamic evaluation also "train", which the statistics of
-            gradients are taken of.
-        split: what to report on. On "valid" the figure flatters: it was tuned on the same text.
+        method: name of the method.
+        model: a language model; it is not modified.
+        tokens: ids of "valid" and of the split; for dynamic evaluation also of "train", for the
+            gradient statistics.
+        split: split to report. On "valid" the result is optimistic: it was tuned on the same text.
         segment: dynamic evaluation: tokens between two steps.
-        **reading: as in `.perplexity.token_losses`.
+        **reading: as in :func:`.perplexity.token_losses`.
 
     Returns:
-        "loss", "perplexity", "tokens", and the settings that were found, all plain numbers.
+        "loss", "perplexity", "tokens", and the chosen settings, all plain numbers.
     """
     if method == "temperature":
         best = temperature.tune(model, tokens["valid"], **reading)

@@ -1,4 +1,4 @@
-"""Softmax temperature: sharpen or flatten all predictions alike (Guo et al. 2017, section 4.2)."""
+"""Softmax temperature: sharpen or flatten all predictions (Guo et al. 2017, section 4.2)."""
 
 from typing import Unpack
 
@@ -7,31 +7,37 @@ from torch import Tensor
 
 from ..models.language_model import LanguageModel
 from .perplexity import Score
-from .stream import Reading, Tokens, over_text
+from .streaming import Reading, Tokens, over_text
 
 TEMPERATURES = tuple(number / 20 for number in range(16, 26))  # 0.80 ... 1.25
-ROWS = 128  # predictions held at once over the whole vocabulary
+ROWS = 128  # predictions over the whole vocabulary held in memory at a time
 
 
 def tempered_losses(
     model: LanguageModel,
     tokens: Tokens,
     temperatures: tuple[float, ...],
+    *,
+    title: str = "temperature",
     **reading: Unpack[Reading],
 ) -> Tensor:
-    """Loss of every token when probabilities are raised to 1/temperature and normalised again.
+    """Loss of every token with probabilities raised to 1/temperature and renormalized.
 
     Args:
         model: a language model.
-        tokens: ids of the text, N of them.
-        temperatures: K of them, above 0; 1 changes nothing.
-        **reading: as in `token_losses`.
+        tokens: ids ``[N]`` of the text.
+        temperatures: K temperatures above 0; 1 leaves the model unchanged.
+        title: of the progress display.
+        **reading: as in :func:`.perplexity.token_losses`.
 
     Returns:
         ``[N, K]`` in nats.
+
+    Raises:
+        ValueError: a temperature is not above 0; also as :func:`.perplexity.token_losses`.
     """
     if min(temperatures) <= 0:
-        raise ValueError(f"temperatures is {temperatures}; it takes numbers above 0")
+        raise ValueError(f"temperatures must be above 0, got {temperatures}")
 
     def losses(hidden: Tensor, targets: Tensor) -> Tensor:
         found = [
@@ -44,12 +50,12 @@ def tempered_losses(
         ]
         return torch.cat(found).view(*targets.shape, len(temperatures))  # [T, B, K]
 
-    return over_text(model, tokens, losses, **reading)
+    return over_text(model, tokens, losses, title=title, **reading)
 
 
 def tune(model: LanguageModel, tokens: Tokens, **reading: Unpack[Reading]) -> float:
-    """The best of ``TEMPERATURES`` on a text, which must not be the one to be reported."""
-    losses = tempered_losses(model, tokens, TEMPERATURES, **reading)
+    """The best of ``TEMPERATURES`` on a text, which must not be the text to report on."""
+    losses = tempered_losses(model, tokens, TEMPERATURES, title="tuning temperature", **reading)
     return TEMPERATURES[int(losses.double().mean(0).argmin())]
 
 

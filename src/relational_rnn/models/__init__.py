@@ -1,4 +1,4 @@
-"""Whole models: an embedding or encoder, a recurrent core, a head."""
+"""Complete models: an embedding or one-hot input, a recurrent core, an output head."""
 
 from .encoder_decoder import EncoderDecoder
 from .sequence_classifier import SequenceClassifier

@@ -1,4 +1,4 @@
-"""Recurrent cores behind one call: any number of layers of rmc, lstm or lstm-loop.
+"""Stacks of recurrent layers with one interface for all cores: rmc, lstm or lstm-loop.
 
 Letters: T time, B batch, I input size, O output size.
 """
@@ -12,14 +12,14 @@ from ..nn.loop_lstm import LoopLSTM
 from ..nn.relational_memory import RelationalMemory
 
 State = tuple[Tensor, ...]
-"""What a stack carries on: every tensor is ``[B, ...]``, whatever the core."""
+"""The state of a stack; every tensor is ``[B, ...]``, whatever the core."""
 
 
 class Stack(nn.Module):
-    """Recurrent layers, each fed with the output of the one before.
+    """Recurrent layers, each of which reads the output of the previous one.
 
     Args:
-        config: kind of core, its sizes, and how the layers are joined.
+        config: type of core, its sizes, and how layers are connected.
         input_size: width I of the input.
 
     Attributes:
@@ -46,7 +46,7 @@ class Stack(nn.Module):
         self.output_size = size * config.num_layers if config.skip else size
 
     def initial_state(self, batch_size: int) -> State:
-        """The state to start from: one memory a layer (rmc), or h then c a layer (lstm)."""
+        """The initial state: per layer one memory (rmc), or h and c (lstm)."""
         state: list[Tensor] = []
         for layer in self.layers:
             core = layer.module if isinstance(layer, WeightDrop) else layer
@@ -58,14 +58,14 @@ class Stack(nn.Module):
         return tuple(state)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Run a window.
+        """Run the layers over a window.
 
         Args:
             inputs: ``[T, B, I]``.
-            state: as :meth:`initial_state` gives it, or a window before returned it.
+            state: from :meth:`initial_state` or the previous window.
 
         Returns:
-            The output ``[T, B, O]`` and the state to go on with. No gradient is cut.
+            The output ``[T, B, O]`` and the final state, neither of them detached.
         """
         outputs: list[Tensor] = []
         next_state: list[Tensor] = []
@@ -85,13 +85,13 @@ class Stack(nn.Module):
         if self.kind == "rmc":
             output, memory = layer(inputs, state[0])
             return output, (memory,)
-        hidden, cell = state  # nn.LSTM wants [layers, B, H]
+        hidden, cell = state  # nn.LSTM expects [layers, B, H]
         output, (hidden, cell) = layer(inputs, (hidden.unsqueeze(0), cell.unsqueeze(0)))
         return output, (hidden.squeeze(0), cell.squeeze(0))
 
 
 def _layer(config: CoreConfig, input_size: int, *, hidden_size: int) -> tuple[nn.Module, int]:
-    """One layer and the width of its output."""
+    """One layer and its output width."""
     core: RelationalMemory | nn.LSTM | LoopLSTM
     if config.model == "rmc":
         core = RelationalMemory(
@@ -124,7 +124,7 @@ def _layer(config: CoreConfig, input_size: int, *, hidden_size: int) -> tuple[nn
 
 
 def _spread(width: int, rows: int) -> nn.Module:
-    """From an input ``[..., I]`` to the rows ``[..., n, I]`` of a matrix, if there are several."""
+    """Map an input ``[..., I]`` to several input rows ``[..., n, I]``; the identity for one row."""
     if rows == 1:
         return nn.Identity()
     return nn.Sequential(nn.Linear(width, rows * width), nn.Unflatten(-1, (rows, width)))

@@ -1,6 +1,6 @@
-"""Reads a string of characters, then writes another, with one core.
+"""Read a string of characters, then write another one, with a single core.
 
-Letters: T steps of reading, T_out steps of writing, B batch, V characters, padding included.
+Letters: T reading steps, T_out writing steps, B batch, V characters including padding.
 """
 
 import torch
@@ -13,22 +13,23 @@ from .readout import ReadOut
 
 
 class EncoderDecoder(nn.Module):
-    """Core -> state -> the same core -> read-out at every step (Santoro et al. 2018, A.2).
+    """Core -> state -> the same core -> readout at every step (Santoro et al. 2018, A.2).
 
-    A string shorter than T is read at the end of the T steps, after padding: the core is then at
-    the end of every string at the same time, and hands its memory over without a detour. (Sonnet
-    pads at the end, and holds the state of the strings that have ended.) Padding is a character of
-    its own; while writing, the core reads vectors of zeros, its own last character, or in
-    training the right one, as ``config.decoder_inputs`` says. Its own characters are found first,
-    as in a test, so that training itself has one dropout mask a string and one set of batch
-    statistics whatever is read.
+    A string shorter than T is padded at the start, so that the core reaches the end of all strings
+    at the same step and its state can be used directly. (Sonnet pads at the end and holds the
+    state of finished strings.) Padding is a character of its own.
+
+    While writing, the core reads zeros, its own previous character, or in training the correct
+    one, as ``config.decoder_inputs`` says. In training, its own characters are determined first,
+    in evaluation mode. The training pass then has one dropout mask per string and one set of batch
+    statistics in all three cases.
 
     Args:
-        config: its core, its read-out, what is read while writing.
-        characters: number V of ids; 0 is padding.
+        config: core, readout, and decoder inputs.
+        characters: number V of ids; id 0 is padding.
 
     Attributes:
-        padding: id of padding: a target that does not count.
+        padding: id of padding; targets with this id are ignored.
     """
 
     padding = 0
@@ -50,10 +51,10 @@ class EncoderDecoder(nn.Module):
         """Logits ``[T_out, B, V]``.
 
         Args:
-            inputs: ids ``[T, B]``, padded after the end.
-            lengths: ``[B]``, characters of each.
-            targets: ids ``[T_out, B]``. Their number decides how many are written; what they are
-                is only looked at in training, with ``decoder_inputs`` "targets".
+            inputs: ids ``[T, B]``, padded at the end.
+            lengths: ``[B]``, characters of each string.
+            targets: ids ``[T_out, B]``. Only T_out is used, except in training with
+                ``decoder_inputs`` "targets", where they are read.
         """
         read = self.encode(end_aligned(inputs, lengths))  # [T, B, V]
         blank = read.new_zeros(1, *read.shape[1:])
@@ -63,7 +64,7 @@ class EncoderDecoder(nn.Module):
             return self._write(read, len(targets))
         else:
             forced = self.decoder_inputs == "targets"
-            characters = targets if forced else self._as_in_a_test(read, len(targets))
+            characters = targets if forced else self._own_characters(read, len(targets))
             fed = torch.cat((blank, self.encode(characters[:-1])))
         output, _ = self.core(torch.cat((read, fed)), self.core.initial_state(inputs.shape[1]))
         logits: Tensor = self.readout(output[len(read) :])
@@ -75,8 +76,8 @@ class EncoderDecoder(nn.Module):
         return one_hot(ids, self.characters).to(like.dtype)
 
     @torch.no_grad()
-    def _as_in_a_test(self, read: Tensor, steps: int) -> Tensor:
-        """Ids ``[steps, B]`` that it writes without dropout; for training."""
+    def _own_characters(self, read: Tensor, steps: int) -> Tensor:
+        """Ids ``[steps, B]`` that the model writes in evaluation mode; used in training."""
         self.eval()
         try:
             return self._write(read, steps).argmax(dim=-1)
@@ -84,7 +85,7 @@ class EncoderDecoder(nn.Module):
             self.train()
 
     def _write(self, read: Tensor, steps: int) -> Tensor:
-        """Logits ``[steps, B, V]`` of a core that reads what it wrote last."""
+        """Logits ``[steps, B, V]`` of a core that reads its own previous character."""
         _, state = self.core(read, self.core.initial_state(read.shape[1]))
         last = read.new_zeros(1, *read.shape[1:])
         logits: list[Tensor] = []
@@ -96,11 +97,11 @@ class EncoderDecoder(nn.Module):
 
 
 def end_aligned(ids: Tensor, lengths: Tensor) -> Tensor:
-    """Move the padding of ids ``[T, B]`` from after the end to before the beginning.
+    """Move the padding of ids ``[T, B]`` from the end of each column to its start.
 
     Args:
-        ids: 0 is padding.
-        lengths: ``[B]``, ids of each column that are not padding.
+        ids: ids, where 0 is padding.
+        lengths: ``[B]``, ids per column without padding.
     """
     steps = torch.arange(len(ids), device=ids.device)[:, None]  # [T, 1]
     source = steps - (len(ids) - lengths)  # [T, B]

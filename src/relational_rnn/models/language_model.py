@@ -12,18 +12,18 @@ from ..nn.dropout import EmbeddingDropout, VariationalDropout
 from ..nn.heads import AdaptiveSoftmaxHead, SoftmaxHead, default_cutoffs
 from .cores import Stack, State
 
-EMBEDDING_RANGE = 0.1  # uniform, as in Zaremba et al. 2014 and the word models after it
+EMBEDDING_RANGE = 0.1  # uniform in [-0.1, 0.1], as in Zaremba et al. 2014 and later models
 
 
 class LanguageModel(nn.Module):
-    """Word language model around a recurrent core.
+    """Word language model with a recurrent core.
 
     Args:
-        config: its core, widths, head and dropout.
+        config: core, widths, head and dropout.
         vocabulary_size: number V of words.
 
     Raises:
-        ValueError: cutoffs beyond the vocabulary.
+        ValueError: cutoffs exceed the vocabulary.
     """
 
     def __init__(self, config: LanguageModelingConfig, vocabulary_size: int) -> None:
@@ -55,18 +55,18 @@ class LanguageModel(nn.Module):
         self.temporal_activation_regularization = config.temporal_activation_regularization
 
     def initial_state(self, batch_size: int) -> State:
-        """The state to start from, every tensor ``[B, ...]``."""
+        """The initial state, every tensor ``[B, ...]``."""
         return self.core.initial_state(batch_size)
 
     def features(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """What the head is fed with.
+        """The input of the output head.
 
         Args:
             tokens: ``[T, B]`` int64.
-            state: from :meth:`initial_state` or the window before.
+            state: from :meth:`initial_state` or the previous window.
 
         Returns:
-            Hidden ``[T, B, E]`` and the state to go on with.
+            Hidden ``[T, B, E]`` and the final state.
         """
         output, state = self._output(tokens, state)
         return self.output_dropout(output), state
@@ -78,12 +78,12 @@ class LanguageModel(nn.Module):
         state: State,
         reduction: Literal["mean", "sum", "none"] = "mean",
     ) -> tuple[Tensor, State]:
-        """Negative log-likelihood of ``targets`` ``[T, B]`` in nats, and the state to go on with.
+        """Negative log-likelihood of ``targets`` in nats, and the final state.
 
         Args:
             tokens: ``[T, B]`` int64.
-            targets: ``[T, B]`` int64, the words that follow.
-            state: from :meth:`initial_state` or the window before.
+            targets: ``[T, B]`` int64, the next words.
+            state: from :meth:`initial_state` or the previous window.
             reduction: over the words; with "none" the loss is ``[T, B]``.
         """
         hidden, state = self.features(tokens, state)
@@ -92,10 +92,11 @@ class LanguageModel(nn.Module):
     def regularized_loss(
         self, tokens: Tensor, targets: Tensor, state: State
     ) -> tuple[Tensor, Tensor, State]:
-        """As :meth:`loss` (mean), and beside it what is to be minimised.
+        """The mean loss, the training objective, and the final state; arguments as :meth:`loss`.
 
-        That is the loss plus the activation regularisation and the temporal one (Merity et al.
-        2017, "Revisiting activation regularization"), on the output after and before dropout.
+        The objective is the loss plus activation regularization, on the output after dropout, and
+        temporal activation regularization, on the output before dropout (Merity et al. 2017,
+        "Revisiting activation regularization").
         """
         output, state = self._output(tokens, state)
         hidden = self.output_dropout(output)

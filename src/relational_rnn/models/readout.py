@@ -1,4 +1,4 @@
-"""From a core's output to the scores of the answers."""
+"""Readout MLP of the reasoning tasks: from a core's output to logits."""
 
 from itertools import pairwise
 
@@ -6,18 +6,18 @@ from torch import Tensor, nn
 
 
 class ReadOut(nn.Module):
-    """MLP with ReLU between its layers, then the logits (Santoro et al. 2018, A.1).
+    """MLP with ReLU after every hidden layer (Santoro et al. 2018, A.1).
 
-    The layers before a ReLU start from the normal distribution of He et al. 2015, which keeps the
-    size of what passes through; with torch's own, four layers shrink it to a fortieth.
+    Hidden layers are initialized as in He et al. 2015, which preserves the scale of activations;
+    with torch's default, four layers shrink it to a fortieth.
 
     Args:
-        input_size: width I of what is read.
-        output_size: number C of answers.
-        layers: hidden layers.
+        input_size: input width I.
+        output_size: number C of classes.
+        layers: number of hidden layers.
         width: of a hidden layer.
-        normalized: begin with a batch norm. What a memory holds in common to all examples is far
-            greater than what it holds of the one at hand, which the norm brings forward.
+        normalized: start with batch normalization. The part of a memory that is common to all
+            examples is much larger than the part specific to one, which the norm brings out.
     """
 
     def __init__(

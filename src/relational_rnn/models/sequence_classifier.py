@@ -1,4 +1,4 @@
-"""Reads a sequence of vectors, then answers with a class."""
+"""Read a sequence of vectors, then predict a class."""
 
 from torch import Tensor, nn
 
@@ -8,17 +8,17 @@ from .readout import ReadOut
 
 
 class SequenceClassifier(nn.Module):
-    """Core -> read-out of its output at the last step (Santoro et al. 2018, A.1).
+    """Core -> readout of the output at the last step (Santoro et al. 2018, A.1).
 
     Letters: T time, B batch, I input size, C classes.
 
     Args:
-        config: its core and read-out.
+        config: core and readout.
         input_size: width I of a vector.
-        classes: number C of answers.
+        classes: number C of classes.
 
     Attributes:
-        padding: a target that does not count; no class has this number.
+        padding: targets with this value are ignored; it is not a class.
     """
 
     padding = -100
@@ -39,8 +39,8 @@ class SequenceClassifier(nn.Module):
 
         Args:
             inputs: ``[T, B, I]``.
-            lengths: not used: all T steps are read.
-            targets: not used: an answer does not depend on the one before.
+            lengths: unused; all T steps are read.
+            targets: unused; see :class:`.EncoderDecoder`.
         """
         output, _ = self.core(inputs, self.core.initial_state(inputs.shape[1]))
         logits: Tensor = self.readout(output[-1])

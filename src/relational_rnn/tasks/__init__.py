@@ -1,1 +1,1 @@
-"""Data sets and generators: what the models are trained on."""
+"""Training data: texts for language models, and tasks whose examples are generated."""

@@ -1,8 +1,8 @@
-"""Memorization: read a string of digits, then write it as it was, backwards, or twice (paper 4.1).
+"""Memorization: read digits, then copy, reverse or double them (Santoro et al. 2018, 4.1).
 
-The original applies the operation once more for every pair of brackets around the digits, but its
-own loader refuses such strings; the batches here have none (its "nesting 1"), ``evaluate`` takes
-them.
+The original generator can nest the operation: it is applied once more for every pair of brackets
+around the digits. The original loader rejects such strings, so batches contain none ("nesting 1"
+there); ``evaluate`` accepts them.
 """
 
 import random
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .arguments import InvalidArgumentError, at_least, one_of
+from .argument_checks import InvalidArgumentError, at_least, one_of
 from .characters import PAD, Characters
 from .programs.grammar import GrammarError
 from .sampling import Batch
@@ -24,54 +24,55 @@ _LONGEST_ANSWER = 1_000_000
 
 
 def evaluate(text: str, category: str) -> str:
-    """Return the answer of a string of digits, e.g. ``evaluate("0123", "reverse") == "3210"``.
+    """Return the answer to a string of digits, e.g. ``evaluate("0123", "reverse") == "3210"``.
 
     Raises:
-        GrammarError: something other than digits, with as many brackets closed as opened.
-        InvalidArgumentError: an unknown category, or an answer beyond a million characters.
+        GrammarError: the text is not a string of digits within balanced brackets.
+        InvalidArgumentError: unknown category, or the answer exceeds a million characters.
     """
     one_of("category", category, CATEGORIES)
     digits = text.strip("()")
     opened = len(text) - len(text.lstrip("("))
     if text != "(" * opened + digits + ")" * opened or not (digits.isascii() and digits.isdigit()):
         shown = text if len(text) <= 40 else text[:40] + "..."
-        raise GrammarError(f"{shown!r} is not a string of digits, alone or in pairs of brackets")
+        raise GrammarError(f"text must be digits, optionally in pairs of brackets, got {shown!r}")
     times = opened + 1
     if category == "copy":
         return digits
     if category == "reverse":
         return digits[::-1] if times % 2 else digits
     if times > 20 or len(digits) << times > _LONGEST_ANSWER:
-        raise InvalidArgumentError(f"the answer would be longer than {_LONGEST_ANSWER} characters")
+        raise InvalidArgumentError(f"the answer must be at most {_LONGEST_ANSWER} characters long")
     return digits * (1 << times)
 
 
 def generate(length: int, category: str, rng: random.Random) -> tuple[str, str]:
-    """Return a random string of exactly ``length`` digits, the first not 0, and its answer.
+    """Return a random string of exactly ``length`` digits, no leading 0, and its answer.
 
-    ``random.Random(seed)`` reproduces what the original makes from ``seed``.
+    ``random.Random(seed)`` reproduces the original generator's output for ``seed``.
     """
     length = at_least("length", length, 1)
-    rng.choice((category,))  # the original draws from a list of one operation
+    rng.choice((category,))  # the original draws from a list with one operation
     text = str(rng.randint(10 ** (length - 1), 10**length - 1))
     return text, evaluate(text, category)
 
 
 class Memorization:
-    """Batches of strings of digits and what to write after them.
+    """Batches of digit strings and their copies, reversals or doublings.
 
     Args:
         category: ``"copy"``, ``"reverse"`` or ``"double"``.
-        length: digits of a string, at most.
-        curriculum: ``"maximum"`` (every string: the test) or ``"mix"`` (uniform from 1).
+        length: maximum digits per string.
+        curriculum: ``"maximum"`` (every string has ``length`` digits, as in the test) or ``"mix"``
+            (uniform from 1 to ``length``).
 
     Attributes:
-        vocabulary: the ten digits, of inputs and of targets.
+        vocabulary: the ten digits, for inputs and targets.
         input_steps: T, equal to ``length``.
-        target_steps: T_out, equal to ``length``, or twice that for ``"double"``.
+        target_steps: T_out, equal to ``length``, or ``2 * length`` for ``"double"``.
 
     Raises:
-        InvalidArgumentError: an unknown name or a length below 1.
+        InvalidArgumentError: unknown category or curriculum, or a length below 1.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Memorization:
         generator: np.random.Generator,
         device: torch.device | str = "cpu",
     ) -> Batch:
-        """Return ids ``inputs [T, B]``, ``targets [T_out, B]`` and the ``input_lengths [B]``."""
+        """Return ids ``inputs [T, B]``, ``targets [T_out, B]`` and ``input_lengths [B]``, int64."""
         B, T = at_least("batch_size", batch_size, 1), self.length
         lengths = np.full(B, T)
         if self.curriculum == "mix":
@@ -112,12 +113,12 @@ class Memorization:
     def sample(
         self, batch_size: int, seed: np.random.SeedSequence, device: torch.device | str = "cpu"
     ) -> Batch:
-        """Return the batch of a seed."""
+        """Return the batch determined by a seed."""
         return self.batch(batch_size, np.random.default_rng(seed), device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return nothing: no level changes during training."""
+        """Return an empty state: the difficulty is fixed."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the empty state."""
+        """Accept the empty state."""

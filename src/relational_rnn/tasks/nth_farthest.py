@@ -1,4 +1,4 @@
-"""Nth farthest: which of the vectors seen is the n-th farthest from vector m? (paper 4.1, A.1)."""
+"""Nth farthest: which vector is n-th farthest from vector m? (Santoro et al. 2018, 4.1, A.1)."""
 
 from functools import cache
 from math import log
@@ -9,48 +9,47 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from .arguments import InvalidArgumentError, at_least, one_of
+from .argument_checks import InvalidArgumentError, at_least, one_of
 from .sampling import Batch
 
 ORDERS = ("farthest", "nearest")
 CURRICULA = ("maximum", "mix", "grow")
 
-_FIRST = 3  # objects that a growing curriculum begins with, the fewest that ask for a comparison
-_VARIED = 4  # features that it begins with
-_MORE = 2  # features that it adds at a time
-_SOLVED = 0.75  # of the loss of answering m, else guessing: below, vectors are compared
+_FIRST_OBJECTS = 3  # "grow" starts with these: the fewest that require a comparison
+_FIRST_FEATURES = 4  # "grow" starts with these
+_FEATURE_STEP = 2  # features that "grow" adds at a time
+_SOLVED = 0.75  # share of the loss of "answer m, else guess"; below it, vectors are compared
 
 
 class NthFarthest:
-    """Batches of vectors, one a time step, with the question repeated at every step.
+    """Batches of vector sequences, one vector per time step, with the question at every step.
 
-    A step's input is ``[vector | one-hot id | one-hot m | one-hot n]``: the vector is uniform in
-    (-1, 1), ids are handed out at random, m is the id of the reference vector. The answer is the
-    id of the object at place n by its Euclidean distance from m:
+    The input of a step is ``[vector | one-hot id | one-hot m | one-hot n]``. Vectors are uniform
+    in (-1, 1), ids are a random permutation, m is the id of the reference vector. The answer is
+    the id of the object ranked n-th by Euclidean distance from m, counting from 0:
 
-    - ``"farthest"``: the paper's words; n = 0 is the farthest, the last place is m itself.
-    - ``"nearest"``: Sonnet's code; n = 0 is m itself, n = 1 the nearest other object.
+    - ``"farthest"``, as the paper says: rank 0 is the farthest object, the last rank is m itself.
+    - ``"nearest"``, as Sonnet's code does: rank 0 is m itself, rank 1 the nearest other object.
 
-    Both are the same task up to the naming of n.
+    The two differ only in how n is numbered.
 
     Args:
         objects: number of objects O, at least 2.
-        features: size F of a vector, at least 1.
+        features: vector size F, at least 1.
         order: ``"farthest"`` or ``"nearest"``.
-        curriculum: ``"maximum"``: every sample of a seed shows ``present`` objects; ``"mix"``: each
-            its own number of them, uniform from 2 up to that, after steps of zeros; ``"grow"``: as
-            ``"maximum"``, but with 3 objects of 4 features first, and the ids below 3;
-            :meth:`update` makes that more features, then more objects.
+        curriculum: ``"maximum"``: every sample shows ``present`` objects. ``"mix"``: each sample
+            shows its own number of objects, uniform from 2 to ``present``, preceded by zeros.
+            ``"grow"``: as ``"maximum"``, but starts with 3 objects of 4 features and ids below 3;
+            :meth:`update` adds features, then objects.
 
     Attributes:
-        present: how many of the objects a sample shows, 2 to ``objects``; set it from a
-            curriculum. Ids are then any ``present`` of the O (``"grow"``: those below
-            ``present``), and n is below ``present``.
-        varied: how many of a vector's features are drawn, 1 to F; the others are zero.
-        input_size: F + 3 * O, whatever is present.
+        present: objects shown per sample, 2 to ``objects``. A sample then uses any ``present`` of
+            the O ids (``"grow"``: the ids below ``present``), and n is below ``present``.
+        varied: random features per vector, 1 to F; the remaining features are zero.
+        input_size: F + 3 * O, independent of ``present``.
 
     Raises:
-        InvalidArgumentError: an argument is out of its range.
+        InvalidArgumentError: an argument is out of range.
     """
 
     def __init__(
@@ -67,29 +66,28 @@ class NthFarthest:
         self.curriculum = one_of("curriculum", curriculum, CURRICULA)
         self.input_size = features + 3 * objects
         grows = curriculum == "grow"
-        self._present = min(_FIRST, objects) if grows else objects
-        self.varied = min(_VARIED, features) if grows else features
+        self._present = min(_FIRST_OBJECTS, objects) if grows else objects
+        self.varied = min(_FIRST_FEATURES, features) if grows else features
 
     @property
     def present(self) -> int:
-        """Objects shown in a sample."""
+        """Objects shown per sample."""
         return self._present
 
     @present.setter
     def present(self, value: int) -> None:
         if at_least("present", value, 2) > self.objects:
             raise InvalidArgumentError(
-                f"present must be at most the {self.objects} objects of the task, not {value}"
+                f"present must be at most {self.objects}, the objects of the task, got {value}"
             )
         self._present = value
 
     def batch(
         self, batch_size: int, generator: torch.Generator, device: torch.device | str = "cpu"
     ) -> tuple[Tensor, Tensor]:
-        """Return ``inputs [O, B, F + 3 * O]`` float32 and ``targets [B]`` int64.
+        """Return ``inputs [T, B, F + 3 * O]`` float32 and ``targets [B]`` int64, T = ``present``.
 
-        ``generator`` and ``device`` must be of one kind. With fewer objects ``present``, the
-        first dimension is their number.
+        ``generator`` and ``device`` must be of the same device type.
         """
         B = at_least("batch_size", batch_size, 1)
         return self._batch(torch.full((B,), self.present, device=device), self.present, generator)
@@ -97,9 +95,9 @@ class NthFarthest:
     def _batch(
         self, shown: Tensor, steps: int, generator: torch.Generator, *, mixed: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """A batch of samples with ``shown`` [B] objects each, at the end of ``steps``.
+        """Return a batch whose samples show ``shown`` [B] objects in the last of ``steps`` steps.
 
-        Unless they are ``mixed``, each shows as many as there are steps.
+        If not ``mixed``, ``shown`` must equal ``steps`` for every sample.
         """
         B, O, device = len(shown), self.objects, shown.device  # noqa: E741
         vectors = torch.rand(steps, B, self.features, generator=generator, device=device) * 2 - 1
@@ -125,7 +123,7 @@ class NthFarthest:
     def sample(
         self, batch_size: int, seed: np.random.SeedSequence, device: torch.device | str = "cpu"
     ) -> Batch:
-        """Return the batch of a seed, made on the device."""
+        """Return the batch determined by a seed, generated on the device."""
         number = int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1))
         generator = torch.Generator(device).manual_seed(number)
         if self.curriculum != "mix":
@@ -137,13 +135,13 @@ class NthFarthest:
         return Batch(inputs, targets, torch.full_like(targets, self.present))
 
     def update(self, loss: float) -> bool:
-        """Take note of a loss in training; return whether it is harder from now on."""
+        """Record a training loss; return whether the difficulty was raised."""
         others = self.present - 1
         guessed = others / self.present * log(others)
         if self.curriculum != "grow" or loss >= _SOLVED * guessed:
             return False
         if self.varied < self.features:
-            self.varied = min(self.varied + _MORE, self.features)
+            self.varied = min(self.varied + _FEATURE_STEP, self.features)
         elif self.present < self.objects:
             self.present += 1
         else:
@@ -151,11 +149,11 @@ class NthFarthest:
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many objects are present, and how many of their features vary."""
+        """Return the numbers of present objects and of varied features."""
         return {"present": self.present, "varied": self.varied}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with what ``state`` has of both."""
+        """Restore the state returned by :meth:`state_dict`."""
         self.present, self.varied = state["present"], state["varied"]
 
 
@@ -168,17 +166,15 @@ def label(
     *,
     present: Tensor | None = None,
 ) -> Tensor:
-    """Return the answers [B] int64.
+    """Return the answers [B] int64; objects at equal distances keep their order of presentation.
 
     Args:
         vectors: [B, O, F] in order of presentation.
-        ids: [B, O] int64, id of each.
-        m: [B] int64, id of the reference, one of ``ids``.
-        n: [B] int64, place asked for, from 0.
-        order: ``"farthest"`` or ``"nearest"`` first.
-        present: [B, O] bool, objects that count; default: all.
-
-    Equal distances keep the order of presentation.
+        ids: [B, O] int64, id of each vector.
+        m: [B] int64, id of the reference vector, one of ``ids``.
+        n: [B] int64, requested rank, from 0.
+        order: which comes first, ``"farthest"`` or ``"nearest"``.
+        present: [B, O] bool, objects to rank; default: all.
     """
     one_of("order", order, ORDERS)
     reference = (vectors * (ids == m[:, None])[..., None]).sum(dim=1, keepdim=True)
@@ -191,7 +187,7 @@ def label(
 
 
 class Plateaus(NamedTuple):
-    """Accuracies that need no relation between vectors, at which learning is known to rest."""
+    """Accuracies reachable without comparing vectors, where training is known to stall."""
 
     chance: float
     answer_m: float
@@ -200,17 +196,16 @@ class Plateaus(NamedTuple):
 
 @cache
 def plateaus(objects: int, features: int) -> Plateaus:
-    """Return the accuracies of solutions that compare no two vectors.
+    """Return the accuracies of strategies that compare no two vectors.
 
-    - ``chance``: any of the O ids.
-    - ``answer_m``: m where n asks for m itself, else a guess among the others:
+    - ``chance``: guess any of the O ids.
+    - ``answer_m``: answer m where n asks for m itself, otherwise guess among the others:
       ``1 / O + (1 - 1 / O) / (O - 1)``, which is ``2 / O``.
-    - ``norm_only``: m likewise; the others are ranked by their own length, as a long vector is
-      far from most. Simulated, always with the same numbers; the standard
-      error is about 0.001 or less.
+    - ``norm_only``: as ``answer_m``, but rank the others by their norm, since a long vector is far
+      from most vectors. Simulated with a fixed seed; the standard error is at most about 0.001.
 
     Raises:
-        InvalidArgumentError: ``objects`` below 2 or ``features`` below 1.
+        InvalidArgumentError: ``objects`` is below 2 or ``features`` is below 1.
     """
     O, F = at_least("objects", objects, 2), at_least("features", features, 1)  # noqa: E741
     generator = torch.Generator().manual_seed(0)

@@ -1,7 +1,7 @@
-"""Batches made on the fly: what the generated tasks have in common.
+"""Generated batches: the interface of a task, and the batch source used in training and tests.
 
-Batch i of a run is a pure function of (seed, stream, i), so that it is the same for any number
-of processes and of data workers, and a place in the data is one number.
+Batch i of a run is a pure function of (seed, stream, i). It is therefore the same for any number
+of processes, and a position in the data is a single integer.
 """
 
 from collections.abc import Iterator
@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .arguments import InvalidArgumentError, at_least, one_of
+from .argument_checks import InvalidArgumentError, at_least, one_of
 
-STREAMS = ("train", "valid", "test")  # unrelated numbers from one seed
+STREAMS = ("train", "valid", "test")  # independent random streams of one seed
 
 
 class Batch(NamedTuple):
-    """Questions and answers, time first.
+    """Inputs and targets, time first.
 
-    ``inputs`` are ids [T, B] int64 (padded with ``PAD`` after the end) or vectors [T, B, I]
-    float32; ``targets`` are classes [B] int64 or ids [T_out, B] int64 (padded likewise);
-    ``input_lengths`` [B] int64 counts the steps of each input.
+    Attributes:
+        inputs: ids [T, B] int64, padded at the end with ``PAD``, or vectors [T, B, I] float32.
+        targets: classes [B] int64, or ids [T_out, B] int64, padded like the inputs.
+        input_lengths: [B] int64, time steps of each input without padding.
     """
 
     inputs: Tensor
@@ -30,41 +31,41 @@ class Batch(NamedTuple):
 
 
 class Task(Protocol):
-    """What makes batches: ``NthFarthest``, ``Programs``, ``Memorization``."""
+    """A generator of batches: ``NthFarthest``, ``Programs`` or ``Memorization``."""
 
     def sample(
         self, batch_size: int, seed: np.random.SeedSequence, device: torch.device | str
     ) -> Batch:
-        """Return the batch of a seed."""
+        """Return the batch determined by a seed."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what changes during training (how hard the samples are); plain types."""
+        """Return the state that changes during training (the difficulty), as plain types."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where ``state`` was taken."""
+        """Restore the state returned by :meth:`state_dict`."""
 
 
 class BatchSource:
-    """The batches of one process; iterating yields those left of the current epoch.
+    """The batches of one process; iterating yields the remaining batches of the current epoch.
 
-    An epoch is ``batches`` batches; the next one goes on with new batches. A process takes the
-    columns ``rank::world_size`` of every global batch. ``batch(i)`` gives any batch at any time
-    (a test set is ``batch(0)`` ... of the stream ``"test"``); it also depends on the level that
-    the curriculum of the task has then, and with ``NthFarthest`` on the kind of device, as the
-    random numbers of CPU and GPU differ.
+    An epoch has ``batches`` batches; the next epoch continues with new ones. Each process gets the
+    columns ``rank::world_size`` of every global batch. ``batch(i)`` returns any batch at any time:
+    a test set is ``batch(0)``, ``batch(1)``, ... of the stream ``"test"``. A batch also depends on
+    the current level of the task's curriculum and, for ``NthFarthest``, on the type of device,
+    since CPU and GPU generate different random numbers.
 
     Args:
-        task: what makes the samples.
-        batch_size: samples of a global batch, a multiple of ``world_size``.
-        batches: batches in an epoch.
-        seed: a whole number of at least 0.
+        task: generates the samples.
+        batch_size: samples in a global batch, a multiple of ``world_size``.
+        batches: batches per epoch.
+        seed: an integer of at least 0.
         stream: ``"train"``, ``"valid"`` or ``"test"``.
-        rank: number of this process.
+        rank: index of this process.
         world_size: number of processes.
-        device: where the batches are wanted.
+        device: device of the batches.
 
     Raises:
-        InvalidArgumentError: an argument is out of its range.
+        InvalidArgumentError: an argument is out of range.
     """
 
     def __init__(
@@ -90,11 +91,11 @@ class BatchSource:
         self.next_batch = 0
         if batch_size % world_size:
             raise InvalidArgumentError(
-                f"batch_size must be a multiple of the {world_size} processes, not {batch_size}"
+                f"batch_size must be a multiple of the {world_size} processes, got {batch_size}"
             )
 
     def batch(self, index: int) -> Batch:
-        """Return this process's part of global batch ``index``."""
+        """Return this process's columns of global batch ``index``."""
         seed = np.random.SeedSequence(self.seed, spawn_key=(STREAMS.index(self.stream), index))
         batch = self.task.sample(self.batch_size, seed, self.device)
         if self.world_size == 1:
@@ -107,22 +108,24 @@ class BatchSource:
         )
 
     def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
+        """Return the number of batches per epoch."""
         return self.batches
 
     def __iter__(self) -> Iterator[Batch]:
         while True:
             batch = self.batch(self.next_batch)
-            self.next_batch += 1  # before the yield: a state taken in the loop is after the batch
+            self.next_batch += (
+                1  # before the yield: a state taken in the loop body counts the batch
+            )
             yield batch
             if self.next_batch % self.batches == 0:
                 return
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place after the last batch yielded; plain types."""
+        """Return the position after the last yielded batch, as plain types."""
         return {"next_batch": self.next_batch, "task": self.task.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after the last batch that was yielded before ``state`` was taken."""
+        """Restore the position and the task's state from :meth:`state_dict`."""
         self.next_batch = at_least("next_batch", state["next_batch"], 0)
         self.task.load_state_dict(state["task"])

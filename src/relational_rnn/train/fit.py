@@ -16,7 +16,8 @@ from ..config import TaskConfig
 from ..device import choose_device
 from ..errors import UserError
 from ..ops.precision import multiplies_bfloat16
-from ..runs import Run, is_first_process
+from ..processes import is_first_process
+from ..runs import Run
 from ..weights import save_weights
 from . import checkpoints
 from .job import Job, open_job

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from relational_rnn.errors import UserError
-from relational_rnn.tasks.language_modeling import Vocabulary, open_corpus, token_files
-from relational_rnn.tasks.language_modeling.words import SPLITS
+from relational_rnn.tasks.language_modeling import Vocabulary, open_corpus
+from relational_rnn.tasks.language_modeling import corpus as module
+from relational_rnn.tasks.language_modeling.tokenization import SPLITS
 
 WAIT_AND_OPEN = """
 import sys
@@ -50,7 +51,7 @@ def test_a_large_vocabulary_takes_uint32(folder, cache):
 
 def test_prepared_once(folder, cache, monkeypatch):
     first = open_corpus(str(folder), cache_dir=cache)
-    monkeypatch.setattr(token_files, "prepare", None)
+    monkeypatch.setattr(module, "prepare", None)
     again = open_corpus(str(folder), cache_dir=cache)
     assert again.vocabulary.words == first.vocabulary.words
     assert again.tokens["train"].tolist() == first.tokens["train"].tolist()
@@ -77,17 +78,17 @@ def test_the_manifest(folder, cache):
     open_corpus(str(folder), cache_dir=cache)
     (path,) = prepared(cache)
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["format"] == token_files.FORMAT
+    assert manifest["format"] == module.FORMAT
     assert manifest["tokens"] == {"train": 10, "valid": 4, "test": 7}
     assert manifest["source"]["sha256"][:16] in path.name
-    assert sorted(file.name for file in path.iterdir()) == sorted(token_files.FILES)
+    assert sorted(file.name for file in path.iterdir()) == sorted(module.FILES)
 
 
 def truncate(path):
     path.write_bytes(path.read_bytes()[:-2])
 
 
-@pytest.mark.parametrize("name", token_files.FILES)
+@pytest.mark.parametrize("name", module.FILES)
 @pytest.mark.parametrize(
     "damage",
     [
@@ -140,12 +141,12 @@ def test_processes_may_prepare_at_once(folder, cache):
 def test_who_comes_second_uses_what_is_there(folder, cache, monkeypatch):
     def write_late(source, private):
         write(source, private)
-        monkeypatch.setattr(token_files, "_write", write)
+        monkeypatch.setattr(module, "_write", write)
         open_corpus(str(folder), cache_dir=cache)  # another process, faster
-        monkeypatch.setattr(token_files.os, "replace", None)  # nothing is moved any more
+        monkeypatch.setattr(module.os, "replace", None)  # nothing is moved any more
 
-    write = token_files._write
-    monkeypatch.setattr(token_files, "_write", write_late)
+    write = module._write
+    monkeypatch.setattr(module, "_write", write_late)
     assert open_corpus(str(folder), cache_dir=cache).counts["train"] == 10
     assert len(prepared(cache)) == 1
 
@@ -162,7 +163,7 @@ def test_a_text_that_is_not_fit_leaves_nothing_behind(folder, cache):
 
 
 def test_unknown_words_are_counted_over_the_whole_file(folder, cache, monkeypatch):
-    monkeypatch.setattr("relational_rnn.tasks.language_modeling.folder.PIECE", 4)
+    monkeypatch.setattr("relational_rnn.tasks.language_modeling.sources.PIECE", 4)
     (folder / "train.txt").write_text("the dog sat\n", encoding="utf-8")
     (folder / "test.txt").write_text("a the b\nthe b c\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"test\.txt: 4 tokens \(3 distinct words\).*'a', 'b', 'c'"):

@@ -4,13 +4,13 @@ import pytest
 
 from relational_rnn.errors import UserError
 from relational_rnn.tasks.language_modeling.pydoc import Pydoc, deal, families
-from relational_rnn.tasks.language_modeling.words import SPLITS, words
+from relational_rnn.tasks.language_modeling.tokenization import SPLITS, tokenize
 
 SHARED = "one two three four five six seven eight nine ten"
 
 
 def test_splits_are_of_the_size_they_should_be():
-    counts = {split: sum(map(len, words(Pydoc().text(split)))) for split in SPLITS}
+    counts = {split: sum(map(len, tokenize(Pydoc().text(split)))) for split in SPLITS}
     total = sum(counts.values())
     assert 100_000 < total < 150_000
     assert counts["train"] / total == pytest.approx(0.8, abs=0.03)
@@ -23,7 +23,7 @@ def test_the_same_every_time():
 
 
 def test_every_word_of_valid_and_test_is_known():
-    seen = {split: {w for part in words(Pydoc().text(split)) for w in part} for split in SPLITS}
+    seen = {split: {w for part in tokenize(Pydoc().text(split)) for w in part} for split in SPLITS}
     assert seen["valid"] | seen["test"] <= seen["train"]
     assert "<unk>" in seen["train"]
     assert 2_000 < len(seen["train"]) < 5_000
@@ -73,5 +73,5 @@ def test_words_and_marks_are_parted(monkeypatch):
 
 def test_a_python_without_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
-    with pytest.raises(UserError, match="comes without pydoc_data"):
+    with pytest.raises(UserError, match=r"this Python lacks pydoc_data, .*; pass --data FOLDER"):
         _ = Pydoc().digest

@@ -107,15 +107,20 @@ def test_offline_and_not_cached(tmp_path, monkeypatch):
         open_corpus("wikitext-2", cache_dir=tmp_path)
     assert str(caught.value) == (
         "wikitext-2: wikitext-2-v1/train-00000-of-00001.parquet is not in the cache and cannot be "
-        "downloaded (LocalEntryNotFoundError): connect to the internet once, or put train.txt, "
-        "valid.txt and test.txt in a folder and say --data FOLDER"
+        "downloaded (LocalEntryNotFoundError); connect to the internet once, or pass --data FOLDER "
+        "with train.txt, valid.txt and test.txt"
     )
 
 
 def test_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(UserError, match=r"pip install 'relational-rnn\[data\]'; or put train\.txt"):
+    with pytest.raises(UserError) as caught:
         open_corpus("wikitext-103", cache_dir=tmp_path)
+    assert str(caught.value) == (
+        "wikitext-103: reading it needs pyarrow, which is not installed; run "
+        "pip install 'relational-rnn[data]', or pass --data FOLDER with train.txt, valid.txt and "
+        "test.txt"
+    )
 
 
 def test_published_files():

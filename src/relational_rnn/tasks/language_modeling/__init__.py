@@ -1,15 +1,14 @@
-"""Words of a text, one after another: what a word language model is trained on.
+"""Word-level texts for language models: from a file to windows of token ids.
 
-A word's way from the file to the model, one module a station:
+A text passes through these modules in order:
 
-========== ==================================================================================
-sources    a name or a folder -> where the text comes from (folder, wikitext, pydoc)
-words      text -> words: every line is its words and ``<eos>``
-vocabulary word -> id, by falling frequency in the training text
-token_files ids -> memory-mapped files, prepared once and cached
-corpus     all of it in one call: ``open_corpus("wikitext-2").tokens["train"]``
-batching   ids -> windows ``[T, B]`` whose memory is carried from one to the next
-========== ==================================================================================
+============ ================================================================================
+sources      name or folder -> the text, in three splits (folder, :mod:`.wikitext`, :mod:`.pydoc`)
+tokenization text -> words; every line is its words and ``<eos>``
+vocabulary   words -> ids, by descending frequency in the training split
+corpus       ids -> memory-mapped files in a cache: ``open_corpus("wikitext-2").tokens["train"]``
+batching     ids -> windows ``[T, B]``, whose memory is carried from one window to the next
+============ ================================================================================
 """
 
 from .corpus import Corpus, encode_corpus, open_corpus

@@ -1,4 +1,4 @@
-"""The built-in corpus: the language reference that every Python carries for ``help("if")``."""
+"""The built-in corpus: the language reference that Python ships for ``help("if")``."""
 
 import hashlib
 import re
@@ -7,21 +7,21 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from ...errors import UserError
-from .words import SPLITS, UNKNOWN, Split
+from .tokenization import SPLITS, UNKNOWN, Split
 
-RARE = 2  # words seen less often than this in the training topics become <unk>
-TELLING = 10  # words; topics that share a paragraph of this length are not parted
+RARE = 2  # words less frequent than this in the training topics become <unk>
+SHARED_WORDS = 10  # topics with a common paragraph of this many words stay in one split
 SHARES: dict[Split, float] = {"train": 0.8, "valid": 0.1, "test": 0.1}
 
 
 class Pydoc:
     """The topics of ``pydoc_data.topics``: a small corpus that needs no download.
 
-    On Python 3.11.7: 87,018 / 9,959 / 11,796 tokens, vocabulary 2,678. Each release of Python
-    edits the reference, so figures compare within one release only.
+    On Python 3.11.7: 87,018 / 9,959 / 11,796 tokens, vocabulary 2,678. The reference changes with
+    every release of Python, so results are comparable within one release only.
 
-    Words and marks are parted, case is kept, lines stay as the help shows them. Words that the
-    training topics hold once, or never, are ``<unk>``.
+    Words and punctuation are separated, case and line breaks are kept. Words that occur at most
+    once in the training topics become ``<unk>``.
     """
 
     name = "pydoc"
@@ -36,11 +36,15 @@ class Pydoc:
         """Name and split."""
         return f"{self.name} ({split})"
 
+    def size(self, split: Split) -> int:
+        """Characters of a split."""
+        return len(self._parts[split])
+
     def text(self, split: Split) -> Iterator[str]:
         """Yield the text of a split.
 
         Raises:
-            UserError: this Python was built without its documentation.
+            UserError: this Python was built without ``pydoc_data``.
         """
         yield self._parts[split]
 
@@ -50,8 +54,8 @@ class Pydoc:
             from pydoc_data.topics import topics
         except ImportError:
             raise UserError(
-                "pydoc: this Python comes without pydoc_data, of which the built-in corpus is "
-                "made; say --data FOLDER with train.txt, valid.txt and test.txt"
+                "pydoc: this Python lacks pydoc_data, the source of the built-in corpus; pass "
+                "--data FOLDER with train.txt, valid.txt and test.txt"
             ) from None
         lines = {
             split: [_words(line) for topic in names for line in topics[topic].splitlines()]
@@ -69,9 +73,9 @@ class Pydoc:
 
 
 def deal(topics: Mapping[str, str]) -> dict[Split, list[str]]:
-    """Divide topics among the splits, whole families at a time, the largest first.
+    """Assign topics to the splits, whole families at a time, the largest family first.
 
-    Each goes where the share is least filled; no chance is involved.
+    Each family goes to the split with the most room left; nothing is random.
     """
     size = {name: len(text) for name, text in topics.items()}
     room = {split: share * sum(size.values()) for split, share in SHARES.items()}
@@ -84,16 +88,16 @@ def deal(topics: Mapping[str, str]) -> dict[Split, list[str]]:
 
 
 def families(topics: Mapping[str, str]) -> list[list[str]]:
-    """Group the topics that repeat each other, as "specialnames" repeats "customization".
+    """Group topics with common paragraphs, as "specialnames" repeats "customization".
 
-    Dealt apart, they would put text of the test split into the training split.
+    Assigned to different splits, they would leak test text into the training split.
     """
     family = {name: [name] for name in sorted(topics)}
     first: dict[str, str] = {}  # paragraph -> the first topic that has it
     for name in sorted(topics):
         for paragraph in re.split(r"\n\s*\n", topics[name]):
             words = paragraph.split()
-            if len(words) >= TELLING:
+            if len(words) >= SHARED_WORDS:
                 relative = family[first.setdefault(" ".join(words), name)]
                 if relative is not family[name]:
                     relative += family[name]
@@ -102,6 +106,6 @@ def families(topics: Mapping[str, str]) -> list[list[str]]:
 
 
 def _words(line: str) -> list[str]:
-    """Part words from marks; a row of one mark is one word, cut to three (``*****`` is ``***``)."""
+    """Separate words and punctuation; a repeated mark is one word of at most three (``***``)."""
     line = re.sub(r"([^\w\s])\1{3,}", r"\1\1\1", line)
     return [match.group() for match in re.finditer(r"\w+|([^\w\s])\1*", line)]

@@ -1,21 +1,28 @@
-"""Where a text comes from: a name known here, or a folder of the user's."""
+"""Sources of texts: a data set by name, or the user's own folder with three files."""
 
+import contextlib
+import hashlib
+import os
+import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from ...config.fields import nearest
 from ...errors import UserError
-from .folder import Folder
+from ...files import write_text
 from .pydoc import Pydoc
+from .tokenization import SPLITS, Split
 from .wikitext import PARTS, WikiText
-from .words import Split
 
 NAMES = ("pydoc", *PARTS)
+PIECE = 1 << 20  # characters read at a time
+CLOCK_GRAIN = 2_000_000_000  # ns; a file modified this recently may change and keep its time stamp
 
 
 class Source(Protocol):
-    """A text in three parts."""
+    """A text in three splits."""
 
     @property
     def name(self) -> str:
@@ -23,21 +30,24 @@ class Source(Protocol):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what decides the text: another text, another digest."""
+        """SHA-256 that identifies the text."""
 
     def where(self, split: Split) -> str:
-        """Say for a message where a part is read."""
+        """Where a split is read from, for messages."""
+
+    def size(self, split: Split) -> int:
+        """Approximate number of characters of a split, for progress displays."""
 
     def text(self, split: Split) -> Iterator[str]:
-        """Yield a part in pieces, cut anywhere; lines end with ``"\\n"``."""
+        """Yield a split in pieces, cut anywhere; lines end with ``"\\n"``."""
 
 
 def find_source(name_or_folder: str, *, cache: Path) -> Source:
-    """Find the text that a user means; a name wins over a folder, ``./NAME`` is the folder.
+    """Find a text by name or folder; a name takes precedence, ``./NAME`` is the folder.
 
     Args:
-        name_or_folder: one of :data:`NAMES`, or a folder as in :class:`.folder.Folder`.
-        cache: the cache folder, where the hashes of large files are remembered.
+        name_or_folder: one of :data:`NAMES`, or a folder as in :class:`Folder`.
+        cache: the cache folder, which stores the hashes of large files.
 
     Raises:
         UserError: neither a name nor a folder, or the folder lacks a file.
@@ -49,6 +59,109 @@ def find_source(name_or_folder: str, *, cache: Path) -> Source:
     if Path(name_or_folder).is_dir():
         return Folder(Path(name_or_folder), stamps=cache / "stamps")
     raise UserError(
-        f"{name_or_folder}: is neither a data set ({', '.join(NAMES)}) nor a folder with "
+        f"{name_or_folder}: must be a data set ({', '.join(NAMES)}) or a folder with "
         f"train.txt, valid.txt and test.txt{nearest(name_or_folder, NAMES)}"
     )
+
+
+class Folder:
+    """A text from ``train.txt``, ``valid.txt``, ``test.txt``, or ``wiki.train.tokens`` etc.
+
+    Args:
+        path: the folder.
+        stamps: folder that stores the hashes of files, so that a large file is hashed once and not
+            at every start.
+
+    Raises:
+        UserError: a file is missing or empty.
+    """
+
+    def __init__(self, path: Path, *, stamps: Path):
+        self.name = path.resolve().name
+        self._stamps = stamps
+        files = {split: path / f"{split}.txt" for split in SPLITS}
+        if not any(file.exists() for file in files.values()):
+            wiki = {split: path / f"wiki.{split}.tokens" for split in SPLITS}
+            if any(file.exists() for file in wiki.values()):
+                files = wiki
+        missing = [file.name for file in files.values() if not file.is_file()]
+        if missing:
+            raise UserError(
+                f"{path}: {' and '.join(missing)} not found; the folder must hold train.txt, "
+                "valid.txt and test.txt (or wiki.train.tokens, wiki.valid.tokens, wiki.test.tokens)"
+            )
+        for file in files.values():
+            if file.stat().st_size == 0:
+                raise UserError(f"{file}: is empty; it must hold whitespace-separated words")
+        self._files = files
+
+    def where(self, split: Split) -> str:
+        """Path of the file."""
+        return str(self._files[split])
+
+    def size(self, split: Split) -> int:
+        """Bytes of the file: the number of characters, if all are ASCII."""
+        return self._files[split].stat().st_size
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the SHA-256 hashes of the three files."""
+        hashes = [self._sha256(self._files[split]) for split in SPLITS]
+        return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+    def text(self, split: Split) -> Iterator[str]:
+        """Yield the file as :func:`read` does."""
+        return read(self._files[split])
+
+    def _sha256(self, path: Path) -> str:
+        """Hash a file, or return the stored hash if size and modification time are unchanged."""
+        status = path.stat()
+        seen = f"{status.st_size} {status.st_mtime_ns} "
+        key = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
+        stamp = self._stamps / key
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            stored = stamp.read_text(encoding="utf-8")
+            if stored.startswith(seen):
+                return stored.removeprefix(seen)
+        try:
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        if time.time_ns() - status.st_mtime_ns > CLOCK_GRAIN:
+            with contextlib.suppress(OSError, UserError):  # a shared cache may be read-only
+                self._stamps.mkdir(parents=True, exist_ok=True)
+                write_text(stamp, seen + digest)
+        return digest
+
+
+def read(path: Path) -> Iterator[str]:
+    """Yield a text file in pieces of bounded length.
+
+    Raises:
+        UserError: the file cannot be read, or is not UTF-8 (the message gives byte and line).
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:  # skips a byte order mark
+            while piece := file.read(PIECE):
+                yield piece
+    except UnicodeDecodeError:
+        raise UserError(_not_utf8(path)) from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _not_utf8(path: Path) -> str:
+    """Message with the first position at which a file is not UTF-8."""
+    offset = 0
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return (
+                    f"{path}: is not UTF-8: byte 0x{line[error.start]:02x} at offset "
+                    f"{offset + error.start} (line {number}); save the file as UTF-8"
+                )
+            offset += len(line)
+    return f"{path}: changed while it was read; try again"

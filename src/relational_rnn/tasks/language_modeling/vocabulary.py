@@ -1,4 +1,4 @@
-"""Which word has which id."""
+"""The vocabulary: words and their ids."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from ...errors import UserError
 from ...files import write_text
-from .words import EOS, UNKNOWN
+from .tokenization import EOS, UNKNOWN
 
 
 class Vocabulary:
-    """The words of a training text; a word's id is its place in :attr:`words`.
+    """The words of a training text; a word's id is its index in :attr:`words`.
 
     Args:
-        words: every word once, by falling frequency (what adaptive softmax expects).
+        words: distinct words by descending frequency, as adaptive softmax expects.
 
     Raises:
         ValueError: a word occurs twice, or ``<eos>`` is missing.
@@ -32,11 +32,11 @@ class Vocabulary:
         if len(self.index) < len(self.words):
             raise ValueError("words must be distinct")
         if EOS not in self.index:
-            raise ValueError(f"words must hold {EOS}, which ends every line")
+            raise ValueError(f"words must include {EOS}, which ends every line")
 
     @classmethod
     def of(cls, text: Iterable[list[str]]) -> "Vocabulary":
-        """Count the words of a text; of two equally frequent words the earlier comes first."""
+        """Count the words of a text; equally frequent words are ordered by first occurrence."""
         counts: Counter[str] = Counter()
         for words in text:
             counts.update(words)
@@ -52,20 +52,20 @@ class Vocabulary:
 
     @property
     def unknown(self) -> int | None:
-        """Id of ``<unk>``, if the training text holds it."""
+        """Id of ``<unk>``; None if the training text lacks it."""
         return self.index.get(UNKNOWN)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the words in their order: equal digests mean that ids mean the same."""
+        """SHA-256 of the words in order: vocabularies with equal digests assign equal ids."""
         return hashlib.sha256("\n".join(self.words).encode()).hexdigest()
 
     def encode(self, words: Sequence[str], *, where: str) -> NDArray[np.int64]:
-        """Map words to ids ``[len(words)]``, a word out of the vocabulary to ``<unk>``.
+        """Map words to ids ``[len(words)]``, and words not in the vocabulary to ``<unk>``.
 
         Args:
-            words: the words, as :func:`.words.words` yields them.
-            where: what the words are, for the message: a file, "the prompt".
+            words: the words, as :func:`.tokenization.tokenize` yields them.
+            where: origin of the words for messages: a file, "the prompt".
 
         Raises:
             UserError: as :meth:`check`.
@@ -82,11 +82,11 @@ class Vocabulary:
         return [self.words[id] for id in ids]
 
     def check(self, text: Iterable[Sequence[str]], *, where: str) -> None:
-        """Make sure that every word of a text has an id.
+        """Check that every word of a text has an id.
 
         Raises:
-            UserError: the vocabulary has no ``<unk>`` and some words are not in it; the message
-                names the first of them and how many there are.
+            UserError: the vocabulary has no ``<unk>`` and lacks some of the words; the message
+                gives their number and the first of them.
         """
         if self.unknown is not None:
             return
@@ -97,19 +97,19 @@ class Vocabulary:
             raise UserError(
                 f"{where}: {missing.total():,} tokens ({len(missing):,} distinct words) are not in "
                 f"the vocabulary, which has no {UNKNOWN}: {first}{more}; use words of the training "
-                f"text, or write {UNKNOWN} for its rare words and train again"
+                f"text, or replace its rare words by {UNKNOWN} and train again"
             )
 
     def save(self, path: Path) -> None:
-        """Write the words as a JSON list, one a line."""
+        """Write the words as a JSON list, one word per line."""
         write_text(path, json.dumps(self.words, ensure_ascii=False, indent=0) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
-        """Read what :meth:`save` wrote.
+        """Read a file written by :meth:`save`.
 
         Raises:
-            UserError: no such file, or it is not a vocabulary.
+            UserError: the file does not exist or is not a vocabulary.
         """
         try:
             words = json.loads(path.read_text(encoding="utf-8"))
@@ -120,5 +120,5 @@ class Vocabulary:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise UserError(
-                f"{path}: is not a vocabulary ({error}); it should be a JSON list of distinct words"
+                f"{path}: is not a vocabulary ({error}); it must be a JSON list of distinct words"
             ) from error

@@ -1,20 +1,27 @@
-"""WikiText (Merity et al. 2016, arXiv 1609.07843), fetched by name from the Hugging Face hub."""
+"""WikiText (Merity et al. 2016, arXiv 1609.07843), downloaded by name from the Hugging Face hub."""
 
 import hashlib
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...errors import UserError
-from .words import Split
+from ...processes import is_first_process
+from .tokenization import Split
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 REPOSITORY = "Salesforce/wikitext"
 REVISION = "b08601e04326c79dfdd32d625aee71d232d685c3"
-WAY_OUT = "or put train.txt, valid.txt and test.txt in a folder and say --data FOLDER"
+FOLDER_INSTEAD = "or pass --data FOLDER with train.txt, valid.txt and test.txt"
 
 
 @dataclass(frozen=True)
 class Part:
-    """The files of a split at the pinned revision, and the lines that they hold together."""
+    """The files of a split at the pinned revision, and the number of lines in all of them."""
 
     files: tuple[str, ...]
     rows: int
@@ -25,7 +32,7 @@ def _part(prefix: str, rows: int, *, files: int = 1) -> Part:
     return Part(tuple(names), rows)
 
 
-# The "-v1" texts are tokenised and have <unk>; the hub's "-raw-v1" are not for word models.
+# The "-v1" texts are tokenized and have <unk>; the hub's "-raw-v1" texts are not for word models.
 PARTS: dict[str, dict[Split, Part]] = {
     "wikitext-2": {
         "train": _part("wikitext-2-v1/train", 36_718),
@@ -41,10 +48,10 @@ PARTS: dict[str, dict[Split, Part]] = {
 
 
 class WikiText:
-    """``wikitext-2`` (2 M words to train on) or ``wikitext-103`` (103 M), as published.
+    """``wikitext-2`` (2 M training words) or ``wikitext-103`` (103 M), as published.
 
-    The download stays in the hub's own cache (``HF_HOME`` and ``HF_HUB_OFFLINE`` are heeded);
-    once the token files are prepared, the hub is not asked again.
+    Downloads stay in the hub's own cache (``HF_HOME`` and ``HF_HUB_OFFLINE`` are respected). Once
+    the token files are prepared, neither the hub nor pyarrow is needed.
     """
 
     def __init__(self, name: str):
@@ -52,26 +59,44 @@ class WikiText:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of name and revision: what a pinned revision holds cannot change."""
+        """SHA-256 of name and revision: the content of a pinned revision cannot change."""
         return hashlib.sha256(f"{REPOSITORY} {REVISION} {self.name}".encode()).hexdigest()
 
     def where(self, split: Split) -> str:
         """Name and split."""
         return f"{self.name} ({split})"
 
+    def size(self, split: Split) -> int:
+        """About the characters of a split, from the metadata of its files; raises as `text`."""
+        with self._opened(split) as files:
+            return sum(
+                file.metadata.row_group(number).total_byte_size
+                for file in files
+                for number in range(file.num_row_groups)
+            )
+
     def text(self, split: Split) -> Iterator[str]:
-        """Yield the text of a split, downloaded if need be. Every row is one line, blank or not.
+        """Yield the text of a split, downloading it if needed. Every row is a line, even if blank.
 
         Raises:
-            UserError: pyarrow is missing, the hub is out of reach, or a file is not what was
-                published.
+            UserError: pyarrow is not installed, the hub cannot be reached, or a file differs from
+                the published one.
         """
+        with self._opened(split) as files:
+            for file in files:
+                for batch in file.iter_batches(columns=["text"], batch_size=4096):
+                    lines = batch.column(0).to_pylist()
+                    yield "".join(line.rstrip("\n") + "\n" for line in lines)
+
+    @contextmanager
+    def _opened(self, split: Split) -> Iterator[list["ParquetFile"]]:
+        """The files of a split, complete; errors in reading them become :class:`UserError`."""
         try:
             from pyarrow.parquet import ParquetFile
         except ImportError:
             raise UserError(
-                f"{self.name}: pyarrow is needed to read it: pip install 'relational-rnn[data]'; "
-                f"{WAY_OUT}"
+                f"{self.name}: reading it needs pyarrow, which is not installed; run "
+                f"pip install 'relational-rnn[data]', {FOLDER_INSTEAD}"
             ) from None
 
         part = PARTS[self.name][split]
@@ -81,26 +106,26 @@ class WikiText:
             rows = sum(file.metadata.num_rows for file in files)
             if rows != part.rows:
                 raise ValueError(f"{rows:,} rows instead of {part.rows:,}")
-            for file in files:
-                for batch in file.iter_batches(columns=["text"], batch_size=4096):
-                    lines = batch.column(0).to_pylist()
-                    yield "".join(line.rstrip("\n") + "\n" for line in lines)
-        except (ValueError, OSError) as error:  # pyarrow's own are of these kinds
+            yield files
+        except (ValueError, OSError) as error:  # includes pyarrow's own exceptions
             raise UserError(
                 f"{' and '.join(paths)}: damaged ({error}); delete and try again"
             ) from error
 
     def _download(self, file: str) -> str:
         """Path of a file in the hub's cache."""
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
         from huggingface_hub.utils import logging
 
-        # It tells of every try; the last error says it all. The hub gives this no types.
+        # The hub logs every failed attempt; the final error is enough. It has no type hints here.
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        cached = try_to_load_from_cache(REPOSITORY, file, repo_type="dataset", revision=REVISION)
+        if cached is None and is_first_process():
+            print(f"{self.name}: downloading {file}", file=sys.stderr, flush=True)
         try:
             return hf_hub_download(REPOSITORY, file, repo_type="dataset", revision=REVISION)
-        except OSError as error:  # the hub's own are of this kind: offline, refused, disk full
+        except OSError as error:  # the hub's exceptions are OSErrors: offline, denied, disk full
             raise UserError(
                 f"{self.name}: {file} is not in the cache and cannot be downloaded "
-                f"({type(error).__name__}): connect to the internet once, {WAY_OUT}"
+                f"({type(error).__name__}); connect to the internet once, {FOLDER_INSTEAD}"
             ) from error

@@ -1,6 +1,7 @@
-"""Program evaluation, "learning to execute": grammar, generator and batches.
+"""Program evaluation ("learning to execute"): grammar, generators, curriculum and batches.
 
-``evaluate`` and ``generate`` need neither numpy nor torch; ``Programs`` imports them when used.
+``evaluate`` and ``generate`` need neither numpy nor torch, which are imported for ``Programs`` and
+``Curriculum`` on first use.
 """
 
 from importlib import import_module
@@ -28,7 +29,7 @@ _LATE = {"Curriculum": ".curriculum", "Programs": ".task"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs numpy and torch when it is asked for."""
+    """Import the names that need numpy and torch on first use."""
     if name in _LATE:
         return getattr(import_module(_LATE[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

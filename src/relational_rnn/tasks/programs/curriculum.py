@@ -1,32 +1,32 @@
-"""How hard the programs of a batch are, and when they get harder (Zaremba and Sutskever 2014)."""
+"""Curricula: how difficult the programs of a batch are (Zaremba and Sutskever 2014)."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import at_least, one_of
+from ..argument_checks import at_least, one_of
 
 CURRICULA = ("maximum", "naive", "mix", "combined", "grow")
 
-_LEARNT = 0.5  # nats per character; below, a growing curriculum goes on
+_LEARNED = 0.5  # nats per character; below it, "grow" raises the level
 
 
 class Curriculum:
-    """Literal length and nesting of every sample of a batch.
+    """Draws the literal length and the nesting of every sample of a batch.
 
-    - ``maximum``: the maximum, always (the paper's test).
-    - ``naive``: the level reached so far, which starts at length 1, nesting 1.
+    - ``maximum``: always the maximum (the paper's test).
+    - ``naive``: the current level, which starts at length 1, nesting 1.
     - ``mix``: both uniform from 1 to the maximum (the paper's training).
-    - ``combined``: both uniform from 1 to the level reached so far.
-    - ``grow``: as ``combined``, but with any nesting from the start, and the next length when
-      these are half learnt, the loss below 0.5 nats per character.
+    - ``combined``: both uniform from 1 to the current level.
+    - ``grow``: as ``combined``, but with nestings up to the maximum from the start; the length is
+      raised when the loss falls below 0.5 nats per character.
 
-    ``update(loss)`` raises the level, that of ``naive`` and ``combined`` by the rule of Sonnet's
-    example: first the length to its maximum, then the nesting, one at a time, whenever at least
-    ``min_tries`` losses were seen on a level and their mean change, divided by their mean, is
-    below ``threshold``. A falling loss always is, so the rule holds a level only while the loss
-    rises. ``mix`` there draws one length and nesting for a whole batch; here, as in the paper,
+    ``update(loss)`` raises the level. ``naive`` and ``combined`` follow Sonnet's example: first the
+    length is raised to its maximum, then the nesting, one at a time. A level is raised once at
+    least ``min_tries`` losses were recorded on it and their mean change, relative to their mean,
+    is below ``threshold``. A falling loss always qualifies, so a level is held only while the loss
+    rises. Sonnet's ``mix`` draws one length and nesting for a whole batch; here, as in the paper,
     every sample has its own.
     """
 
@@ -56,14 +56,14 @@ class Curriculum:
     def levels(
         self, batch_size: int, generator: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the literal length [B] and the nesting [B] of every sample."""
+        """Return the literal lengths [B] and nestings [B] of a batch."""
         if self.kind in ("maximum", "naive"):
             return np.full(batch_size, self.length), np.full(batch_size, self.nesting)
         lengths = generator.integers(1, self.length, batch_size, endpoint=True)
         return lengths, generator.integers(1, self.nesting, batch_size, endpoint=True)
 
     def update(self, loss: float) -> bool:
-        """Take note of a loss on the present level; return whether the level was raised."""
+        """Record a training loss on the current level; return whether the level was raised."""
         if not self._grows or not self._is_enough(loss):
             return False
         self._clear()
@@ -76,9 +76,9 @@ class Curriculum:
         return may_nest or may_lengthen
 
     def _is_enough(self, loss: float) -> bool:
-        """Whether the present level has been trained on for long enough."""
+        """Whether the level should be raised after a further loss."""
         if self.kind == "grow":
-            return loss < _LEARNT
+            return loss < _LEARNED
         window = max(min(self.min_tries, 10), 5)
         self._losses = [*self._losses, float(loss)][-window:]
         self._tries += 1
@@ -89,7 +89,7 @@ class Curriculum:
         return mean <= 0 or change < self.threshold * mean
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the level and what was seen on it; plain types."""
+        """Return the level and the losses recorded on it, as plain types."""
         return {
             "length": self.length,
             "nesting": self.nesting,
@@ -98,6 +98,6 @@ class Curriculum:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where ``state`` was taken."""
+        """Restore the state returned by :meth:`state_dict`."""
         self.length, self.nesting = state["length"], state["nesting"]
         self._tries, self._losses = state["tries"], list(state["losses"])

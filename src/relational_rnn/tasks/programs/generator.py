@@ -1,14 +1,13 @@
-"""One program at a time, in the random order of the original generator (dataset of Sonnet v1)."""
+"""Generate one program at a time, with the random numbers of the original (Sonnet v1)."""
 
 import random
 from collections.abc import Collection, Sequence
 
-from ..arguments import InvalidArgumentError, at_least, one_of
+from ..argument_checks import InvalidArgumentError, at_least, one_of
 from .grammar import evaluate
 
 OPERATORS = ("+", "-", "*", "if", "for")
 
-# Operators by category, in the order in which the original draws them.
 CATEGORIES: dict[str, tuple[str, ...]] = {
     "addition": ("+",),
     "control": ("if", "for"),
@@ -16,6 +15,7 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
     "algebra": ("+", "-", "*"),
     "alg_ctrl": ("+", "-", "if"),
 }
+"""Operators of each category, in the order of the original, which its random draws depend on."""
 
 
 def generate(
@@ -23,18 +23,23 @@ def generate(
 ) -> tuple[str, str]:
     """Return a random program of ``nesting`` operations and its answer.
 
-    Every literal has exactly ``length`` digits, the first of them not 0. The first operand of an
-    operation is the operation before it, the other operands are literals. Numbers are drawn in
-    this order: for every operation its operator, then its literals from left to right, then the
-    comparison of an ``if`` or the count of a ``for``; ``random.Random(seed)`` thus reproduces
-    what the original makes from ``seed``.
+    Every literal has exactly ``length`` digits and no leading 0. The first operand of an operation
+    is the previous operation, the other operands are literals. For every operation the draws are:
+    the operator, the literals from left to right, then the comparison of an ``if`` or the count of
+    a ``for``. ``random.Random(seed)`` therefore reproduces the original generator's output for
+    ``seed``.
 
     Raises:
-        InvalidArgumentError: length or nesting below 1, no operator or an unknown one.
+        InvalidArgumentError: length or nesting below 1, no operator, or an unknown operator.
     """
     length = at_least("length", length, 1)
     nesting = at_least("nesting", nesting, 1)
-    check_operators(operators)
+    if not operators:
+        raise InvalidArgumentError(
+            f"operators must hold at least one of {', '.join(map(repr, OPERATORS))}, got none"
+        )
+    for operator in operators:
+        one_of("operator", operator, OPERATORS)
     smallest, largest = 10 ** (length - 1), 10**length - 1
 
     def literals(count: int) -> list[str]:
@@ -56,15 +61,7 @@ def generate(
 
 
 def longest_program(length: int, nesting: int, operators: Collection[str]) -> int:
-    """Return the number of characters of the longest program that can be generated."""
+    """Return the length in characters of the longest program that can be generated."""
     added = {"if": 3 * length + len("if<else"), "for": length + len("x=for[9]x+=")}
     brackets = 2 * (nesting - 1)
     return length + brackets + nesting * max(added.get(name, length + 1) for name in operators)
-
-
-def check_operators(operators: Collection[str]) -> None:
-    """Raise :class:`InvalidArgumentError` unless there are operators, and known ones."""
-    if not operators:
-        raise InvalidArgumentError(f"operators is empty; it takes some of {OPERATORS}")
-    for operator in operators:
-        one_of("operator", operator, OPERATORS)

@@ -1,4 +1,4 @@
-"""The language of the programs, read and evaluated in one pass without recursion.
+"""The grammar of the programs, parsed and evaluated in one pass without recursion.
 
 ::
 
@@ -16,47 +16,48 @@ from collections.abc import Generator
 from decimal import Decimal
 from typing import NoReturn, TypeAlias
 
-from ..arguments import InvalidArgumentError, at_least
+from ..argument_checks import InvalidArgumentError, at_least
 
 _DIGITS = frozenset("0123456789")
-_EXCERPT = 24  # characters shown on either side of a mistake
+_EXCERPT = 24  # characters shown on either side of a syntax error
 
 
 class GrammarError(InvalidArgumentError):
-    """A program outside the grammar; the message names the place and what was expected there."""
+    """A syntax error in a program; the message gives the position and what was expected there."""
 
 
 def evaluate(program: str, length: int) -> str:
-    """Return the answer of a program, e.g. ``evaluate("(65125+15306)+77013", 5) == "157444"``.
+    """Return the answer to a program, e.g. ``evaluate("(65125+15306)+77013", 5) == "157444"``.
 
-    Inner results are exact integers; only the final value is reduced, modulo
+    Intermediate results are exact integers. The final value is reduced modulo
     ``10 ** (length + 1)`` with the sign of the modulus, so an answer has at most ``length + 1``
-    digits and never a minus sign. Brackets may stand around any operand, at any depth.
+    digits and no minus sign. Any operand may be in brackets, at any depth.
 
     Args:
-        program: a program without spaces; its outermost brackets may be left out.
-        length: decimal digits of the longest literal that the task knows.
+        program: a program without spaces; the outermost brackets are optional.
+        length: maximum decimal digits of the task's literals.
 
     Raises:
-        GrammarError: the program is outside the grammar.
+        GrammarError: the program does not match the grammar.
         InvalidArgumentError: ``length`` is below 1.
     """
     modulus: int = 10 ** (at_least("length", length, 1) + 1)
     reader = _Reader(program)
     value = _run(_program(reader))
     if not reader.at_end:
-        hint = "" if reader.at(")") else " (an operation inside another takes brackets)"
+        hint = "" if reader.at(")") else " (put an operation inside another in brackets)"
         reader.fail("the end of the program" + hint)
-    # By way of Decimal, since Python refuses str() and int() beyond 4300 digits.
+    # Through Decimal: Python refuses str() and int() of more than 4300 digits.
     return str(Decimal(value % modulus))
 
 
-# A part of a program: yields the parts inside it, is sent their values, returns its own.
+# Parser of a part of a program: yields the parsers of its parts, is sent their values, returns
+# its own value.
 _Part: TypeAlias = "Generator[_Part, int, int]"
 
 
 def _run(part: _Part) -> int:
-    """Run parts within parts on a list instead of the call stack, so that depth has no limit."""
+    """Run nested parts on an explicit stack instead of the call stack: depth has no limit."""
     waiting = [part]
     value: int | None = None
     while waiting:
@@ -110,7 +111,7 @@ def _operand(reader: "_Reader") -> _Part:
 
 
 class _Reader:
-    """A place in a text."""
+    """A position in a text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -158,6 +159,6 @@ class _Reader:
         after = text[at : at + _EXCERPT] + ("..." if len(text) > at + _EXCERPT else "")
         found = f"{text[at]!r}" if at < len(text) else "the end"
         raise GrammarError(
-            f"program outside the grammar at character {at + 1}, in {before + after!r}: "
+            f"program: syntax error at character {at + 1}, in {before + after!r}: "
             f"found {found}, expected {expected}"
         )

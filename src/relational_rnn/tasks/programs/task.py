@@ -1,35 +1,35 @@
-"""Program evaluation as a task: batches of programs and answers."""
+"""The program evaluation task: batches of programs and their answers."""
 
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..arguments import at_least, one_of
+from ..argument_checks import at_least, one_of
 from ..sampling import Batch
-from .arrays import VOCABULARY, sample_programs
+from .batched_generator import VOCABULARY, sample_programs
 from .curriculum import Curriculum
 from .generator import CATEGORIES, longest_program
 
 
 class Programs:
-    """Short programs to be read character by character and answered (Santoro et al. 2018, 4.1).
+    """Short programs, read character by character, and their answers (Santoro et al. 2018, 4.1).
 
     Args:
         category: ``"addition"``, ``"control"``, ``"full"``, ``"algebra"`` or ``"alg_ctrl"``.
-        length: digits of a literal, at most.
-        nesting: operations in a program, at most.
-        curriculum: ``"maximum"`` (all at the maximum: the test), ``"naive"``, ``"mix"`` (as the
-            paper trains), ``"combined"`` or ``"grow"``; see :class:`Curriculum`.
+        length: maximum digits per literal.
+        nesting: maximum operations per program.
+        curriculum: ``"maximum"`` (always the maximum, as in the test), ``"naive"``, ``"mix"`` (the
+            paper's training), ``"combined"`` or ``"grow"``; see :class:`Curriculum`.
 
     Attributes:
-        vocabulary: the characters, of inputs and of targets.
+        vocabulary: the characters of inputs and targets.
         input_steps: T, characters of the longest program.
         target_steps: T_out, characters of the longest answer, ``length + 1``.
-        curriculum: its ``update(loss)`` raises the level.
+        curriculum: raises the difficulty in ``update(loss)``.
 
     Raises:
-        InvalidArgumentError: an unknown name, or a length or nesting below 1.
+        InvalidArgumentError: unknown category or curriculum, or a length or nesting below 1.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Programs:
         generator: np.random.Generator,
         device: torch.device | str = "cpu",
     ) -> Batch:
-        """Return ids ``inputs [T, B]``, ``targets [T_out, B]`` and the ``input_lengths [B]``."""
+        """Return ids ``inputs [T, B]``, ``targets [T_out, B]`` and ``input_lengths [B]``, int64."""
         batch_size = at_least("batch_size", batch_size, 1)
         lengths, nestings = self.curriculum.levels(batch_size, generator)
         programs, program_lengths, answers = sample_programs(
@@ -69,7 +69,7 @@ class Programs:
     def sample(
         self, batch_size: int, seed: np.random.SeedSequence, device: torch.device | str = "cpu"
     ) -> Batch:
-        """Return the batch of a seed (and of the level that the curriculum has)."""
+        """Return the batch determined by a seed and the current level of the curriculum."""
         return self.batch(batch_size, np.random.default_rng(seed), device)
 
     def state_dict(self) -> dict[str, Any]:
@@ -77,5 +77,5 @@ class Programs:
         return self.curriculum.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where ``state`` was taken."""
+        """Restore the state of the curriculum."""
         self.curriculum.load_state_dict(state)

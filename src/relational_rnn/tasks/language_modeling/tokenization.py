@@ -10,17 +10,17 @@ EOS = "<eos>"
 UNKNOWN = "<unk>"
 
 
-def words(text: Iterable[str]) -> Iterator[list[str]]:
-    """Split a text into its words, with ``<eos>`` after every line, blank lines too.
+def tokenize(text: Iterable[str]) -> Iterator[list[str]]:
+    """Split a text into words, with ``<eos>`` after every line, including blank lines.
 
-    As WikiText's authors and everyone since count tokens (Merity et al. 2016): leaving blank
-    lines out changes the perplexity.
+    Tokens are counted as in WikiText (Merity et al. 2016). Leaving out blank lines would change
+    the perplexity.
 
     Args:
-        text: the text in pieces, cut anywhere; lines end with ``"\\n"``, the last may lack it.
+        text: the text in pieces, cut anywhere. Lines end with ``"\\n"``, optional for the last.
 
     Yields:
-        The words in lists of about one piece each: memory is bounded by the pieces, even where
+        Lists of words, about one list per piece. Memory is bounded by the size of a piece, even if
         the whole text is a single line.
     """
     rest = ""
@@ -28,7 +28,7 @@ def words(text: Iterable[str]) -> Iterator[list[str]]:
     for piece in filter(None, text):
         rest += piece
         end_of_line = piece.endswith("\n")
-        cut = max(rest.rfind("\n"), rest.rfind(" ")) + 1  # the word after it may go on
+        cut = max(rest.rfind("\n"), rest.rfind(" ")) + 1  # the last word may continue
         if cut:
             yield rest[:cut].replace("\n", f" {EOS} ").split()
             rest = rest[cut:]

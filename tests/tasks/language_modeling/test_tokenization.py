@@ -1,11 +1,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relational_rnn.tasks.language_modeling.words import words
+from relational_rnn.tasks.language_modeling.tokenization import tokenize
 
 
 def flat(pieces):
-    return [word for part in words(pieces) for word in part]
+    return [word for part in tokenize(pieces) for word in part]
 
 
 def test_every_line_ends_with_eos_blank_ones_too():
@@ -23,7 +23,7 @@ def test_no_text_no_words():
 
 
 def test_one_long_line_is_held_in_pieces():
-    parts = list(words("word " * 100 for _ in range(50)))
+    parts = list(tokenize("word " * 100 for _ in range(50)))
     assert max(map(len, parts)) <= 100
     assert sum(map(len, parts)) == 50 * 100 + 1
 

@@ -5,9 +5,8 @@ import time
 import pytest
 
 from relational_rnn.errors import UserError
-from relational_rnn.tasks.language_modeling import folder as module
-from relational_rnn.tasks.language_modeling.folder import Folder, read
-from relational_rnn.tasks.language_modeling.sources import find_source
+from relational_rnn.tasks.language_modeling import sources as module
+from relational_rnn.tasks.language_modeling.sources import Folder, find_source, read
 
 
 def age(path, seconds=60):
@@ -43,7 +42,9 @@ def test_missing_files_are_named(folder, cache):
 
 def test_an_empty_file_is_named(folder, cache):
     (folder / "test.txt").write_bytes(b"")
-    with pytest.raises(UserError, match=r"test\.txt: is empty; it must hold words"):
+    with pytest.raises(
+        UserError, match=r"test\.txt: is empty; it must hold whitespace-separated words"
+    ):
         Folder(folder, stamps=cache)
 
 
@@ -108,7 +109,7 @@ def test_hashes_need_not_be_remembered(folder, tmp_path):
         ("pidoc", "did you mean pydoc?"),
         (
             "no/such",
-            "no/such: is neither a data set (pydoc, wikitext-2, wikitext-103) nor a folder",
+            "no/such: must be a data set (pydoc, wikitext-2, wikitext-103) or a folder",
         ),
     ],
 )

@@ -1,8 +1,8 @@
-"""Many programs at once: the distribution of ``generate``, with numpy and without strings.
+"""Batched program generator: samples the distribution of ``generate`` with numpy arrays.
 
-Every symbol that an operation may need has its own column; columns not needed hold ``PAD`` and
-are squeezed out in the end. Values are kept modulo 10 ** (length + 1) from one operation to the
-next, which is exact here: sums and products allow it, and only literals are ever compared.
+Every symbol that an operation may need has its own column. Unused columns hold ``PAD`` and are
+removed at the end. Intermediate values are reduced modulo 10 ** (length + 1), which is exact here:
+sums and products allow it, and comparisons involve literals only.
 
 Letters: B programs, N operations, L digits of a literal, S columns of an operation.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..characters import PAD, Characters
 from .generator import OPERATORS, longest_program
 
-VOCABULARY = Characters("0123456789()+-*<>=[]xifelsor")  # digits first: that of d is 1 + d
+VOCABULARY = Characters("0123456789()+-*<>=[]xifelsor")  # digits first: digit d has id 1 + d
 
 Ids = NDArray[np.int64]
 
@@ -31,14 +31,21 @@ def sample_programs(
     max_length: int,
     max_nesting: int,
 ) -> tuple[Ids, Ids, Ids]:
-    """Return programs [B, T], their lengths [B] and answers [B, max_length + 1] as ids.
+    """Return programs [B, T], their lengths [B] and answers [B, max_length + 1] as int64 ids.
 
-    T is that of the longest program possible; ``lengths`` and ``nestings`` are [B].
+    Args:
+        lengths: [B], digits per literal of each program.
+        nestings: [B], operations of each program.
+        operators: operators to draw from.
+        generator: source of all random numbers.
+        max_length: upper bound of ``lengths``.
+        max_nesting: upper bound of ``nestings``. The bounds determine T, the characters of the
+            longest possible program.
     """
     B, L, N = len(lengths), max_length, max_nesting
     chosen = generator.integers(0, len(operators), (B, N))
     chosen = np.array([OPERATORS.index(name) for name in operators])[chosen]  # [B, N]
-    digits = generator.integers(0, 10, (B, 1 + 3 * N, L))  # three literals an operation, and one
+    digits = generator.integers(0, 10, (B, 1 + 3 * N, L))  # 3 literals per operation, and 1
     digits[..., 0] = generator.integers(1, 10, (B, 1 + 3 * N))
     counts = generator.integers(1, 10, (B, N))
     greater = generator.integers(0, 2, (B, N))
@@ -77,7 +84,7 @@ def sample_programs(
 
 @cache
 def _layout(length: int) -> Ids:
-    """Return where in the table the symbols of each operator stand [5, 3 + S]."""
+    """Return the table columns that hold the symbols of each operator [5, 3 + S]."""
     index = VOCABULARY.index
     opening, closing, comparison, count, first = range(len(VOCABULARY), len(VOCABULARY) + 5)
     a, b, c = np.arange(first, first + 3 * length).reshape(3, length).tolist()
@@ -96,7 +103,7 @@ def _layout(length: int) -> Ids:
 
 
 def _squeeze(columns: Ids, width: int) -> tuple[Ids, Ids]:
-    """Move what is not padding to the left."""
+    """Remove the padding between symbols; return ids [B, width] and their lengths [B]."""
     used = columns != PAD
     place = used.cumsum(axis=1)
     rows = np.nonzero(used)[0]
@@ -114,7 +121,7 @@ def _values(
     greater: Ids,
     powers: NDArray[Any],
 ) -> NDArray[Any]:
-    """Return the values [B] modulo 10 ** (length + 1); the dtype is that of ``powers``."""
+    """Return the values [B] modulo 10 ** (length + 1), with the dtype of ``powers``."""
     numbers = np.zeros(digits.shape[:2], dtype=powers.dtype)
     for k in range(digits.shape[2]):
         numbers = np.where(k < lengths[:, None], numbers * 10 + digits[..., k], numbers)
@@ -136,7 +143,7 @@ def _values(
 
 
 def _answers(values: NDArray[Any], powers: NDArray[Any]) -> Ids:
-    """Return the ids of the digits [B, T_out], without leading zeros, for T_out powers of 10."""
+    """Return the digits of the values as ids [B, T_out], left-aligned; ``powers`` has T_out."""
     first = (values[:, None] >= powers[1:]).sum(axis=1)  # exponent of the first digit
     exponents = first[:, None] - np.arange(len(powers))
     digits = values[:, None] // powers[np.maximum(exponents, 0)] % 10

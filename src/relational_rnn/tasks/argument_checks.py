@@ -1,4 +1,4 @@
-"""Checks of arguments that the tasks share: one clear line for whoever gave a wrong one."""
+"""Argument checks shared by the tasks: one-line errors that name the argument and its value."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -12,24 +12,32 @@ class InvalidArgumentError(UserError, ValueError):
 
 
 def at_least(name: str, value: int, minimum: int) -> int:
-    """Return ``value`` as an ``int``; raise :class:`InvalidArgumentError` if it is too small."""
+    """Return ``value`` as an ``int``.
+
+    Raises:
+        InvalidArgumentError: ``value`` is not an integer, or is below ``minimum``.
+    """
     try:
         number = index(value)
     except TypeError:
         number = minimum - 1
     if isinstance(value, bool) or number < minimum:
         raise InvalidArgumentError(
-            f"{name} must be a whole number of at least {minimum}, not {value!r}"
+            f"{name} must be an integer of at least {minimum}, got {value!r}"
         )
     return number
 
 
 def one_of(name: str, value: str, choices: Collection[str]) -> str:
-    """Return ``value``; raise :class:`InvalidArgumentError` with the nearest of ``choices``."""
+    """Return ``value``.
+
+    Raises:
+        InvalidArgumentError: ``value`` is not one of ``choices``; the closest one is suggested.
+    """
     if value in choices:
         return value
     nearest = get_close_matches(str(value), choices, n=1)
-    hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     raise InvalidArgumentError(
-        f"unknown {name} {value!r}{hint}; it takes one of {', '.join(map(repr, choices))}"
+        f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}{hint}"
     )

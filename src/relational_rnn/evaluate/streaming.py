@@ -1,18 +1,20 @@
-"""Run a model over a text as one stream, many places of it at a time, and still exactly.
+"""Exact evaluation of a text as one stream, computed in parallel over pieces of it.
 
-A text is one stream: each token is predicted with the memory of everything before it. A recurrent
-model would have to read it a token at a time. But its memory forgets: from two different memories
-and the same words it arrives, some hundred words on, at the same memory. So the text is cut into
-pieces that are read side by side, each from an empty memory, and then the seams are mended: each
-piece is read again from where the piece before it really ended, until its memory agrees with that
-of the first reading; from there on the first reading stands. Where it never agrees, the memory at
-the end of the piece is new, and the next piece has to be read again too. A model that does not
-forget is thus read in one stream in the end, with the same result, and slowly.
+Every token is to be predicted with the memory of all tokens before it, which a recurrent model
+would compute one token at a time. But its memory forgets: two different memories converge to the
+same one after a few hundred equal words. So the text is cut into pieces:
 
-Nothing is assumed: agreement is measured. Relational memories that have seen a hundred batches
-forget within two hundred words. Before that a wide one can be chaotic: the least difference grows
-until it is as large as the memory. It is then read in one stream, but its loss, like that of any
-chaotic system, depends on how each product happens to be rounded.
+1. All pieces are read in parallel, each from an empty memory.
+2. Each piece is read again from the memory at the end of the previous piece, until the memory
+   agrees with the first reading. From there on the first reading is valid.
+3. If it never agrees, the memory at the end of the piece has changed, and the next piece is read
+   again too. A model that does not forget is thus read as a single stream in the end: the result is
+   the same, but slow.
+
+Agreement is measured, not assumed. Relational memories forget within two hundred words after a
+hundred training batches. Before that, a wide memory can be chaotic: the smallest difference grows
+until it is as large as the memory itself. Such a model is read as a single stream, and its loss
+depends on the rounding of each product.
 
 Letters: N tokens of the text, L length of a piece, P pieces, T time, B pieces of a batch,
 E features.
@@ -29,12 +31,13 @@ from torch import Tensor
 from ..models.cores import State
 from ..models.language_model import LanguageModel
 from ..ops.precision import autocast
+from ..progress import progress
 
 Tokens = Sequence[int] | NDArray[np.integer]
 
 
 class Reading(TypedDict, total=False):
-    """How a text is read; the arguments of `over_text` that every method passes on."""
+    """Keyword arguments of :func:`over_text` that every evaluation method passes on."""
 
     start: Required[int]
     batch_size: int
@@ -43,9 +46,9 @@ class Reading(TypedDict, total=False):
 
 
 SAME = {"32": 1e-5, "bf16-mixed": 1e-3}
-"""Largest difference of two memories that counts as none, by precision; relative to the memory's
-largest element where that is above 1. A hundred times the rounding of float32, a quarter of that of
-bfloat16. It touches only the few tokens that are read before the difference is forgotten too."""
+"""Largest difference between two memories that agree, by precision; relative to the largest element
+of the memory where that exceeds 1. A hundred times the rounding error of float32, a quarter of the
+rounding error of bfloat16. It affects only the few tokens read until it is forgotten as well."""
 
 
 @torch.no_grad()
@@ -58,50 +61,52 @@ def over_text(
     batch_size: int = 32,
     bptt: int = 100,
     precision: str = "32",
+    title: str = "evaluating",
 ) -> Tensor:
-    """Predict every token of a text from all the tokens before it, and collect something of each.
+    """Predict every token of a text from all tokens before it, and collect a value for each.
 
-    The result does not depend on ``batch_size`` and ``bptt`` (up to rounding); the time does.
-    The model is put into evaluation mode meanwhile.
+    Apart from rounding, ``batch_size`` and ``bptt`` affect the speed only, not the result. The
+    model is in evaluation mode during the call.
 
     Args:
         model: runs on the device of its parameters.
-        tokens: ids of the text, N of them.
-        per_token: from features ``[T, B, E]`` and the tokens ``[T, B]`` to predict with them, to
-            what to collect, ``[T, B, ...]``.
-        start: id that stands before the first token, ``<eos>``.
-        batch_size: pieces to read side by side.
-        bptt: tokens of a piece to read in one call.
+        tokens: ids ``[N]`` of the text.
+        per_token: maps features ``[T, B, E]`` and the tokens ``[T, B]`` predicted from them to the
+            values to collect, ``[T, B, ...]``.
+        start: id that precedes the first token, ``<eos>``.
+        batch_size: pieces to read in parallel.
+        bptt: tokens per piece and call.
         precision: "32" or "bf16-mixed".
+        title: of the progress display.
 
     Returns:
         ``[N, ...]`` in the order of the text, on the CPU.
 
     Raises:
-        ValueError: an empty text, a size below 1, an unknown precision.
+        ValueError: the text is empty, a size is below 1, or the precision is unknown.
     """
     if len(tokens) == 0:
-        raise ValueError("tokens is empty; it takes at least one token")
+        raise ValueError("tokens must hold at least one token, got none")
     if batch_size < 1 or bptt < 1:
-        raise ValueError(f"batch_size is {batch_size}, bptt is {bptt}; they take 1 or more")
+        raise ValueError(f"batch_size and bptt must be at least 1, got {batch_size} and {bptt}")
     if precision not in SAME:
-        raise ValueError(f"precision is {precision!r}; it takes one of {list(SAME)}")
+        raise ValueError(f"precision must be {' or '.join(map(repr, SAME))}, got {precision!r}")
     training = model.training
     model.eval()
     try:
         reading = _Reading(model, tokens, per_token, start, batch_size, bptt, precision)
-        return reading.result()
+        return reading.result(title)
     finally:
         model.train(training)
 
 
 def as_ids(tokens: Tokens) -> Tensor:
-    """The tokens as int64, in their shape; copied, for they may lie in a file."""
+    """The tokens as int64, in the same shape; a copy, since they may be a memory-mapped file."""
     return torch.from_numpy(np.array(tokens, dtype=np.int64))
 
 
 class _Reading:
-    """The pieces of one text, and what is known of each so far."""
+    """The pieces of one text, and the values and memories computed for each so far."""
 
     def __init__(
         self,
@@ -117,7 +122,9 @@ class _Reading:
         targets = as_ids(tokens)
         self.length = -(-len(targets) // batch_size)
         self.pieces = -(-len(targets) // self.length)
-        missing = self.pieces * self.length - len(targets)  # the end of the last piece, not kept
+        missing = self.pieces * self.length - len(
+            targets
+        )  # padding of the last piece, dropped later
         targets = torch.cat([targets, targets.new_full((missing,), start)])
         inputs = torch.cat([targets.new_tensor([start]), targets[:-1]])
         shape = (self.pieces, self.length)
@@ -131,27 +138,35 @@ class _Reading:
         self.collected: Tensor | None = None  # [P, L, ...]
         self.ends: State = ()
         self.snapshots: dict[int, State] = {}
-        """Memory of the pieces after 1, 2, 4, 8 ... windows: few, and one is soon reached."""
+        """Memory of the pieces after 1, 2, 4, 8 ... windows: few, and the first comes soon."""
 
-    def result(self) -> Tensor:
+    def result(self, title: str) -> Tensor:
         everything = torch.arange(self.pieces)
         empty = self.model.initial_state(self.pieces)
         self.ends = tuple(tensor.clone() for tensor in empty)
-        self.read(everything, empty)
+        with progress(title, self.pieces * self.length, unit="tokens") as advance:
+            self.read(everything, empty, advance)
         stale = set(range(1, self.pieces))
         stuck = False
-        while stale:
-            # Reading side by side is of no use when nothing is forgotten: then one by one.
-            again = torch.tensor(sorted(stale)[: 1 if stuck else None])
-            changed = self.read(again, _part(self.ends, again - 1))
-            stale -= set(again.tolist())
-            stale |= {piece + 1 for piece in changed.tolist() if piece + 1 < self.pieces}
-            stuck = len(changed) == len(again)
+        final = 0  # pieces before the first stale one
+        with progress(f"{title}, joining pieces", self.pieces, unit="pieces") as advance:
+            while stale:
+                advance(min(stale) - final)
+                final = min(stale)
+                # If nothing is forgotten, reading in parallel does not help: one piece at a time.
+                again = torch.tensor(sorted(stale)[: 1 if stuck else None])
+                changed = self.read(again, _part(self.ends, again - 1), lambda _: advance(0))
+                stale -= set(again.tolist())
+                stale |= {piece + 1 for piece in changed.tolist() if piece + 1 < self.pieces}
+                stuck = len(changed) == len(again)
         assert self.collected is not None
         return self.collected.flatten(0, 1)[: self.tokens]
 
-    def read(self, pieces: Tensor, state: State) -> Tensor:
-        """Read pieces from ``state``; return those whose end is not what it was before."""
+    def read(self, pieces: Tensor, state: State, advance: Callable[[int], None]) -> Tensor:
+        """Read pieces from ``state``; return those whose final memory has changed.
+
+        ``advance`` is called with the number of tokens of every window read.
+        """
         device = self.inputs.device
         for number, first in enumerate(range(0, self.length, self.bptt), 1):
             window = slice(first, min(first + self.bptt, self.length))
@@ -159,6 +174,7 @@ class _Reading:
             with autocast(device.type, low=self.precision == "bf16-mixed"):
                 hidden, state = self.model.features(self.inputs[window, pieces], state)
                 values = self.per_token(hidden, targets)  # [T, B, ...]
+            advance(targets.numel())
             if self.collected is None:
                 shape = (self.pieces, self.length, *values.shape[2:])
                 self.collected = torch.empty(shape, dtype=values.dtype)
@@ -178,7 +194,7 @@ class _Reading:
         return pieces
 
     def agree(self, state: State, other: State) -> Tensor:
-        """Which of the pieces have the same memory in both, ``[B]``."""
+        """Whether each piece has the same memory in both states, ``[B]`` bool."""
         agreed = torch.ones(len(state[0]), dtype=torch.bool)
         for one, two in zip(state, other, strict=True):
             difference = (one - two).abs().flatten(1).amax(1)
