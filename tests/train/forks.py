@@ -23,15 +23,15 @@ import torch
 
 from relational_rnn.cli import main
 from relational_rnn.processes import is_first_process
-from relational_rnn.train.language_modeling import LanguageModeling
 from relational_rnn.train.loop import Loop
+from relational_rnn.train.text import TextTraining
 
 
 def happen(moment: str, count: int, what: int | str) -> None:
     """Let something happen when a moment comes for the count-th time."""
     owner, name = {
         "step": (Loop, "on_train_batch_start"),
-        "validation": (LanguageModeling, "validate"),
+        "validation": (TextTraining, "validate"),
         "replacement": (os, "replace"),
         "sync": (os, "fsync"),
     }[moment]

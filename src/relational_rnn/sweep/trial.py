@@ -13,6 +13,7 @@ from pathlib import Path
 from ..allocator import keep_freed_memory
 from ..errors import UserError
 from ..runs import Run
+from ..signals import Interrupted
 
 
 def main(folder: str) -> int:
@@ -28,6 +29,8 @@ def main(folder: str) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Interrupted as interrupt:
+        return 128 + interrupt.number
     return 128 + result.stopped_by if result.stopped_by else 0
 
 

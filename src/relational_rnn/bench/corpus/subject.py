@@ -10,7 +10,7 @@ from typing import Any
 
 from ...tasks.language_modeling import Corpus, open_corpus
 from ...tasks.language_modeling.batching import Windows, streams
-from ...train.stream import Batch, TrainingStream
+from ...train.text import Batch, TrainingStream
 from .. import memory
 from ..timing import timed
 
