@@ -5,7 +5,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
@@ -33,8 +34,8 @@ class Stopper:
     """Catches signals inside a ``with`` block.
 
     A signal raises :class:`Interrupted`, except between :meth:`defer` and :meth:`resume_raising`,
-    where the first one is only recorded. Libraries sometimes swallow exceptions raised by a signal
-    handler, most often while modules are imported; :meth:`check` raises them again.
+    where the first one is only recorded. An exception raised by a signal handler can be swallowed,
+    for example if the handler interrupts a destructor; :meth:`check` raises it again.
 
     In a thread other than the main one, where Python allows no signal handlers, nothing is caught.
 
@@ -114,3 +115,32 @@ class Stopper:
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, descriptor)
                 os.close(null)
+
+
+@contextmanager
+def exiting_at_once(cleanup: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """End the process at once on a signal in this block, which imports modules.
+
+    An exception raised by a signal handler during an import is sometimes swallowed (the import
+    system runs callbacks of weak references), and sometimes leaves a library half imported, which
+    then fails in another way. Nothing is open yet, so the process can end without unwinding.
+
+    Args:
+        cleanup: called before the process ends.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        cleanup()
+        os._exit(128 + number)
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What can go wrong in training: told in one line, with nothing lost."""
+"""Trouble in training: reported in one line, with nothing lost."""
 
 import signal
 import subprocess
@@ -35,15 +35,19 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["SIGINT", "SIGTERM", "SIGHUP"],
 )
-def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(rrnn, start, tmp_path, number, code):
+def test_a_signal_saves_and_the_run_resumes_to_the_same_end(rrnn, start, tmp_path, number, code):
     other = tmp_path / "other"
     other.mkdir()
     assert rrnn(*start, cwd=other).code == 0
     ended = rrnn(*start, "--json", at=("step", 11, number))
     assert ended.code == code
     assert "rrnn train --resume run" in ended.stdout
+    again = "; Ctrl-C again to stop now" if number == signal.SIGINT else ""
+    assert ended.stderr == f"stopping after this step{again}\n"
     run = tmp_path / "runs" / "run"
     if number == signal.SIGINT:
         assert ended.json["steps"] == 11
@@ -57,6 +61,30 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(rrnn, start, tmp_pat
         for path in (run / "metrics.csv", other / "runs/run/metrics.csv")
     ]
     assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_the_final_evaluation_leaves_it_to_the_resumed_run(
+    rrnn, start, tmp_path, number
+):
+    ended = rrnn(*start, "--json", at=("evaluation", 1, number))
+    assert (ended.code, ended.stderr) == (128 + number, "")
+    assert ended.stdout.splitlines()[-1].endswith("rrnn train --resume run")
+    assert not (tmp_path / "runs" / "run" / "summary.json").exists()
+    ended = rrnn("train", "--resume", "run", "--json")
+    assert ended.code == 0, ended.stderr
+    assert ended.json["steps"] == 20
+    assert ended.json["test"]["perplexity"] > 1
+
+
+def test_a_second_interrupt_stops_at_once(rrnn, start, tmp_path):
+    events = (("step", 11, signal.SIGINT), ("evaluation", 1, signal.SIGINT))
+    ended = rrnn(*start, at=events)
+    assert ended.code == 130
+    assert ended.stdout.splitlines()[-1].endswith("rrnn train --resume run")
+    assert not (tmp_path / "runs" / "run" / "summary.json").exists()
+    events = (("replacement", 2, signal.SIGINT), ("replacement", 3, signal.SIGINT))
+    assert rrnn("train", "--resume", "run", at=events).code == 130
 
 
 def test_a_signal_before_any_validation_leaves_a_model_to_use(rrnn, start, tmp_path):

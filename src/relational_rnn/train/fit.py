@@ -73,6 +73,7 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         # For the processes that Lightning starts; otherwise it chooses the number of threads.
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     with Stopper() as stopper, using_threads(threads):
+        stopper.check()
         torch.manual_seed(config.seed)
         task = open_task(config)
         if resume:
