@@ -1,7 +1,7 @@
 """CPU threads of PyTorch: how many a run uses, and how they wait for each other.
 
 PyTorch starts as many threads as there are CPUs, and each spins for milliseconds at the end of
-every parallel loop. Beside other busy programs a waiting thread thus takes the CPU from the thread
+every parallel loop. If other programs are busy, a waiting thread thus takes the CPU from the thread
 it waits for, and a step of a small core takes 20 to 40 times as long. Threads that sleep at once
 are slow on an idle machine. The command therefore looks whether the machine is busy, and sets how
 long threads spin; that changes no result. The number of threads does (sums are rounded in another

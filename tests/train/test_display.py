@@ -1,4 +1,4 @@
-"""The display of training display."""
+"""The display of training progress."""
 
 from rich.console import Console
 

@@ -120,6 +120,8 @@ def _fit(trainer: Trainer, task: TrainingTask, loop: Loop, start: Path | None) -
         if isinstance(error, SystemExit):  # Lightning turns a KeyboardInterrupt into this
             raise Interrupted(loop.stopper.caught or signal.SIGINT) from error
         raise
+    finally:
+        loop.close()  # here: after an error Lightning does not call the teardown of callbacks
     if loop.stopped_by not in (0, signal.SIGINT) or not trainer.is_global_zero:
         return Result(None, loop.stopped_by)
     if not run.weights_path.exists():

@@ -139,10 +139,11 @@ class Loop(Callback):
         if self.stopped_by or state.out_of_patience(config):
             trainer.should_stop = True
 
-    def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Close metrics and display, after an error too."""
+    def close(self) -> None:
+        """Close metrics and display, and let signals raise again."""
         self.stopper.resume_raising()
         self.display.close()
+        self.display = Silent()
         if self.metrics is not None:
             self.metrics.close()
 

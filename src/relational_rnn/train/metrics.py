@@ -78,7 +78,8 @@ class Metrics:
     def close(self) -> None:
         """Finish the logger."""
         if self.logger is not None:
-            self.logger.finalize("finished")
+            with reporting_errors(self.path.parent):
+                self.logger.finalize("finished")
             self.logger = None
 
     def _step(self, line: str) -> float:
