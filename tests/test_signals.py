@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -128,8 +127,9 @@ with Stopper() as stopper:
     terminal, other_end = pty.openpty()
     process = subprocess.Popen([sys.executable, "-c", code], stdout=other_end, stderr=other_end)
     os.close(other_end)
-    assert os.read(terminal, 5) == b"ready"
+    shown = b""
+    while b"\n" not in shown:
+        shown += os.read(terminal, 100)
     os.close(terminal)
-    time.sleep(0.05)
     process.send_signal(signal.SIGHUP)
     assert process.wait(30) == 0

@@ -74,7 +74,8 @@ class Stopper:
             return
         for number in self.numbers:
             handler = signal.getsignal(number)
-            if number == getattr(signal, "SIGHUP", None) and handler is signal.SIG_IGN:
+            ignored = number == getattr(signal, "SIGHUP", None) and handler is signal.SIG_IGN
+            if handler is None or ignored:  # None: not Python's, and cannot be restored
                 continue
             self._before.setdefault(number, handler)
             signal.signal(number, self._catch)
@@ -136,9 +137,9 @@ def exiting_at_once(cleanup: Callable[[], object] = lambda: None) -> Iterator[No
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, leave)
+    before = {each: old for each, old in before.items() if old not in (None, signal.SIG_IGN)}
+    for number in before:
+        signal.signal(number, leave)
     try:
         yield
     finally:
