@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic file writes."""
 
 import errno
 import json
@@ -57,7 +57,7 @@ def _open_full(path, mode):
     ("number", "message"),
     [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "cannot be written: Permission denied")],
 )
-def test_errors_are_told_in_one_line(tmp_path, monkeypatch, number, message):
+def test_errors_are_reported_in_one_line(tmp_path, monkeypatch, number, message):
     def fail(descriptor):
         raise OSError(number, os.strerror(number))
 

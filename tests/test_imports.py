@@ -22,10 +22,10 @@ NAMES = {
 
 # Each room may import from the rows above its own, never from its own row or below.
 ROWS = [
-    {"allocator", "configs", "errors", "ops", "processes", "provenance"},
+    {"allocator", "configs", "errors", "ops", "processes", "provenance", "signals"},
     {"device", "files", "lock", "progress"},
     {"config", "nn", "weights"},
-    {"models", "tasks"},
+    {"models", "tasks", "threads"},
     {"runs"},
     {"evaluate", "generate", "inspection"},
     {"report", "train"},

@@ -1,4 +1,4 @@
-"""The C library's allocator, told to keep what a training step frees for the next one."""
+"""Make the C library's allocator keep the memory that a training step frees for the next one."""
 
 import ctypes
 import sys
@@ -6,16 +6,17 @@ import sys
 # <malloc.h> of the GNU C library
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
-MOST = 2**30
+LARGEST_BLOCK = 2**30
 NEVER = -1
 
 
 def keep_freed_memory() -> bool:
-    """Do not give freed memory back to the system; whether that could be had.
+    """Keep freed memory in the process; return whether the allocator supports it (glibc only).
 
-    A training step frees and asks for the same hundreds of megabytes again and again. By default
-    glibc hands each large piece back and the system clears each page anew: a fifth of the time of
-    a step on a small CPU (docs/speed.md). Only for processes of our own; elsewhere nothing happens.
+    Every training step allocates and frees the same hundreds of megabytes. By default glibc returns
+    each large block to the system, which clears every page again: a fifth of a step's time on a
+    small CPU (docs/speed.md). Called by the command only; a program that imports the package keeps
+    its own settings.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -23,4 +24,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library
         return False
-    return bool(mallopt(M_MMAP_THRESHOLD, MOST)) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))
+    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))

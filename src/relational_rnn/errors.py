@@ -1,8 +1,8 @@
-"""The one exception that a user is meant to see."""
+"""The exception for mistakes of the user."""
 
 
 class UserError(Exception):
-    """A mistake of the user, told in one line: what is wrong, where, and what would be right.
+    """A mistake of the user; its message is one line: ``WHERE: WHAT is wrong; WHAT to do``.
 
     The command line prints the line on stderr and exits with code 2.
     """

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name, synced, renamed."""
+"""Atomic file writes: a temporary file next to the target is written, synced and renamed."""
 
 import contextlib
 import errno
@@ -16,13 +16,13 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of ``path`` when it is complete.
+    """Open a file that replaces ``path`` at the end of the block.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written to; what was there stays.
+        UserError: the disk is full, or the folder cannot be written to; the old file stays.
     """
-    temporary = _beside(path)
-    with told(path):
+    temporary = _temporary_name(path)
+    with reporting_errors(path):
         try:
             with open(temporary, "wb") as file:
                 yield file
@@ -36,27 +36,27 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; raises as :func:`replacing`."""
+    """Write a file atomically; raises as :func:`replacing`."""
     with replacing(path) as file:
         file.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """As :func:`write_bytes`, for text in UTF-8."""
+    """Write a text file atomically in UTF-8; raises as :func:`replacing`."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def append_text(path: Path, text: str) -> None:
-    """Add to a file, and see to it that it is on the disk; raises as :func:`replacing`."""
-    with told(path), open(path, "ab") as file:
+    """Append to a file and sync it to disk; raises as :func:`replacing`."""
+    with reporting_errors(path), open(path, "ab") as file:
         file.write(text.encode("utf-8"))
         file.flush()
         os.fsync(file.fileno())
 
 
 def link(source: Path, path: Path) -> None:
-    """Give a file a second name, in place of what had that name; a copy where links fail."""
-    temporary = _beside(path)
+    """Replace ``path`` by a hard link to ``source``, or a copy where links are not possible."""
+    temporary = _temporary_name(path)
     temporary.unlink(missing_ok=True)
     try:
         os.link(source, temporary)
@@ -67,7 +67,7 @@ def link(source: Path, path: Path) -> None:
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
-    """JSON as everybody reads it: numbers that are not finite, which it does not have, are null."""
+    """Standard JSON, in which numbers that are not finite become null."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, float) and not math.isfinite(value):
@@ -79,23 +79,23 @@ def as_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(plain(value), indent=indent, allow_nan=False)
 
 
-def _beside(path: Path) -> Path:
+def _temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turn errors of the file system into a line for the user."""
+def reporting_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the file system into a :class:`UserError` about ``path``."""
     try:
         yield
     except (OSError, RuntimeError) as error:
-        # torch's writer turns an error of the file into a RuntimeError of its own.
+        # torch's writer turns a file error into a RuntimeError.
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise
         if cause.errno in FULL:
             raise UserError(
-                f"{path}: cannot be saved, the disk is full: make room (the file that was there "
-                "before is whole)"
+                f"{path}: cannot be saved, the disk is full; free some space (the previous file "
+                "is intact)"
             ) from error
         raise UserError(f"{path}: cannot be written: {cause.strerror}") from error

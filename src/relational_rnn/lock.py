@@ -1,21 +1,27 @@
-"""A file that one process at a time may hold; the system lets go of it when the process dies."""
+"""A lock file that one process at a time holds; the system releases it when the process dies."""
 
-import errno
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import Self
+
+from filelock import lock_descriptor
 
 from .errors import UserError
 
 
 class Lock:
-    """A lock on a file, which stays behind empty; a context manager that waits for it.
+    """An exclusive lock on a file; as a context manager it waits until the lock is free.
 
-    Held by this process and those that are given :attr:`descriptor`, until the last of them ends
-    or lets go.
+    A process that inherits :attr:`descriptor` holds the lock as well. The lock is free once all of
+    them have ended or closed it; this is why it is not a ``filelock.FileLock``, which unlocks for
+    every holder. The empty file stays.
 
     Args:
-        path: of the file; its folder has to be there.
+        path: the lock file; its folder must exist.
+
+    Attributes:
+        descriptor: the open file while the lock is held, otherwise -1.
     """
 
     def __init__(self, path: Path) -> None:
@@ -23,30 +29,34 @@ class Lock:
         self.descriptor = -1
 
     def take(self, *, wait: bool = False) -> bool:
-        """Take it and return True; return False if somebody else holds it."""
-        import fcntl  # not on Windows
+        """Take the lock; return False if another process holds it and ``wait`` is False.
 
+        Raises:
+            UserError: the file cannot be opened, or its file system has no locks.
+        """
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written: {error.strerror}") from error
+        taken = False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            taken = lock_descriptor(descriptor, blocking=wait)
         except OSError as error:
-            os.close(descriptor)
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                return False
             raise UserError(f"{self.path}: cannot be locked: {error.strerror}") from error
-        self.descriptor = descriptor
-        return True
+        finally:
+            if not taken:
+                os.close(descriptor)
+        if taken:
+            self.descriptor = descriptor
+        return taken
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock; processes that inherited it still hold it."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
-    def __enter__(self) -> "Lock":
+    def __enter__(self) -> Self:
         self.take(wait=True)
         return self
 

@@ -1,4 +1,4 @@
-"""Which code, which libraries and which machine figures come from."""
+"""The code, libraries and machine that a figure was measured with."""
 
 import platform
 import subprocess
@@ -12,7 +12,7 @@ LIBRARIES = ("torch", "lightning", "numpy")
 
 
 def commit() -> str | None:
-    """The commit of the source tree that this package is in; None for an installed one."""
+    """The commit of the source tree of this package; None for an installed package."""
     here = Path(__file__).parent
     try:
         done = subprocess.run(
@@ -27,7 +27,7 @@ def commit() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of this package and of the libraries that decide the numbers."""
+    """Versions of Python, this package and the libraries that determine results."""
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in ("relational-rnn", *LIBRARIES)},
@@ -35,7 +35,7 @@ def versions() -> dict[str, str]:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """The machine: its system, processor with its instructions, threads, and the device used."""
+    """Operating system, processor with its instruction set, threads, and the device used."""
     instructions = torch.backends.cpu.get_cpu_capability()
     known = "" if instructions == "DEFAULT" else f" ({instructions})"
     return {

@@ -108,7 +108,7 @@ class Run:
         lock = Lock(self.lock_path)
         try:
             taken = lock.take()
-        except (ImportError, UserError):  # Windows, or a file system without locks
+        except UserError:  # a file system without locks
             taken = True
         if not taken:
             raise UserError(f"{self.folder}: another process trains in it; let it end, or stop it")

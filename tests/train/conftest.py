@@ -34,12 +34,14 @@ class Ended:
 
 
 Command = Callable[..., Ended]
-At = tuple[str, int, int | str] | None
+Event = tuple[str, int, int | str]
+At = Event | tuple[Event, ...] | None
 
 
 def request(argv: tuple[Any, ...], cwd: Path, at: At, processes: int = 1) -> str:
     words = [str(word) for word in argv]
-    return json.dumps({"argv": words, "cwd": str(cwd), "at": at, "processes": processes})
+    events = [at] if at and isinstance(at[0], str) else list(at or ())
+    return json.dumps({"argv": words, "cwd": str(cwd), "at": events, "processes": processes})
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,11 @@
-"""Runs the command in processes that are quick to start: forks of one that has imported it all.
+"""Runs the command in processes that start quickly: forks of one that has imported everything.
 
-Reads requests from stdin, one JSON object a line, and answers with {"code": ..., "stdout": "...",
+Reads requests from stdin, one JSON object per line, and answers with {"code": ..., "stdout": "...",
 "stderr": "..."}; the code of a process ended by a signal is negative. A request has "argv", "cwd",
-"processes", how many are to train together, and "at": a moment, the how-manieth of it, and what
-happens then to the first of the processes: a signal, or an error of the file system.
+"processes" (how many train together) and "at", a list of events in the first process. An event is a
+moment, its count, and what happens then: a signal, or an error of the file system.
 
-With a request as its argument, it is the process of that request itself, which may start others.
+With a request as its argument, it runs this request in its own process, which may start others.
 """
 
 import errno
@@ -23,15 +23,17 @@ import torch
 
 from relational_rnn.cli import main
 from relational_rnn.processes import is_first_process
-from relational_rnn.train.language_modeling import LanguageModeling
 from relational_rnn.train.loop import Loop
+from relational_rnn.train.text import TextTraining
+from relational_rnn.train.training_task import TextTask
 
 
 def happen(moment: str, count: int, what: int | str) -> None:
-    """Let something happen when a moment comes for the count-th time."""
+    """Let an event happen when a moment comes for the count-th time."""
     owner, name = {
         "step": (Loop, "on_train_batch_start"),
-        "validation": (LanguageModeling, "validate"),
+        "validation": (TextTraining, "validate"),
+        "evaluation": (TextTask, "scores"),
         "replacement": (os, "replace"),
         "sync": (os, "fsync"),
     }[moment]
@@ -53,8 +55,9 @@ def happen(moment: str, count: int, what: int | str) -> None:
 def perform(request: dict) -> int:
     """Run the command of a request in this process."""
     os.chdir(request["cwd"])
-    if request.get("at") and is_first_process():
-        happen(*request["at"])
+    if is_first_process():
+        for event in request["at"]:
+            happen(*event)
     return main(request["argv"])
 
 

@@ -52,7 +52,7 @@ def test_two_processes_equal_one(command, several, text, tmp_path):
         assert one["tokens"] == two["tokens"]
     memories = [checkpoint(run)["memory"][0] for run in runs]
     torch.testing.assert_close(memories[1], memories[0], atol=1e-3, rtol=1e-3)
-    # On with another number of processes: the streams are dealt out anew.
+    # Resume with another number of processes: the streams are distributed again.
     ended = command(
         *("train", "--resume", "run", "--devices", 1, "--max-steps", 60, "--json"),
         cwd=tmp_path / "2",

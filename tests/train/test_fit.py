@@ -1,11 +1,16 @@
-"""What training makes of the machine that it finds."""
+"""Training with the hardware that it finds: precision, threads."""
 
+import signal
 from importlib import import_module
 
 import pytest
+import torch
 
 from relational_rnn.cli import main
+from relational_rnn.config import load
 from relational_rnn.runs import Run
+from relational_rnn.signals import Interrupted
+from relational_rnn.train import display, loop
 
 fit = import_module("relational_rnn.train.fit")  # the package has a function of this name
 SMALL = ("--embedding-size", "8", "--head-size", "4", "--num-heads", "2", "--hidden-size", "8")
@@ -29,3 +34,48 @@ def test_a_processor_without_bfloat16_takes_float32(
     assert remarks == [False, True]
     assert [summary["precision"] for summary in summaries] == ["32-true", "32-true"]
     assert summaries[0]["test"] == summaries[1]["test"]
+
+
+@pytest.fixture
+def config(text, environment, tmp_path, monkeypatch):
+    monkeypatch.setenv("RRNN_CACHE", environment["RRNN_CACHE"])
+    values = {"data": str(text), "embedding_size": 8, "head_size": 4, "num_heads": 2}
+    return load("language-modeling", {**values, "batch_size": 4, "max_steps": 4})
+
+
+def new_run(tmp_path):
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    return run
+
+
+def test_the_display_is_closed_before_an_interrupt_is_reported(config, tmp_path, monkeypatch):
+    class Shown(display.Silent):
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    shown = Shown()
+    monkeypatch.setattr(loop, "open_display", lambda total, start: shown)
+
+    def interrupt(self, *arguments):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(loop.Loop, "on_train_batch_start", interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted):
+        fit.fit(config, run=new_run(tmp_path), resume=False)
+    assert shown.closed
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_training_uses_its_threads_and_restores_the_number_of_before(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "threads_for", lambda config: 2)
+    before = torch.get_num_threads()
+    run = new_run(tmp_path)
+    fit.fit(config, run=run, resume=False)
+    assert run.summary["machine"]["threads"] == 2
+    assert torch.get_num_threads() == before
+    assert getattr(run.config, "threads", 2) == 2

@@ -9,11 +9,6 @@ from relational_rnn.train.metrics import Metrics
 COLUMNS = ("step", "train_loss", "valid_loss", "tokens_per_s")
 
 
-@pytest.fixture(autouse=True)
-def _no_tensorboard(monkeypatch):
-    monkeypatch.setattr("relational_rnn.train.metrics.find_spec", lambda name: None)
-
-
 def rows(path):
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""A run killed at any moment goes on and ends with the same bits as one never killed."""
+"""A run killed at any moment resumes and ends with the same bits as a run never killed."""
 
 import csv
 import signal
@@ -11,7 +11,7 @@ SMALL = (
     *("--embedding-size", 8, "--head-size", 4, "--num-heads", 2, "--mem-slots", 2),
     *("--batch-size", 4, "--bptt", 10, "--learning-rate", 0.01),
 )
-# Everything that changes from step to step: averages, rate, dropout, random windows and resets.
+# All that changes from step to step: averages, learning rate, dropout, random windows and resets.
 VARIED = (
     *("--max-steps", 40, "--validate-every", 15, "--checkpoint-every", 4, "--log-every", 6),
     *("--averaging", "ema", "--ema-decay", 0.9, "--schedule", "plateau", "--warmup-steps", 3),
@@ -31,7 +31,7 @@ def rows(run: Path) -> list[dict[str, str]]:
 
 
 def plain(value):
-    """What equality can be asked of, without the time taken."""
+    """Plain types to compare, without the time."""
     if isinstance(value, torch.Tensor):
         return (value.dtype, value.tolist())
     if isinstance(value, dict):
@@ -88,7 +88,7 @@ def test_killed_and_resumed(rrnn, start, reference, tmp_path, moment):
     assert ended.code == 0, ended.stderr
     assert ended.json["steps"] == 40
     assert_same(tmp_path / "runs" / "run", reference)
-    assert not list(tmp_path.rglob("*.tmp")), "half written files are still there"
+    assert not list(tmp_path.rglob("*.tmp")), "temporary files are left"
 
 
 def test_killed_again_and_again(rrnn, start, reference, tmp_path):

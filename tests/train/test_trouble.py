@@ -1,4 +1,4 @@
-"""What can go wrong in training: told in one line, with nothing lost."""
+"""Trouble in training: reported in one line, with nothing lost."""
 
 import signal
 import subprocess
@@ -35,15 +35,19 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["SIGINT", "SIGTERM", "SIGHUP"],
 )
-def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(rrnn, start, tmp_path, number, code):
+def test_a_signal_saves_and_the_run_resumes_to_the_same_end(rrnn, start, tmp_path, number, code):
     other = tmp_path / "other"
     other.mkdir()
     assert rrnn(*start, cwd=other).code == 0
     ended = rrnn(*start, "--json", at=("step", 11, number))
     assert ended.code == code
     assert "rrnn train --resume run" in ended.stdout
+    again = "; Ctrl-C again to stop now" if number == signal.SIGINT else ""
+    assert ended.stderr == f"stopping after this step{again}\n"
     run = tmp_path / "runs" / "run"
     if number == signal.SIGINT:
         assert ended.json["steps"] == 11
@@ -59,6 +63,30 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(rrnn, start, tmp_pat
     assert rows[0] == rows[1]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_the_final_evaluation_leaves_it_to_the_resumed_run(
+    rrnn, start, tmp_path, number
+):
+    ended = rrnn(*start, "--json", at=("evaluation", 1, number))
+    assert (ended.code, ended.stderr) == (128 + number, "")
+    assert ended.stdout.splitlines()[-1].endswith("rrnn train --resume run")
+    assert not (tmp_path / "runs" / "run" / "summary.json").exists()
+    ended = rrnn("train", "--resume", "run", "--json")
+    assert ended.code == 0, ended.stderr
+    assert ended.json["steps"] == 20
+    assert ended.json["test"]["perplexity"] > 1
+
+
+def test_a_second_interrupt_stops_at_once(rrnn, start, tmp_path):
+    events = (("step", 11, signal.SIGINT), ("evaluation", 1, signal.SIGINT))
+    ended = rrnn(*start, at=events)
+    assert ended.code == 130
+    assert ended.stdout.splitlines()[-1].endswith("rrnn train --resume run")
+    assert not (tmp_path / "runs" / "run" / "summary.json").exists()
+    events = (("replacement", 2, signal.SIGINT), ("replacement", 3, signal.SIGINT))
+    assert rrnn("train", "--resume", "run", at=events).code == 130
+
+
 def test_a_signal_before_any_validation_leaves_a_model_to_use(rrnn, start, tmp_path):
     assert rrnn(*start, at=("step", 2, signal.SIGINT)).code == 130
     assert (tmp_path / "runs" / "run" / "model.safetensors").exists()
@@ -67,7 +95,7 @@ def test_a_signal_before_any_validation_leaves_a_model_to_use(rrnn, start, tmp_p
 def test_the_loss_is_not_finite(rrnn, start, tmp_path):
     trouble = ("--optimizer", "sgd", "--learning-rate", "1e30", "--clip", "null")
     ended = rrnn(*start, *trouble, "--warmup-steps", 8)
-    refused(ended, "of step 2", "is not finite", "nothing had been saved yet")
+    refused(ended, "of step 2", "is not finite", "nothing was saved yet")
 
 
 def test_the_loss_is_not_finite_after_a_checkpoint(rrnn, start, text, tmp_path):
@@ -102,19 +130,19 @@ def test_the_run_exists(rrnn, start, tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 100, 20_000])
-def test_a_checkpoint_cut_short(rrnn, start, tmp_path, kept):
+def test_a_truncated_checkpoint(rrnn, start, tmp_path, kept):
     assert rrnn(*start, "--max-steps", 3).code == 0
     last = tmp_path / "runs" / "run" / "checkpoints" / "last.ckpt"
     last.unlink()  # it may share its file with best.ckpt
     last.write_bytes((last.parent / "best.ckpt").read_bytes()[:kept])
-    refused(rrnn("train", "--resume", "run"), "last.ckpt: cut short", "best.ckpt")
+    refused(rrnn("train", "--resume", "run"), "last.ckpt: truncated", "best.ckpt")
 
 
 def test_a_checkpoint_that_holds_more_than_plain_types(rrnn, start, tmp_path):
     assert rrnn(*start, "--max-steps", 3).code == 0
     last = tmp_path / "runs" / "run" / "checkpoints" / "last.ckpt"
     torch.save({"origin": {}, "model": torch.nn.Linear(2, 2)}, last)
-    refused(rrnn("train", "--resume", "run"), "not a checkpoint of ours")
+    refused(rrnn("train", "--resume", "run"), "not a checkpoint of this package")
 
 
 def test_a_checkpoint_of_another_model(rrnn, start, tmp_path):
@@ -123,7 +151,9 @@ def test_a_checkpoint_of_another_model(rrnn, start, tmp_path):
     runs = tmp_path / "runs"
     content = (runs / "wide/checkpoints/last.ckpt").read_bytes()
     (runs / "run/checkpoints/last.ckpt").write_bytes(content)
-    refused(rrnn("train", "--resume", "run"), "of another model: its head_size is 5", "is 4")
+    refused(
+        rrnn("train", "--resume", "run"), "belongs to another model: its head_size is 5", "is 4"
+    )
 
 
 def test_another_vocabulary(rrnn, start, text, tmp_path):
@@ -136,7 +166,7 @@ def test_another_vocabulary(rrnn, start, text, tmp_path):
     runs = tmp_path / "runs"
     content = (runs / "other/checkpoints/last.ckpt").read_bytes()
     (runs / "run/checkpoints/last.ckpt").write_bytes(content)
-    refused(rrnn("train", "--resume", "run"), "last.ckpt: of another vocabulary")
+    refused(rrnn("train", "--resume", "run"), "last.ckpt: has another vocabulary")
 
 
 def test_weights_that_do_not_fit(rrnn, start, tmp_path):
@@ -184,7 +214,7 @@ def test_bad_resumption(rrnn, start, tmp_path, words, parts):
 
 
 def test_a_real_process_killed_from_outside(rrnn, start, tmp_path):
-    """Not one that kills itself: started as users start it, and killed when it has saved."""
+    """Started as users start it, and killed from outside after its first checkpoint."""
     words = [str(word) for word in (*start, "--max-steps", 100_000)]
     process = subprocess.Popen([sys.executable, "-m", "relational_rnn", *words], cwd=tmp_path)
     last = tmp_path / "runs" / "run" / "checkpoints" / "last.ckpt"

@@ -23,7 +23,7 @@ from ..config import LanguageModelingConfig, load
 from ..errors import UserError
 from ..tasks.language_modeling import Corpus, open_corpus
 from ..tasks.language_modeling.batching import Windows, streams
-from ..train.stream import Batch, TrainingStream
+from ..train.text import Batch, TrainingStream
 from . import process_memory
 from .cases import PAPER, WIKITEXT103
 from .measurement import Measurement, Progress, Result

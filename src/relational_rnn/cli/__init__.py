@@ -9,6 +9,7 @@ import errno
 import io
 import os
 import re
+import signal
 import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from ..allocator import keep_freed_memory
 from ..config.fields import nearest
 from ..errors import UserError
 from ..files import as_json
+from ..signals import Stopper
+from ..threads import set_wait_policy
 
 VERBS = {
     "train": "train a model, or go on with a run",
@@ -47,14 +50,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 2 for a user's mistake, told in one line."""
     given = list(sys.argv[1:] if argv is None else argv)
     _let_everything_be_printed()
+    with Stopper((signal.SIGINT,)) as stopper:
+        try:
+            return _reporting_errors(given)
+        except KeyboardInterrupt as interrupt:
+            return 128 + getattr(interrupt, "number", signal.SIGINT)
+        except Exception:
+            if stopper.caught:  # a library has swallowed the interrupt, and failed because of it
+                return 128 + stopper.caught
+            raise
+
+
+def _reporting_errors(given: list[str]) -> int:
     try:
         code = _run(given)
         sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         # The reader of our output has gone: nothing more to say, at exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -103,7 +116,9 @@ def _run(argv: list[str]) -> int:
     if {"-h", "--help"} & set(rest):
         parser.print_help()
         return 0
-    return module.run(_parse(parser, rest)) or 0
+    arguments = _parse(parser, rest)
+    set_wait_policy()
+    return module.run(arguments) or 0
 
 
 def _parse(parser: ArgumentParser, argv: list[str]) -> Namespace:

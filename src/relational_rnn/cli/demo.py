@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ..config import load
 from ..runs import Run, new_run
+from ..signals import exiting_at_once
 from . import print_json
 
 CONFIGS = ("demo-rmc", "demo-lstm")
@@ -41,10 +42,11 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Train both, print table and text, write picture and page."""
-    from rich.console import Console
+    with exiting_at_once():
+        from rich.console import Console
 
-    from ..report import as_table, write_report
-    from ..train import fit
+        from ..report import as_table, write_report
+        from ..train import fit
 
     given = {"data": arguments.data, "max_steps": arguments.max_steps}
     overrides = {name: value for name, value in given.items() if value is not None}

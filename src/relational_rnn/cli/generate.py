@@ -40,8 +40,10 @@ def run(arguments: Namespace) -> None:
     from ..device import choose_device
     from ..generate import as_text, generate
     from ..runs import find_run
+    from ..threads import use_threads_of
 
     found = find_run(arguments.run)
+    use_threads_of(found.config)
     model = found.load_model(choose_device(arguments.device))
     try:
         words = generate(

@@ -28,8 +28,10 @@ def run(arguments: Namespace) -> None:
     from ..device import choose_device
     from ..evaluate.perplexity import Score, token_losses
     from ..runs import find_run
+    from ..threads import use_threads_of
 
     found = find_run(arguments.run)
+    use_threads_of(found.config)
     words = _words(arguments.file)
     model = found.load_model(choose_device(arguments.device))
     vocabulary = found.vocabulary

@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 from ..config import GeneratedConfig, LanguageModelingConfig
 from ..errors import UserError
 from ..runs import Run, find_run
+from ..threads import use_threads_of
 from . import print_json
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def run(arguments: Namespace) -> None:
     from ..device import choose_device
 
     found = find_run(arguments.run)
+    use_threads_of(found.config)
     device = choose_device(arguments.device)
     if isinstance(found.config, GeneratedConfig):
         result = _accuracy(found, found.config, arguments, device)

@@ -14,6 +14,7 @@ from ..config.fields import describe
 from ..errors import UserError
 from ..processes import is_first_process
 from ..runs import Run, find_run, new_run
+from ..signals import exiting_at_once
 from . import print_json
 
 NOT_OPTIONS = ("task", "name")
@@ -130,7 +131,8 @@ def _resumed_config(run: Run, overrides: dict[str, Any]) -> TaskConfig:
 
 
 def _fit(config: TaskConfig, run: Run, *, resume: bool, as_json: bool) -> int:
-    from ..train import fit
+    with exiting_at_once(run.remove_if_empty):
+        from ..train import fit
 
     try:
         result = fit(config, run=run, resume=resume)
@@ -140,8 +142,10 @@ def _fit(config: TaskConfig, run: Run, *, resume: bool, as_json: bool) -> int:
         run.remove_if_empty()
         raise
     except KeyboardInterrupt:
-        if run.last_path.exists() and is_first_process():
-            print(f"interrupted; {run.how_to_resume}")
+        if is_first_process():
+            run.remove_if_empty()
+            if run.last_path.exists():
+                print(f"interrupted; {run.how_to_resume}")
         raise
     if not is_first_process():
         return 0  # Lightning would take anything else for a failure and kill the first

@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..files import write_bytes
 from ..runs import Run
 from ..tasks.language_modeling.sources import NAMES
-from ..train.job import open_job
+from ..train.training_task import open_task
 from ..weights import save_weights
 
 LARGEST = 22_000_000
@@ -55,7 +55,7 @@ def export(run: Run, name: str, *, folder: Path, data: str | None = None) -> Run
     trained = run.summary
     metrics = _read(run.metrics_path)
     config = _anywhere(run.config)
-    job = open_job(_with_data(config, data or _data(run.config)))
+    task = open_task(_with_data(config, data or _data(run.config)))
     with _appearing(folder / name) as staged:
         model = Run(staged)
         save(config, model.config_path)
@@ -63,12 +63,12 @@ def export(run: Run, name: str, *, folder: Path, data: str | None = None) -> Run
         if isinstance(config, LanguageModelingConfig):
             run.vocabulary.save(model.vocabulary_path)
         _round(run, model.weights_path)
-        job.check(model)
+        task.check(model)
         model.save_summary(
             {
                 **trained,
                 "run": name,
-                **job.scores(model, torch.device("cpu")),
+                **task.scores(model, torch.device("cpu")),
                 "weights": "bfloat16",
                 "before_rounding": {split: trained.get(split) for split in ("valid", "test")},
                 "evaluated": {

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..runs import Run
+from ..signals import Interrupted
 
 # -P: a module in the working folder must not shadow one of ours.
 COMMAND = (sys.executable, "-P", "-m", "relational_rnn.sweep.worker")
@@ -135,6 +136,8 @@ def main(folder: str) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Interrupted as interrupt:
+        return 128 + interrupt.number
     return 128 + result.stopped_by if result.stopped_by else 0
 
 

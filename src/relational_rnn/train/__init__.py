@@ -1,6 +1,7 @@
-"""Training on Lightning, the one folder that knows it.
+"""Training on Lightning; no other folder imports it.
 
-fit -> Loop (what happens around the steps) and LanguageModeling (the step itself).
+``fit`` builds a task (``training_task``), whose Lightning module computes the step (``text`` or
+``reasoning``), and the ``Loop`` around the steps: learning rate, metrics, validation, checkpoints.
 """
 
 from .fit import Result, fit

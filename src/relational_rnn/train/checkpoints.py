@@ -1,4 +1,4 @@
-"""Checkpoints: plain tensors and types, whole or not there, and refused when they do not fit."""
+"""Checkpoints: plain tensors and types, written atomically, checked against the run when read."""
 
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,15 @@ CORE_FIELDS = (
 )
 MODEL_FIELDS = (*CORE_FIELDS, "embedding_size", "tied", "head", "cutoffs", "mixtures")
 TASK_FIELDS = ("task", "objects", "features", "order", "category", "length", "nesting")
-"""Fields that decide which parameters a model has; what a generated task asks."""
+"""Fields that decide which parameters a model has, and which examples a task generates."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes checkpoints whole or not at all, and reads nothing but tensors and plain types.
+    """Atomic checkpoint writes; reads only tensors and plain types.
 
     Attributes:
-        error: why the last save failed, if it did. It is not raised at once: only one process
-            writes, the others wait for it, and all of them have to stop.
+        error: the error of the last save, None if it succeeded. The save itself does not raise it:
+            one process writes while the others wait, and all of them must stop.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class AtomicCheckpointIO(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Write one checkpoint."""
+        """Write a checkpoint atomically; keep an error in :attr:`error`."""
         try:
             with replacing(Path(path)) as file:
                 torch.save(checkpoint, file)
@@ -55,57 +55,63 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read one checkpoint."""
+        """Read a checkpoint, see :func:`read`."""
         return read(Path(path))
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        """Remove one checkpoint."""
+        """Remove a checkpoint."""
         Path(path).unlink(missing_ok=True)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, on the CPU.
+    """Read a checkpoint to the CPU.
 
     Raises:
-        UserError: the file is cut short or not a checkpoint.
+        UserError: the file is truncated or not a checkpoint.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or "origin" not in content:
-            raise ValueError("it has no origin")
+            raise ValueError("no origin")
     except Exception as error:
         raise UserError(
-            f"{path}: cut short, or not a checkpoint of ours; resume from another, such as "
-            f"{path.with_name('best.ckpt')} copied to this name"
+            f"{path}: truncated, or not a checkpoint of this package; resume from another one, "
+            f"for example copy {path.with_name('best.ckpt')} to this name"
         ) from error
     return content
 
 
 def origin(config: LanguageModelingConfig, corpus: Corpus) -> dict[str, Any]:
-    """What a checkpoint says about where it belongs: its text, and the shape of its model."""
+    """What identifies a language model's run in its checkpoints: the text and the model's shape."""
     fields: dict[str, Any] = {name: getattr(config, name) for name in MODEL_FIELDS}
     text = {"vocabulary": corpus.vocabulary.digest, "training tokens": corpus.counts["train"]}
     return text | fields
 
 
 def generated_origin(config: GeneratedConfig) -> dict[str, Any]:
-    """As :func:`origin`, for a generated task: what it asks, and the shape of its model."""
+    """What identifies a generated task's run: the kind of examples and the model's shape."""
     names = (*CORE_FIELDS, "readout_layers", "readout_size", "readout_norm", *TASK_FIELDS)
     return {name: getattr(config, name) for name in names if hasattr(config, name)}
 
 
 def check(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Refuse a checkpoint of another origin.
+    """Check that a checkpoint belongs to this run.
+
+    Args:
+        path: the checkpoint, for the message.
+        found: its origin.
+        wanted: the origin of this run.
 
     Raises:
-        UserError: it is of another vocabulary, another text or another model.
+        UserError: the checkpoint has another vocabulary, text, task or model.
     """
     if found.get("vocabulary") != wanted.get("vocabulary"):
-        raise UserError(f"{path}: of another vocabulary than this run's vocabulary.json")
+        raise UserError(f"{path}: has another vocabulary than this run's vocabulary.json")
     for name, value in wanted.items():
         if found.get(name) != value:
             kind = "text" if name == "training tokens" else "model"
             kind = "task" if name in TASK_FIELDS else kind
             raise UserError(
-                f"{path}: of another {kind}: its {name} is {found.get(name)}, this run's is {value}"
+                f"{path}: belongs to another {kind}: its {name} is {found.get(name)}, "
+                f"this run's is {value}"
             )

@@ -1,10 +1,11 @@
 """Train a model from its configuration to its summary."""
 
 import logging
+import os
 import signal
 import warnings
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +19,13 @@ from ..errors import UserError
 from ..ops.precision import multiplies_bfloat16
 from ..processes import is_first_process
 from ..runs import Run
+from ..signals import Interrupted, Stopper
+from ..threads import threads_for, using_threads
 from ..weights import save_weights
 from . import checkpoints
-from .job import Job, open_job
 from .loop import Loop
+from .metrics import logger_class, open_logger
+from .training_task import TrainingTask, open_task
 
 DISTRIBUTED_STRATEGY = "ddp"
 
@@ -31,89 +35,114 @@ class Result:
     """How training ended.
 
     Attributes:
-        summary: what is in summary.json; None if it was told to stop at once.
-        stopped_by: number of the signal that stopped it, 0 for none.
+        summary: the content of summary.json; None if a signal other than Ctrl-C stopped training,
+            which leaves the evaluation to the resumed run.
+        stopped_by: number of the signal that stopped training, 0 for none.
     """
 
     summary: dict[str, Any] | None
     stopped_by: int
 
 
-def fit(config: TaskConfig, *, run: Run, resume: bool) -> Result:
-    """Train, keep the best weights, and evaluate them.
+def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None) -> Result:
+    """Train a model, keep its best weights, and evaluate them.
+
+    During training, a signal (SIGINT, SIGTERM, SIGHUP) ends the run after the step in progress and
+    a checkpoint; a second one ends it at once. Before and after training the first one does.
 
     Args:
-        config: what to train, on what, and how.
+        config: what to train, on which data, and how.
         run: the folder to write to.
-        resume: go on from the last checkpoint of ``run``.
+        resume: continue from the last checkpoint of ``run``.
+        logger: name or import path of a logger that receives the rows of metrics.csv as well, see
+            :func:`.metrics.logger_class`.
 
     Raises:
-        UserError: the data, a checkpoint or the configuration is not fit for it, the loss is not
-            finite, or the disk is full.
+        UserError: the data, a checkpoint or the configuration does not fit, the loss is not finite,
+            or the disk is full.
+        Interrupted: a signal ended the work at once; the run can be resumed from its last
+            checkpoint, if there is one.
     """
     _quieten()
-    torch.manual_seed(config.seed)
-    job = open_job(config)
-    if resume:
-        job.check(run)
-    start = run.last_path if resume and run.last_path.exists() else None
-    if start is not None:
-        _check_start(start, run, job)
-    module = job.module
-    checkpoint_io = checkpoints.AtomicCheckpointIO()
-    loop = Loop(config, run, job.total_steps, checkpoint_io)
-    trainer = _trainer(config, loop, module.parts, checkpoint_io)
-    first = is_first_process()
-    with run.held(new=not resume) if first else nullcontext():
-        if first:
-            run.remove_leftovers()
-            run.save_config(config)
-            job.save(run)
-        return _fit(trainer, job, loop, run, start)
+    accelerator = choose_device(config.device).type
+    threads = threads_for(config) if accelerator == "cpu" else None
+    if threads is not None and hasattr(config, "threads"):
+        resolved: dict[str, Any] = {"threads": threads}
+        config = replace(config, **resolved)
+    if threads is not None and config.devices > 1:
+        # For the processes that Lightning starts; otherwise it chooses the number of threads.
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    with Stopper() as stopper, using_threads(threads):
+        stopper.check()
+        torch.manual_seed(config.seed)
+        task = open_task(config)
+        if resume:
+            task.check(run)
+        start = run.last_path if resume and run.last_path.exists() else None
+        step = 0 if start is None else _check_start(start, run, task)
+        kind_of_logger = logger_class(logger)
+        checkpoint_io = checkpoints.AtomicCheckpointIO()
+        loop = Loop(config, run, task.total_steps, checkpoint_io, stopper)
+        trainer = _trainer(config, accelerator, loop, task.module.parts, checkpoint_io)
+        stopper.check()
+        first = is_first_process()
+        with run.held(new=not resume) if first else nullcontext():
+            if first:
+                run.remove_leftovers()
+                run.save_config(config)
+                task.save(run)
+                if kind_of_logger is not None:
+                    loop.logger = open_logger(kind_of_logger, run, step=step)
+            return _fit(trainer, task, loop, start)
 
 
-def _check_start(checkpoint: Path, run: Run, job: Job) -> None:
-    """Make sure that a run can go on from its checkpoint, which is not kept in memory."""
+def _check_start(checkpoint: Path, run: Run, task: TrainingTask) -> int:
+    """Check that a run can be resumed from its checkpoint, and return the checkpoint's step."""
     saved = checkpoints.read(checkpoint)
-    checkpoints.check(checkpoint, saved["origin"], job.origin)
-    if saved["global_step"] > job.total_steps:
+    checkpoints.check(checkpoint, saved["origin"], task.origin)
+    step: int = saved["global_step"]
+    if step > task.total_steps:
         raise UserError(
-            f"{run.folder}: is at step {saved['global_step']:,} already; it takes max_steps "
-            f"(or epochs) that come to as many or more, not to {job.total_steps:,}"
+            f"{run.folder}: is at step {step:,} already; max_steps (or epochs) must give at least "
+            f"that many steps, got {task.total_steps:,}"
         )
+    return step
 
 
-def _fit(trainer: Trainer, job: Job, loop: Loop, run: Run, start: Path | None) -> Result:
-    module = job.module
+def _fit(trainer: Trainer, task: TrainingTask, loop: Loop, start: Path | None) -> Result:
+    module, run = task.module, loop.run
     try:
         trainer.fit(module, ckpt_path=start, weights_only=True)
     except BaseException as error:
-        # The other processes would wait for this one for ever.
+        # The other processes would wait for this one forever.
         if trainer.strategy.launcher is not None:
             trainer.strategy.launcher.kill(signal.SIGKILL)
-        if isinstance(error, SystemExit):  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from error
+        if isinstance(error, SystemExit):  # Lightning turns a KeyboardInterrupt into this
+            raise Interrupted(loop.stopper.caught or signal.SIGINT) from error
         raise
-    if loop.stopped_by == signal.SIGTERM or not trainer.is_global_zero:
+    finally:
+        loop.close()  # here: after an error Lightning does not call the teardown of callbacks
+    if loop.stopped_by not in (0, signal.SIGINT) or not trainer.is_global_zero:
         return Result(None, loop.stopped_by)
     if not run.weights_path.exists():
         save_weights(module.evaluated, run.weights_path)
-    results = _results(loop.config, run, job, loop) | {"precision": str(trainer.precision)}
+    results = _results(task, loop) | {"precision": str(trainer.precision)}
     run.save_summary(results)
     return Result(results, loop.stopped_by)
 
 
 def _trainer(
     config: TaskConfig,
+    accelerator: str,
     loop: Loop,
     parts: int,
     checkpoint_io: checkpoints.AtomicCheckpointIO,
 ) -> Trainer:
     several = config.devices * config.num_nodes > 1
-    accelerator = choose_device(config.device).type
     if accelerator == "cuda" and config.devices > torch.cuda.device_count():
         raise UserError(
-            f"devices: {config.devices} is more than this machine has: {torch.cuda.device_count()}"
+            f"devices: must be at most {torch.cuda.device_count()} on this machine, "
+            f"got {config.devices}"
         )
     return Trainer(
         accelerator=accelerator,
@@ -127,7 +156,7 @@ def _trainer(
         limit_val_batches=0,
         callbacks=[loop],
         plugins=[checkpoint_io],
-        logger=False,
+        logger=False,  # the loop writes metrics.csv and gives its rows to the logger
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -146,26 +175,23 @@ def _precision(wanted: str, device: str) -> Literal["32-true", "bf16-mixed"]:
     return "32-true"
 
 
-def _results(config: TaskConfig, run: Run, job: Job, loop: Loop) -> dict[str, Any]:
-    """Evaluate the best weights, exactly."""
-    module = job.module
+def _results(task: TrainingTask, loop: Loop) -> dict[str, Any]:
+    """Evaluate the best weights exactly, and describe the run."""
+    module, config, state = task.module, loop.config, loop.state
     print("evaluating the best weights on all of the validation and test data", flush=True)
-    scores = job.scores(run, module.device)
-    course = loop.course
+    scores = task.scores(loop.run, module.device)
     return {
-        "run": str(run.folder),
+        "run": str(loop.run.folder),
         "config": config.name,
         "parameters": sum(parameter.numel() for parameter in module.model.parameters()),
-        "steps": course.step,
+        "steps": state.step,
         "finished": not loop.stopped_by,
         **scores,
-        "epochs": course.epoch,
-        module.unit: course.tokens,
-        "best_step": course.best_step,
-        "seconds": round(course.seconds, 3),
-        f"{module.unit}_per_s": round(course.tokens / course.seconds, 1)
-        if course.seconds
-        else None,
+        "epochs": state.epoch,
+        module.unit: state.tokens,
+        "best_step": state.best_step,
+        "seconds": round(state.seconds, 3),
+        f"{module.unit}_per_s": round(state.tokens / state.seconds, 1) if state.seconds else None,
         "seed": config.seed,
         "commit": provenance.commit(),
         "versions": provenance.versions(),
@@ -174,7 +200,7 @@ def _results(config: TaskConfig, run: Run, job: Job, loop: Loop) -> dict[str, An
 
 
 def _quieten() -> None:
-    """Lightning's remarks are for those who write training loops, not for those who train."""
+    """Silence Lightning's remarks, which address authors of training loops."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")

@@ -1,19 +1,34 @@
-"""metrics.csv, and the same numbers for TensorBoard where it is installed."""
+"""metrics.csv, and the same numbers for one of Lightning's loggers."""
 
 import csv
+import importlib
+import inspect
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..files import append_text, told, write_text
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+from ..errors import UserError
+from ..files import append_text, reporting_errors, write_text
+from ..runs import Run
 from .module import TrainingModule
+
+LOGGERS: dict[str, type[Logger]] = {
+    "tensorboard": TensorBoardLogger,
+    "csv": CSVLogger,
+    "wandb": WandbLogger,
+}
+PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb"}
+"""The optional packages of these loggers."""
 
 
 def columns(module: TrainingModule) -> tuple[str, ...]:
-    """The columns of a module's table."""
+    """The columns of a module's metrics.csv."""
     measures = ("loss", *module.measures)
     return (
         "step",
@@ -29,47 +44,129 @@ def columns(module: TrainingModule) -> tuple[str, ...]:
 
 
 class Metrics:
-    """A table that grows by a row, and can be cut back to an earlier step.
+    """A CSV table that grows by a row, and can be cut back to an earlier step.
 
     Args:
-        path: of the table; TensorBoard's events go beside it.
-        columns: their names.
-        step: rows of later steps are removed: they were written by a run that was cut off.
+        path: the table.
+        columns: names of its columns.
+        step: rows of later steps are removed; an interrupted run has written them after its last
+            checkpoint.
+        logger: receives every row as well.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], *, step: int) -> None:
+    def __init__(
+        self, path: Path, columns: Sequence[str], *, step: int, logger: Logger | None = None
+    ) -> None:
         self.path = path
         self.columns = columns
+        self.logger = logger
         kept = [",".join(columns)]
         if step and path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines()[1:]
             kept += [line for line in lines if self._step(line) <= step]
         write_text(path, "\n".join(kept) + "\n")
-        self.events: Any = None
-        if find_spec("tensorboard"):
-            from torch.utils.tensorboard import SummaryWriter
-
-            with told(path.parent):
-                self.events = SummaryWriter(str(path.parent), purge_step=step + 1)
 
     def add(self, row: dict[str, float]) -> None:
-        """Write one row to the disk; columns that it lacks stay empty."""
+        """Write one row to disk; missing columns stay empty."""
         line = io.StringIO()
         csv.DictWriter(line, self.columns, lineterminator="\n").writerow(row)
         append_text(self.path, line.getvalue())
-        if self.events is not None:
-            with told(self.path.parent):
-                for name, value in row.items():
-                    self.events.add_scalar(name, value, int(row["step"]))
-                self.events.flush()
+        if self.logger is not None:
+            with reporting_errors(self.path.parent):
+                _log(self.logger, row)
 
     def close(self) -> None:
-        """Finish TensorBoard's events."""
-        if self.events is not None:
-            self.events.close()
+        """Finish the logger."""
+        if self.logger is not None:
+            with reporting_errors(self.path.parent):
+                self.logger.finalize("finished")
+            self.logger = None
 
     def _step(self, line: str) -> float:
-        """The step of a line; without end if the line was cut short."""
+        """The step of a line, infinite if the line is truncated."""
         fields = line.split(",")
         whole = len(fields) == len(self.columns) and fields[0].isdigit()
         return int(fields[0]) if whole else math.inf
+
+
+def logger_class(name: str | None) -> type[Logger] | None:
+    """Find one of Lightning's loggers, or another one by its import path.
+
+    Args:
+        name: "tensorboard", "csv", "wandb", "none", or the import path of a Lightning ``Logger``
+            class; None: tensorboard if it is installed.
+
+    Raises:
+        UserError: no such logger, or its package is not installed.
+    """
+    if name is None:
+        name = "tensorboard" if find_spec("tensorboard") else "none"
+    if name == "none":
+        return None
+    if name in LOGGERS:
+        if name in PACKAGES and not find_spec(PACKAGES[name]):
+            raise UserError(f"--logger {name}: not installed; run: pip install {PACKAGES[name]}")
+        return LOGGERS[name]
+    module, _, attribute = name.rpartition(".")
+    if not module:
+        raise UserError(
+            f"--logger: must be one of {', '.join(LOGGERS)}, none, or the import path of a "
+            f"Lightning logger class, got {name!r}"
+        )
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"--logger {name}: cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Logger)):
+        raise UserError(f"--logger {name}: must be a class derived from Lightning's Logger")
+    return found
+
+
+def open_logger(found: type[Logger], run: Run, *, step: int) -> Logger:
+    """Open the logger of a run.
+
+    TensorBoard's events go to the run's folder, CSV files to its folder ``csv``. A class of another
+    package gets the run's folder as ``save_dir`` if its constructor has this parameter.
+
+    Args:
+        found: from :func:`logger_class`.
+        run: the run to log.
+        step: the step from which the run continues; TensorBoard discards events of later steps.
+
+    Raises:
+        UserError: the logger cannot be created.
+    """
+    arguments: dict[str, Any] = {}
+    if "save_dir" in inspect.signature(found).parameters:
+        arguments["save_dir"] = str(run.folder)
+    if found is TensorBoardLogger:
+        arguments |= {"name": "", "version": "", "purge_step": step + 1}
+    elif found is CSVLogger:
+        arguments |= {"name": "csv"}
+    elif found is WandbLogger:
+        arguments |= {"name": run.name}
+    try:
+        with reporting_errors(run.folder):
+            logger = found(**arguments)
+            if isinstance(logger, TensorBoardLogger):
+                _ = logger.experiment  # opens the file of events
+            else:
+                logger.log_hyperparams(asdict(run.config))
+            return logger
+    except (ImportError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"--logger {found.__name__}: cannot be created: {reason}") from error
+
+
+def _log(logger: Logger, row: dict[str, float]) -> None:
+    try:
+        logger.log_metrics(row, int(row["step"]))
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.flush()
+        else:
+            logger.save()
+    except ValueError as error:
+        # TensorBoardLogger turns every error, of the file too, into a ValueError.
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise

@@ -1,4 +1,4 @@
-"""What the Lightning modules of all tasks share: optimizer, averaged weights, loss, checkpoint."""
+"""Base of the Lightning modules: optimizer, averaged weights, loss, checkpoint."""
 
 from typing import Any
 
@@ -13,23 +13,23 @@ from torch.optim.swa_utils import (
 )
 
 from ..config import TaskConfig
-from . import generators
+from . import random_states
 from .optimizers import build_optimizer
 
 
 class TrainingModule(LightningModule):
-    """A model in training.
+    """A model in training; a subclass for each kind of task computes loss and validation.
 
     Args:
-        config: all of it.
-        model: what is trained.
-        origin: says where checkpoints belong, see :mod:`.checkpoints`.
+        config: the configuration of the run.
+        model: the model to train.
+        origin: identifies the run in its checkpoints, see :mod:`.checkpoints`.
 
     Attributes:
-        unit: what is counted to tell how much was trained on.
-        measures: what a validation gives beside the loss.
-        parts: number of parts that a batch is divided into.
-        loss_sum: sum of the losses of this process's steps since it was last taken.
+        unit: what the amount of training is counted in: "tokens" or "examples".
+        measures: names of the validation scores other than the loss.
+        parts: number of micro-batches in a batch.
+        loss_sum: sum of this process's losses since :meth:`take_loss_sum`.
         bad_step: the first step whose loss was not finite, 0 for none.
     """
 
@@ -54,48 +54,48 @@ class TrainingModule(LightningModule):
 
     @property
     def evaluated(self) -> nn.Module:
-        """The model whose weights count: the averaged one, once there is an average."""
+        """The model to evaluate: the averaged one once averaging has started."""
         if self.averaged is not None and self.averaged.n_averaged > 0:
             return self.averaged.module
         return self.model
 
     @staticmethod
     def describe(scores: dict[str, float]) -> str:
-        """What a loss alone, or a validation, says, for people."""
+        """Format the training loss, or the scores of a validation, for display."""
         raise NotImplementedError
 
     def rate_of(self, batch: Any) -> float:
-        """Factor of the learning rate for a batch."""
+        """Factor of the learning rate for this batch."""
         return 1.0
 
     def training_scores(self, loss: float) -> dict[str, float]:
-        """Columns of a row of metrics that follow from the training loss."""
+        """Columns of metrics.csv that are computed from the training loss."""
         raise NotImplementedError
 
     def validate(self) -> dict[str, float]:
-        """The loss and the measures of a validation, the same on every process."""
+        """Compute the validation loss and ``measures``, the same on every process."""
         raise NotImplementedError
 
     def error(self, scores: dict[str, float]) -> float:
-        """What the validations of a run are compared by, from the scores of one; least is best."""
+        """The number by which validations are compared; the lowest is the best."""
         return scores["loss"]
 
     def row_written(self, loss: float) -> None:
-        """A row of metrics with this training loss was written, on every process."""
+        """Called on every process when a row of metrics with this training loss is due."""
 
     def configure_optimizers(self) -> Optimizer:
-        """One optimizer; its learning rate is set before each step."""
+        """Build the optimizer; the loop sets its learning rate before each step."""
         return build_optimizer(self.training_config, self.model)
 
     def on_train_start(self) -> None:
-        """Every process draws other numbers, and after a resume those that would have come."""
+        """Seed each process differently, or restore its generators after a resume."""
         exact = torch.float32 if self.device.type == "mps" else torch.float64
         self.loss_sum = torch.zeros((), dtype=exact, device=self.device)
         self.bad_step = torch.zeros((), dtype=torch.int64, device=self.device)
         if self._generators is None:
             torch.manual_seed((self.training_config.seed << 16) + self.global_rank)
         else:
-            generators.restore(self._generators, self.global_rank, self.device)
+            random_states.restore(self._generators, self.global_rank, self.device)
 
     def configure_gradient_clipping(
         self,
@@ -103,7 +103,7 @@ class TrainingModule(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by norm, here because Lightning refuses to with a fused optimizer."""
+        """Clip by norm; Lightning's own clipping rejects fused optimizers."""
         if self.training_config.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.training_config.clip)
 
@@ -112,38 +112,38 @@ class TrainingModule(LightningModule):
         return all(bool(weight.isfinite().all()) for weight in self.model.parameters())
 
     def update_average(self) -> None:
-        """Take the weights into the average."""
+        """Add the current weights to the average."""
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
 
     def take_loss_sum(self) -> float:
-        """The sum of the losses since the last call, the mean of all processes'."""
+        """Sum of the losses since the last call, averaged over processes."""
         value = self.mean_of_processes(self.loss_sum).item()
         self.loss_sum.zero_()
         return value
 
     def mean_of_processes(self, value: Tensor) -> Tensor:
-        """The mean over all processes."""
+        """Mean over all processes."""
         return torch.as_tensor(self.trainer.strategy.reduce(value, reduce_op="mean"))
 
     def note(self, loss: Tensor) -> None:
-        """Keep the loss on the device: to look at it is to wait for it."""
+        """Accumulate the loss on the device; reading its value would wait for the device."""
         self.loss_sum += loss / self.parts
         good = loss.isfinite() | (self.bad_step > 0)
         self.bad_step = torch.where(good, self.bad_step, self.trainer.global_step + 1)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """The tensors of all processes."""
+        """Gather a tensor from all processes."""
         if self.trainer.world_size == 1:
             return [tensor]
         gathered: Any = self.all_gather(tensor)
         return list(gathered.unbind(0))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add where it belongs, and every process's generators."""
+        """Add the origin and the generator states of every process."""
         checkpoint["origin"] = self.origin
-        checkpoint["generators"] = generators.save(self.device, self.gather)
+        checkpoint["generators"] = random_states.save(self.device, self.gather)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the generators."""
+        """Keep the generator states for :meth:`on_train_start`."""
         self._generators = checkpoint["generators"]

@@ -7,10 +7,10 @@ from ..config import TrainingConfig
 
 
 def build_optimizer(config: TrainingConfig, model: nn.Module) -> Optimizer:
-    """The optimizer that the configuration names, over all parameters of ``model``.
+    """Build the configured optimizer over all parameters of ``model``.
 
-    adamw decays matrices alone, not biases or the weights of norms. adam and sgd take the decay as
-    an L2 penalty on every parameter, as the recipes of their time did.
+    adamw decays matrices only, not biases or the weights of norms. adam and sgd apply the decay as
+    an L2 penalty on every parameter, as the recipes that use them did.
     """
     named = dict(model.named_parameters())
     if config.optimizer == "sgd":
@@ -20,7 +20,7 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> Optimizer:
             momentum=config.momentum,
             weight_decay=config.weight_decay,
         )
-    # One pass over the weights; on the CPU it takes a third of the time of the plain loop.
+    # One pass over the weights: a third of the time of the plain loop on the CPU.
     fused = next(iter(named.values())).device.type in ("cpu", "cuda")
     if config.optimizer == "adam":
         return Adam(
@@ -40,6 +40,6 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> Optimizer:
 
 
 def _is_matrix(name: str) -> bool:
-    # By name: the relational memory stacks the biases and norms of its blocks into matrices too.
+    # By name: the relational memory also stacks biases and norms of its blocks into matrices.
     own = name.rpartition(".")[2]
     return "weight" in own and "norm" not in name

@@ -1,26 +1,27 @@
-"""The learning rate over the steps, as a factor of the highest one."""
+"""Learning rate schedules, as factors of the highest learning rate."""
 
 import math
 
 from ..config import TrainingConfig
 
-ONE_CYCLE_RISE = 0.3  # share of the steps in which one cycle rises, as in fastai
+ONE_CYCLE_RISE = 0.3  # fraction of the steps in which one cycle rises, as in fastai
 ONE_CYCLE_START = 1 / 25  # its first learning rate, as a fraction of the highest
 
 
 def factor(config: TrainingConfig, step: int, total_steps: int) -> float:
-    """Factor for the step after ``step`` steps of ``total_steps`` in all.
+    """Factor of the learning rate for the step that follows ``step`` completed steps.
 
-    The plateau schedule depends on validation: its factor is 1 here after the warm-up.
+    The plateau schedule depends on validation (see ``TrainingState``); here its factor is 1 after
+    the warm-up.
 
     Args:
         config: ``schedule``, ``warmup_steps`` and ``final_fraction``.
-        step: steps made so far.
+        step: steps completed so far.
         total_steps: steps of the whole training.
     """
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
-    # The last step is step total_steps - 1: there the curve has come to its end.
+    # The curve ends at the last step, which is step total_steps - 1.
     span = max(1, total_steps - 1 - config.warmup_steps)
     progress = min(1.0, (step - config.warmup_steps) / span)
     if config.schedule == "cosine":

@@ -1,4 +1,4 @@
-"""What training needs to know of a task: its model in training, its files, its scores."""
+"""A task as training sees it: its Lightning module, its files, its final scores."""
 
 import re
 from typing import Any, Protocol
@@ -14,41 +14,41 @@ from ..runs import Run, new_task_model
 from ..tasks.language_modeling import Corpus, open_corpus
 from ..tasks.language_modeling.batching import Windows, streams
 from . import checkpoints
-from .generated import GeneratedTraining
-from .language_modeling import LanguageModeling
 from .module import TrainingModule
+from .reasoning import ReasoningTraining
+from .text import TextTraining
 
 DEFAULT_EPOCHS = 10
 
 
-class Job(Protocol):
-    """A task to be trained for.
+class TrainingTask(Protocol):
+    """A task with its data and an initialised model.
 
     Attributes:
-        module: the model in training, its weights drawn already.
+        module: the model in training, with initial weights.
         total_steps: steps of the whole training.
-        origin: what a checkpoint has to say about where it belongs.
+        origin: identifies the run in its checkpoints, see :mod:`.checkpoints`.
     """
 
     @property
     def module(self) -> TrainingModule:
-        """The model in training, its weights drawn already."""
+        """The model in training, with initial weights."""
 
     total_steps: int
     origin: dict[str, Any]
 
     def check(self, run: Run) -> None:
-        """Raise :class:`UserError` unless the run to go on with is of this job."""
+        """Raise :class:`UserError` if ``run``, which is to be resumed, has other data."""
 
     def save(self, run: Run) -> None:
-        """Write what belongs to the run beside its configuration."""
+        """Write the files that the run needs in addition to its configuration."""
 
     def scores(self, run: Run, device: torch.device) -> dict[str, Any]:
-        """Evaluate the best weights, exactly: "valid", "test" and more."""
+        """Evaluate the best weights exactly: the scores of "valid", "test" and others."""
 
 
-class LanguageModelingJob:
-    """Word language model; see :class:`Job`."""
+class TextTask:
+    """Word-level language modelling; see :class:`TrainingTask`."""
 
     def __init__(self, config: LanguageModelingConfig) -> None:
         self.config = config
@@ -57,16 +57,16 @@ class LanguageModelingJob:
         self.origin = checkpoints.origin(config, self.corpus)
         tokens = self.corpus.tokens
         model = LanguageModel(config, len(self.corpus.vocabulary))
-        self.module = LanguageModeling(config, model, tokens["train"], tokens["valid"], self.origin)
+        self.module = TextTraining(config, model, tokens["train"], tokens["valid"], self.origin)
 
     def check(self, run: Run) -> None:
-        """The vocabulary has to be the same."""
+        """Check that the corpus has the vocabulary of the run."""
         corpus: Corpus = self.corpus
         if run.vocabulary_path.exists() and run.vocabulary.digest != corpus.vocabulary.digest:
             raise UserError(
                 f"{corpus.name}: has another vocabulary ({len(corpus.vocabulary):,} words) than "
-                f"{run.vocabulary_path} ({len(run.vocabulary):,}); give the text of the run as "
-                "--data"
+                f"{run.vocabulary_path} ({len(run.vocabulary):,}); pass the text that the run was "
+                "trained on as --data"
             )
 
     def save(self, run: Run) -> None:
@@ -74,7 +74,7 @@ class LanguageModelingJob:
         self.corpus.vocabulary.save(run.vocabulary_path)
 
     def scores(self, run: Run, device: torch.device) -> dict[str, Any]:
-        """Loss and perplexity, in float32 whatever the training was done in."""
+        """Loss and perplexity, in float32 for any training precision."""
         model = run.load_model(device)
         scores = {}
         for split in ("valid", "test"):
@@ -97,23 +97,23 @@ class LanguageModelingJob:
         return min(limit for limit in limits if limit)
 
 
-class GeneratedJob:
-    """A task whose examples are generated; see :class:`Job`."""
+class ReasoningTask:
+    """A generated reasoning task; see :class:`TrainingTask`."""
 
     def __init__(self, config: GeneratedConfig) -> None:
         self.config = config
         self.total_steps = config.total_steps
         self.origin = checkpoints.generated_origin(config)
-        self.module = GeneratedTraining(config, new_task_model(config), self.origin)
+        self.module = ReasoningTraining(config, new_task_model(config), self.origin)
 
     def check(self, run: Run) -> None:
-        """Nothing but what the checkpoint says."""
+        """Nothing to check: the checkpoint's origin identifies the task."""
 
     def save(self, run: Run) -> None:
-        """Nothing: the configuration says all."""
+        """Nothing to write: the configuration defines the task."""
 
     def scores(self, run: Run, device: torch.device) -> dict[str, Any]:
-        """Loss and accuracy of characters and of answers, and those of every kind of question."""
+        """Loss, character and answer accuracy, in total and by difficulty."""
         model = run.load_task_model(device)
         scores: dict[str, Any] = {
             split: accuracy.evaluate(model, self.config, stream=split)._asdict()
@@ -122,17 +122,18 @@ class GeneratedJob:
         return {**scores, "by_difficulty": accuracy.by_difficulty(model, self.config)}
 
 
-def open_job(config: TaskConfig) -> Job:
-    """The job that a configuration describes.
+def open_task(config: TaskConfig) -> TrainingTask:
+    """Prepare the data and build the model that a configuration describes.
 
     Raises:
-        UserError: its data or its values are not fit for it.
+        UserError: the data or the values of the configuration do not fit the task, or the model
+            does not fit into memory.
     """
     try:
         if isinstance(config, LanguageModelingConfig):
-            return LanguageModelingJob(config)
+            return TextTask(config)
         if isinstance(config, GeneratedConfig):
-            return GeneratedJob(config)
+            return ReasoningTask(config)
     except ValueError as error:
         raise UserError(str(error)) from error
     except RuntimeError as error:

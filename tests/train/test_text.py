@@ -2,7 +2,9 @@
 
 import csv
 import math
+from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from relational_rnn.ops.precision import multiplies_bfloat16
 from relational_rnn.runs import Run
 from relational_rnn.tasks.language_modeling import open_corpus
 from relational_rnn.tasks.language_modeling.batching import Windows, streams
-from relational_rnn.train.language_modeling import LanguageModeling
+from relational_rnn.train.text import TextTraining, TrainingStream, perplexity
 
 SMALL = (
     *("--embedding-size", 8, "--head-size", 4, "--num-heads", 2),
@@ -154,7 +156,7 @@ def test_early_stop(rrnn, start, tmp_path):
 def test_memories_are_reset_at_random():
     config = LanguageModelingConfig(embedding_size=8, head_size=4, reset_probability=0.25)
     model = LanguageModel(config, 20)
-    module = LanguageModeling(config, model, None, None, {})
+    module = TextTraining(config, model, None, None, {})
     torch.manual_seed(0)
     fresh = model.initial_state(2000)
     state = tuple(torch.rand_like(tensor) for tensor in fresh)
@@ -173,3 +175,46 @@ def test_the_rate_goes_by_the_length_of_a_random_window(rrnn, start, text, envir
     assert len(set(lengths)) > 3
     rates = [float(row["learning_rate"]) for row in rows(tmp_path / "runs" / "run")]
     assert rates == pytest.approx([0.01 * length / 10 for length in lengths])
+
+
+def endless(parts=1, **options):
+    ids = streams(np.arange(4 * 23, dtype=np.uint16), 4)
+    return TrainingStream(Windows(ids, bptt=5, **options), parts)
+
+
+def test_epochs_follow_each_other():
+    batches = list(islice(iter(endless()), 12))  # 22 targets a stream: 5 windows an epoch
+    assert [batch.epoch for batch in batches] == [0] * 5 + [1] * 5 + [2] * 2
+    assert [batch.first for batch in batches] == ([True] + [False] * 4) * 2 + [True, False]
+    assert [batch.last for batch in batches] == ([False] * 4 + [True]) * 2 + [False, False]
+    assert [batch.amount for batch in batches[:5]] == [5, 5, 5, 5, 2]
+    assert torch.equal(batches[0].inputs, batches[5].inputs)
+
+
+def test_parts_make_up_the_window():
+    whole = next(iter(endless()))
+    parts = list(islice(iter(endless(parts=2)), 2))
+    assert [part.part for part in parts] == [0, 1]
+    assert torch.equal(torch.cat([part.inputs for part in parts], dim=1), whole.inputs)
+    assert torch.equal(torch.cat([part.targets for part in parts], dim=1), whole.targets)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 4, 5, 6, 13])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_goes_on_from_a_saved_position(steps, parts):
+    options = {"random_bptt": True, "random_offset": True, "seed": 3}
+    one = endless(parts, **options)
+    batches = iter(one)
+    list(islice(batches, steps * parts))
+    other = endless(parts, **options)
+    other.load_state_dict(one.state_dict())
+    for batch, same in zip(islice(batches, 14), iter(other), strict=False):
+        assert batch[2:] == same[2:]
+        assert torch.equal(batch.inputs, same.inputs)
+        assert torch.equal(batch.targets, same.targets)
+
+
+def test_perplexity_for_display():
+    assert TextTraining.describe({"loss": math.log(1234.5)}) == "perplexity 1,234.50"
+    assert TextTraining.describe({"loss": math.nan}) == "perplexity …"
+    assert perplexity(1000.0) == math.inf

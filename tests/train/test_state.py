@@ -1,15 +1,15 @@
-"""What follows from validation: best, plateau, patience, the start of the average."""
+"""Decisions that follow from validation: best, plateau, patience, start of averaging."""
 
 import math
 
 import pytest
 
 from relational_rnn.config import TrainingConfig
-from relational_rnn.train.course import Course
+from relational_rnn.train.state import TrainingState
 
 
-def course(config, losses):
-    result = Course()
+def after(config, losses):
+    result = TrainingState()
     for step, loss in enumerate(losses, 1):
         result.step = step
         result.validated(config, loss)
@@ -17,7 +17,7 @@ def course(config, losses):
 
 
 def test_best():
-    found = course(TrainingConfig(), [3.0, 2.0, 2.5, 2.0])
+    found = after(TrainingConfig(), [3.0, 2.0, 2.5, 2.0])
     assert (found.best_error, found.best_step, found.without_improvement) == (2.0, 2, 2)
 
 
@@ -27,17 +27,17 @@ def test_best():
         pytest.param(0, [3, 2, 1], 1.0, id="falling"),
         pytest.param(0, [3, 2, 2], 0.5, id="no better"),
         pytest.param(0, [3, 4, 4], 0.25, id="twice"),
-        pytest.param(1, [3, 4], 1.0, id="borne"),
-        pytest.param(1, [3, 4, 4], 0.5, id="no longer borne"),
-        pytest.param(1, [3, 4, 4, 4], 0.5, id="counted anew"),
+        pytest.param(1, [3, 4], 1.0, id="within patience"),
+        pytest.param(1, [3, 4, 4], 0.5, id="out of patience"),
+        pytest.param(1, [3, 4, 4, 4], 0.5, id="count restarts"),
         pytest.param(1, [3, 4, 2, 4], 1.0, id="improved between"),
     ],
 )
 def test_plateau(patience, losses, scale):
     config = TrainingConfig(schedule="plateau", plateau_factor=0.5, plateau_patience=patience)
-    assert course(config, losses).plateau_scale == scale
-    assert course(config, losses).learning_rate(config, 100) == config.learning_rate * scale
-    assert course(TrainingConfig(schedule="constant"), losses).plateau_scale == 1.0
+    assert after(config, losses).plateau_scale == scale
+    assert after(config, losses).learning_rate(config, 100) == config.learning_rate * scale
+    assert after(TrainingConfig(schedule="constant"), losses).plateau_scale == 1.0
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_plateau(patience, losses, scale):
 )
 def test_early_stop(patience, losses, stop):
     config = TrainingConfig(patience=patience)
-    assert course(config, losses).out_of_patience(config) == stop
+    assert after(config, losses).out_of_patience(config) == stop
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_early_stop(patience, losses, stop):
 )
 def test_nt_asgd_starts_when_a_loss_is_above_the_best_of_those_before_the_last(losses, averaging):
     config = TrainingConfig(averaging="nt-asgd", nonmono=2)
-    assert course(config, losses).averaging == averaging
-    assert not course(TrainingConfig(averaging="ema"), losses).averaging
+    assert after(config, losses).averaging == averaging
+    assert not after(TrainingConfig(averaging="ema"), losses).averaging
 
 
 def test_state_round_trip():
     config = TrainingConfig(schedule="plateau", averaging="nt-asgd", nonmono=1)
-    one = course(config, [3.0, 2.0, 2.5, 2.7, 2.8])
-    other = Course()
+    one = after(config, [3.0, 2.0, 2.5, 2.7, 2.8])
+    other = TrainingState()
     assert math.isinf(other.best_error)
     other.load_state_dict(one.state_dict())
     assert other == one

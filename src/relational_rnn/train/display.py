@@ -1,6 +1,6 @@
-"""What is seen of training: a bar on a terminal, plain lines elsewhere."""
+"""Display of training progress: a bar on a terminal, plain lines elsewhere."""
 
-import math
+import sys
 import time
 from typing import Protocol
 
@@ -13,29 +13,35 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-LINE_EVERY = 10.0  # seconds from one plain line to the next
+from ..progress import LINE_EVERY, duration
 
 
 class Display(Protocol):
-    """Shows how far training is."""
+    """Shows the progress of training."""
 
     def step(self, step: int, quality: str, speed: str) -> None:
-        """A step was made; ``quality`` is that of the last row."""
+        """Report a completed step; ``quality`` is from the last row of metrics."""
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
+
+    def notify(self, text: str) -> None:
+        """Print a line about the command itself, which is not part of its output."""
 
     def close(self) -> None:
-        """No more steps."""
+        """Training has ended."""
 
 
 class Silent:
-    """For all processes but the first."""
+    """The display of all processes but the first: nothing."""
 
     def step(self, step: int, quality: str, speed: str) -> None:
         """Nothing."""
 
     def say(self, text: str) -> None:
+        """Nothing."""
+
+    def notify(self, text: str) -> None:
         """Nothing."""
 
     def close(self) -> None:
@@ -43,11 +49,11 @@ class Silent:
 
 
 class Lines:
-    """A line every few seconds, and time left.
+    """A line every ten seconds, with the time left.
 
     Args:
         total: steps of the whole training.
-        start: steps made before.
+        start: steps completed before.
     """
 
     def __init__(self, total: int, start: int) -> None:
@@ -56,23 +62,31 @@ class Lines:
         self.began = self.shown = time.monotonic()
 
     def step(self, step: int, quality: str, speed: str) -> None:
-        """Print a line if the last is some time ago."""
+        """Print a line if it is time for one."""
         now = time.monotonic()
         if now - self.shown >= LINE_EVERY:
             self.shown = now
             left = (now - self.began) / (step - self.start) * (self.total - step)
-            self.say(f"step {step}/{self.total} · {quality} · {speed} · {_duration(left)} left")
+            self.say(f"step {step}/{self.total} · {quality} · {speed} · {duration(left)} left")
 
     def say(self, text: str) -> None:
         """Print a line."""
         print(text, flush=True)
+
+    def notify(self, text: str) -> None:
+        """Print a line on stderr."""
+        print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Nothing."""
 
 
 class Bar:
-    """A bar that stays at the bottom of the terminal; arguments as for :class:`Lines`."""
+    """A bar at the bottom of the terminal; other arguments as for :class:`Lines`.
+
+    Args:
+        console: the terminal.
+    """
 
     def __init__(self, console: Console, total: int, start: int) -> None:
         self.progress = Progress(
@@ -97,6 +111,10 @@ class Bar:
         """Print a line above the bar."""
         self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def notify(self, text: str) -> None:
+        """Print a line above the bar."""
+        self.say(text)
+
     def close(self) -> None:
         """Leave the bar where it is."""
         self.progress.stop()
@@ -106,19 +124,3 @@ def open_display(total: int, start: int) -> Display:
     """A bar if stdout is a terminal, lines if not."""
     console = Console()
     return Bar(console, total, start) if console.is_terminal else Lines(total, start)
-
-
-def perplexity_text(loss: float) -> str:
-    """The perplexity of a loss, for people."""
-    return "perplexity …" if math.isnan(loss) else f"perplexity {perplexity(loss):,.2f}"
-
-
-def perplexity(loss: float) -> float:
-    """exp(loss), infinite where that is too large."""
-    return math.exp(loss) if loss < 700 else math.inf
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

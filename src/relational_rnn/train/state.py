@@ -1,4 +1,4 @@
-"""Where a run is: plain numbers that are saved with every checkpoint."""
+"""The state of a training run: plain numbers that every checkpoint holds."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -6,27 +6,27 @@ from typing import Any
 
 from ..config import TrainingConfig
 from . import schedules
-from .generated import Examples
-from .stream import Batch
+from .reasoning import Examples
+from .text import Batch
 
 
 @dataclass
-class Course:
-    """The course of a run so far, and what follows from it.
+class TrainingState:
+    """Progress of a run, and the decisions that follow from its validations.
 
     Attributes:
-        step: optimizer steps made.
+        step: optimizer steps completed.
         epoch: epochs completed.
-        tokens: words (or examples) trained on.
-        seconds: time spent, over all sessions.
-        loss_sum: sum of the losses of the steps since the last row of metrics.
-        loss_steps: number of these steps.
-        errors: of all validations, see :meth:`.TrainingModule.error`.
-        best_error: the lowest of them.
-        best_step: its step.
-        plateau_scale: what the plateau schedule has made of the learning rate.
-        plateau_count: validations without improvement since it last changed it.
-        averaging: whether weights are averaged now.
+        tokens: tokens (or examples) trained on.
+        seconds: training time, including sessions before a resume.
+        loss_sum: sum of the losses since the last row of metrics.
+        loss_steps: number of steps in ``loss_sum``.
+        errors: error of every validation, see :meth:`.TrainingModule.error`.
+        best_error: the lowest error.
+        best_step: the step of the lowest error.
+        plateau_scale: factor of the plateau schedule on the learning rate.
+        plateau_count: validations without improvement since the plateau schedule last lowered it.
+        averaging: whether NT-ASGD has started to average the weights.
     """
 
     step: int = 0
@@ -44,23 +44,23 @@ class Course:
 
     @property
     def without_improvement(self) -> int:
-        """Validations since the best one."""
+        """Number of validations since the best one."""
         return len(self.errors) - 1 - self.errors.index(self.best_error) if self.errors else 0
 
     def advance(self, step: int, batch: Batch | Examples, batch_size: int) -> None:
-        """Take in a step: its number, its window, and the streams of the global batch."""
+        """Record a step: its number, its batch, and the columns of the global batch."""
         self.step = step
         self.epoch = batch.epoch + batch.last
         self.tokens += batch.amount * batch_size
         self.loss_steps += 1
 
     def learning_rate(self, config: TrainingConfig, total_steps: int) -> float:
-        """The learning rate of the next step."""
+        """Learning rate of the next step."""
         scheduled = schedules.factor(config, self.step, total_steps)
         return config.learning_rate * scheduled * self.plateau_scale
 
     def validated(self, config: TrainingConfig, error: float) -> bool:
-        """Take in the error of a validation; return whether it is the best so far."""
+        """Record the error of a validation; return whether it is the best so far."""
         improved = error < self.best_error
         before = self.errors[: -config.nonmono]
         if config.averaging == "nt-asgd" and before and error > min(before):
@@ -76,13 +76,13 @@ class Course:
         return improved
 
     def out_of_patience(self, config: TrainingConfig) -> bool:
-        """Whether validation has not improved for too long."""
+        """Whether early stopping is due: ``patience`` validations without improvement."""
         return config.patience is not None and self.without_improvement >= config.patience
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything, as plain types."""
+        """All attributes as plain types."""
         return asdict(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to where the state was taken."""
+        """Restore the attributes from :meth:`state_dict`."""
         self.__dict__.update(state)

@@ -1,4 +1,4 @@
-"""Generated tasks in training: resumed to the same bits, in several processes, refused clearly."""
+"""Training on generated tasks: resumed to the same bits, in several processes, wrong options."""
 
 import csv
 import json
@@ -58,17 +58,17 @@ def test_the_most_accurate_weights_are_kept(rrnn, tmp_path):
     most = max(table, key=lambda row: float(row["valid_accuracy"]))  # the first of them
     least = min(table, key=lambda row: float(row["valid_loss"]))
     assert json.loads((run / "summary.json").read_text("utf-8"))["best_step"] == int(most["step"])
-    assert most["step"] != least["step"], "else this says nothing"
+    assert most["step"] != least["step"], "the two must differ for this test"
 
 
 def test_the_level_of_a_curriculum_rises_and_is_saved(rrnn, tmp_path):
     assert rrnn(*start("programs")).code == 0
     last = torch.load(tmp_path / "runs/run/checkpoints/last.ckpt", weights_only=True)
     (stream,) = last["loops"]["fit_loop"]["state_dict"]["combined_loader"]
-    assert stream["task"]["tries"] == 24 // 3, "a loss for every row of metrics"
+    assert stream["task"]["tries"] == 24 // 3, "one loss per row of metrics"
 
 
-def test_a_little_task_is_learnt(rrnn, tmp_path):
+def test_a_small_task_is_learned(rrnn, tmp_path):
     ended = rrnn(
         *("train", "memorization", "--length", 1, *CORE, "--batch-size", 32, "--run", "run"),
         *("--max-steps", 150, "--validate-every", 50, "--learning-rate", 0.01, "--json"),
@@ -78,7 +78,7 @@ def test_a_little_task_is_learnt(rrnn, tmp_path):
     assert ended.json["test"]["accuracy"] == 1
 
 
-# Without the norm before the read-out: each process norms its own part of the batch.
+# Without the norm before the read-out, which each process computes over its own examples.
 @pytest.mark.distributed
 def test_two_processes_equal_one(command, several, tmp_path):
     runs = []
@@ -111,7 +111,7 @@ def test_two_processes_equal_one(command, several, tmp_path):
         pytest.param(("nth-farthest", "--features", "many"), "an integer", id="no number"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(rrnn, tmp_path, arguments, said):
+def test_a_mistake_is_reported_in_one_line(rrnn, tmp_path, arguments, said):
     ended = rrnn("train", *arguments, "--max-steps", 1)
     assert ended.code == 2
     assert ended.stderr.count("\n") == 1

@@ -1,6 +1,9 @@
-"""Language modelling as a Lightning module: the step, the memory carried on, what is saved."""
+"""Language modelling as a Lightning module: windows, truncated BPTT step, memory, validation."""
 
-from typing import Any, cast
+import math
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -12,21 +15,75 @@ from ..models.cores import State
 from ..models.language_model import LanguageModel
 from ..tasks.language_modeling.batching import Windows, streams
 from .module import TrainingModule
-from .progress import perplexity, perplexity_text
-from .stream import Batch, TrainingStream
 
 Ids = NDArray[np.integer[Any]]
 
 
-class LanguageModeling(TrainingModule):
+class Batch(NamedTuple):
+    """A window of the streams, or one micro-batch of it."""
+
+    inputs: Tensor  # [T, b]
+    targets: Tensor  # [T, b]
+    part: int  # number of the micro-batch in the window, from 0
+    first: bool  # the streams start here
+    last: bool  # the epoch ends with this window
+    epoch: int  # epochs completed before this window
+
+    @property
+    def amount(self) -> int:
+        """Tokens of each stream."""
+        return len(self.inputs)
+
+
+class TrainingStream:
+    """All epochs as one endless iterator.
+
+    Lightning sees a single epoch without end, so that a run is saved and resumed at one kind of
+    moment only: after a step. The length must exist but is not used: Lightning reads a loader
+    without length one batch ahead, and a checkpoint would hold a position one batch too far.
+
+    Args:
+        windows: the windows of this process.
+        parts: number of micro-batches in a window.
+    """
+
+    def __init__(self, windows: Windows, parts: int = 1) -> None:
+        self.windows = windows
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            epoch, first = self.windows.epoch, self.windows.done == 0
+            for inputs, targets in self.windows:
+                last = self.windows.epoch > epoch
+                parts = zip(
+                    inputs.chunk(self.parts, dim=1), targets.chunk(self.parts, dim=1), strict=True
+                )
+                for part, (some_inputs, some_targets) in enumerate(parts):
+                    yield Batch(some_inputs, some_targets, part, first, last, epoch)
+                first = False
+
+    def state_dict(self) -> dict[str, int]:
+        """The position in the text, the same on every process."""
+        return self.windows.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue from a position."""
+        self.windows.load_state_dict(state)
+
+
+class TextTraining(TrainingModule):
     """A language model in training.
 
     Args:
-        config: all of it.
-        model: what is trained.
-        training: ids to train on.
-        validation: ids to validate on.
-        origin: says where checkpoints belong, see :func:`.checkpoints.origin`.
+        config: the configuration of the run.
+        model: the model to train.
+        training: token ids of the training text.
+        validation: token ids of the validation text.
+        origin: identifies the run in its checkpoints, see :func:`.checkpoints.origin`.
     """
 
     unit = "tokens"
@@ -49,22 +106,23 @@ class LanguageModeling(TrainingModule):
 
     @staticmethod
     def describe(scores: dict[str, float]) -> str:
-        """The perplexity."""
-        return perplexity_text(scores["loss"])
+        """Format the perplexity."""
+        loss = scores["loss"]
+        return "perplexity …" if math.isnan(loss) else f"perplexity {perplexity(loss):,.2f}"
 
     def rate_of(self, batch: Batch) -> float:
-        """With windows of random length the rate goes by it, as Merity et al. 2018 (4.1) have it.
+        """Scale the rate with the length of a random window, as Merity et al. 2018 (4.1).
 
-        A fixed one would favour short windows.
+        A fixed rate would favour short windows.
         """
         return batch.amount / self.config.bptt if self.config.random_bptt else 1.0
 
     def training_scores(self, loss: float) -> dict[str, float]:
-        """The perplexity."""
+        """Perplexity of the training loss."""
         return {"train_perplexity": perplexity(loss)}
 
     def train_dataloader(self) -> TrainingStream:
-        """This process's part of the training windows."""
+        """The training windows of this process."""
         windows = Windows(
             streams(self.training_ids, self.config.batch_size),
             bptt=self.config.bptt,
@@ -77,7 +135,7 @@ class LanguageModeling(TrainingModule):
         return TrainingStream(windows, self.parts)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """What is to be minimised over one window (or part of it)."""
+        """Objective of one window (or micro-batch), with the memory carried from the last one."""
         state = self.states[batch.part]
         if batch.first or state is None:
             state = self.model.initial_state(batch.inputs.shape[1])
@@ -90,10 +148,10 @@ class LanguageModeling(TrainingModule):
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Nats per word and perplexity of the validation text.
+        """Loss in nats per token and perplexity of the validation text.
 
-        It is read in streams that each begin afresh. This is quick, and the protocol of published
-        word models; the figure at the end of a run is exact, see
+        The text is read as parallel streams that each start from the initial memory. This is fast,
+        and the protocol of published word models; the final figure of a run is exact, see
         :mod:`..evaluate.perplexity`.
         """
         model = cast(LanguageModel, self.evaluated).eval()
@@ -122,16 +180,16 @@ class LanguageModeling(TrainingModule):
         return {"loss": mean, "perplexity": perplexity(mean)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the memories in the order of the global batch, and every process's generators."""
+        """Add the memory of every stream, in the order of the global batch."""
         super().on_save_checkpoint(checkpoint)
         parts = [state for state in self.states if state is not None]
         local = [torch.cat(tensors) for tensors in zip(*parts, strict=True)]  # [b, ...]
         gathered = [self.gather(tensor) for tensor in local]
-        # Process r has the streams r, r + W, r + 2W ... of the global batch.
+        # Process r holds the streams r, r + W, r + 2W ... of the global batch.
         checkpoint["memory"] = [torch.stack(ranks, dim=1).flatten(0, 1).cpu() for ranks in gathered]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take this process's share of the memories, whatever the number of processes was."""
+        """Take the memories of this process's streams, for any number of processes."""
         super().on_load_checkpoint(checkpoint)
         rank, world_size = self.global_rank, self.trainer.world_size
         memory = [tensor[rank::world_size].to(self.device) for tensor in checkpoint["memory"]]
@@ -146,3 +204,8 @@ class LanguageModeling(TrainingModule):
             torch.where(kept.view(-1, *[1] * (old.dim() - 1)), old, new)
             for old, new in zip(state, fresh, strict=True)
         )
+
+
+def perplexity(loss: float) -> float:
+    """exp(loss), infinite where the result would overflow."""
+    return math.exp(loss) if loss < 700 else math.inf

@@ -1,4 +1,4 @@
-"""Generated tasks as a Lightning module: the step, validation, the level of the curriculum."""
+"""Generated reasoning tasks as a Lightning module: batches, step, validation, curriculum."""
 
 import sys
 from collections.abc import Iterator
@@ -19,25 +19,25 @@ from .module import TrainingModule
 
 
 class Examples(NamedTuple):
-    """A batch of this process, or the part of it that is held in memory at once."""
+    """A batch of this process, or one micro-batch of it."""
 
     inputs: Tensor  # [T, b] or [T, b, I]
     targets: Tensor  # [b] or [T_out, b]
     lengths: Tensor  # [b]
-    counted: Tensor  # characters to be written in the whole batch of this process, by its parts
-    part: int  # which part of the batch, from 0
-    epoch: int = 0  # there are no epochs
+    counted: Tensor  # target characters in this process's batch, per micro-batch
+    part: int  # number of the micro-batch in the batch, from 0
+    epoch: int = 0  # generated tasks have no epochs
     last: bool = False
-    amount: int = 1  # examples a column
+    amount: int = 1  # examples per column of the batch
 
 
 class ExampleStream:
-    """Batches without end, as Lightning wants them: sized, and with a position to save.
+    """Endless batches with a position to save; sized for the reason given in ``TrainingStream``.
 
     Args:
         source: the batches of this process.
-        parts: number of parts that a batch is divided into.
-        padding: a target that does not count.
+        parts: number of micro-batches in a batch.
+        padding: target value that is not counted.
     """
 
     def __init__(self, source: BatchSource, parts: int, padding: int) -> None:
@@ -61,21 +61,21 @@ class ExampleStream:
                 yield Examples(*piece, counted, part)
 
     def state_dict(self) -> dict[str, Any]:
-        """The position and the level of the curriculum, the same on every process."""
+        """The position and the curriculum's level, the same on every process."""
         return self.source.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go to a position."""
+        """Continue from a position."""
         self.source.load_state_dict(state)
 
 
-class GeneratedTraining(TrainingModule):
-    """A model that learns a generated task.
+class ReasoningTraining(TrainingModule):
+    """A model in training on a generated task.
 
     Args:
-        config: all of it.
-        model: what is trained.
-        origin: says where checkpoints belong.
+        config: the configuration of the run.
+        model: the model to train.
+        origin: identifies the run in its checkpoints, see :func:`.checkpoints.generated_origin`.
     """
 
     unit = "examples"
@@ -89,21 +89,21 @@ class GeneratedTraining(TrainingModule):
 
     @staticmethod
     def describe(scores: dict[str, float]) -> str:
-        """The loss, and the accuracy where it is known."""
+        """Format the loss, and the accuracy if there is one."""
         accuracy = f" accuracy {scores['accuracy']:.2%}" if "accuracy" in scores else ""
         return f"loss {scores['loss']:.4f}{accuracy}"
 
     def training_scores(self, loss: float) -> dict[str, float]:
-        """None."""
+        """No further columns."""
         return {}
 
     def train_dataloader(self) -> ExampleStream:
-        """This process's part of the training batches."""
+        """The training batches of this process."""
         source = self._source(self.task, "train", self.config.batch_size)
         return ExampleStream(source, self.parts, self.model.padding)
 
     def training_step(self, batch: Examples, batch_idx: int) -> Tensor:
-        """The loss of one batch (or part of it): nats per character, or per answer."""
+        """Loss of one batch (or micro-batch) in nats per character, or per answer."""
         logits = self.model(batch.inputs, batch.lengths, batch.targets)
         loss = cross_entropy(
             logits.flatten(0, -2).float(),
@@ -111,14 +111,14 @@ class GeneratedTraining(TrainingModule):
             ignore_index=self.model.padding,
             reduction="sum",
         )
-        # Every character of the global batch weighs the same, whichever process has it.
+        # Every character of the global batch has the same weight, on whichever process it is.
         loss = loss / self.mean_of_processes(batch.counted)
         self.note(loss.detach())
         return loss
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Loss and accuracies on examples as hard as the test's, always the same ones."""
+        """Loss and accuracies on a fixed set of examples, as hard as the test examples."""
         model = cast(TaskModel, self.evaluated).eval()
         world_size = self.trainer.world_size
         size = max(1, self.config.valid_examples // world_size) * world_size
@@ -131,15 +131,15 @@ class GeneratedTraining(TrainingModule):
         return {name: getattr(score, name) for name in ("loss", *self.measures)}
 
     def error(self, scores: dict[str, float]) -> float:
-        """The share of wrong characters, or answers, as in the paper.
+        """Fraction of wrong characters, or answers, as in the paper.
 
-        The loss is no guide: examples harder than those seen yet are answered wrongly and ever more
-        surely.
+        The loss is a poor guide: on examples harder than the curriculum has shown so far, wrong
+        answers become ever more confident.
         """
         return 1 - scores["accuracy"]
 
     def row_written(self, loss: float) -> None:
-        """Let the curriculum know how well it goes."""
+        """Update the curriculum with the training loss."""
         if isinstance(self.task, Programs):
             self.task.curriculum.update(loss)
         elif isinstance(self.task, NthFarthest):

@@ -1,16 +1,14 @@
-"""What is seen of training."""
-
-import math
+"""The display of training progress."""
 
 from rich.console import Console
 
-from relational_rnn.train import progress
+from relational_rnn.train import display
 
 
 def test_lines_come_every_few_seconds_and_tell_the_time_left(capsys, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    lines = progress.Lines(total=300, start=100)
+    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    lines = display.Lines(total=300, start=100)
     for step in range(101, 126):
         now[0] += 1.0
         lines.step(step, "perplexity 7.00", "5 tokens/s")
@@ -22,8 +20,8 @@ def test_lines_come_every_few_seconds_and_tell_the_time_left(capsys, monkeypatch
 
 def test_a_bar_on_a_terminal(monkeypatch):
     console = Console(force_terminal=True, width=120, record=True, file=None)
-    monkeypatch.setattr(progress, "Console", lambda: console)
-    bar = progress.open_display(10, 4)
+    monkeypatch.setattr(display, "Console", lambda: console)
+    bar = display.open_display(10, 4)
     bar.say("best [so far]")
     bar.step(5, "perplexity 7.00", "5 tokens/s")
     bar.close()
@@ -33,12 +31,9 @@ def test_a_bar_on_a_terminal(monkeypatch):
 
 
 def test_lines_where_there_is_no_terminal(capsys):
-    assert isinstance(progress.open_display(10, 4), progress.Lines)
+    assert isinstance(display.open_display(10, 4), display.Lines)
 
 
-def test_numbers_for_people():
-    assert progress.perplexity_text(math.log(1234.5)) == "perplexity 1,234.50"
-    assert progress.perplexity_text(math.nan) == "perplexity …"
-    assert progress.perplexity(1000.0) == math.inf
-    assert progress._duration(59.6) == "1:00"
-    assert progress._duration(3 * 3600 + 62) == "3:01:02"
+def test_a_notice_goes_to_stderr(capsys):
+    display.Lines(total=10, start=0).notify("stopping")
+    assert capsys.readouterr() == ("", "stopping\n")
