@@ -61,11 +61,11 @@ def test_rows_against_published_figures(rrnn, write):
         (["nobody"], "nobody: no such sweep"),
         (["tiny.yaml", "--workers", "0"], "--workers: 0 is not valid"),
         (["tiny.yaml", "--trials", "0"], "--trials: 0 is not valid"),
-        (["tiny.yaml", "--learning-rate", "-1"], "learning_rate: -1.0 is out of range"),
+        (["tiny.yaml", "--learning-rate", "-1"], "learning_rate: must be above 0, got -1.0"),
         (["tiny.yaml", "--num-heads", "3"], "--num-heads: the sweep tries values of its own"),
         (["tiny.yaml", "--num-nodes", "2"], "num_nodes: 2: a trial runs on one machine"),
         (["tiny.yaml", "--data", "nowhere"], "nowhere: is neither"),
-        (["tiny.yaml", "--head", "4"], "head: '4' is not valid"),
+        (["tiny.yaml", "--head", "4"], "head: must be one of full, adaptive, got '4'"),
         (["tiny.yaml", "--trial", "4"], "did you mean --trials"),
     ],
 )

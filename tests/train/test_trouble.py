@@ -150,7 +150,7 @@ def test_weights_that_do_not_fit(rrnn, start, tmp_path):
     ("words", "parts"),
     [
         pytest.param(["--mem-slot", 3], ["--mem-slot: unknown", "--mem-slots"], id="option"),
-        pytest.param(["--mem-slots", 0], ["mem_slots: 0 is out of range"], id="range"),
+        pytest.param(["--mem-slots", 0], ["mem_slots: must be at least 1, got 0"], id="range"),
         pytest.param(["--data", "nowhere"], ["nowhere"], id="data"),
         pytest.param(["--batch-size", 2000], ["batch_size 2000"], id="short"),
         pytest.param(
