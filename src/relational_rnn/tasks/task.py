@@ -1,37 +1,55 @@
-"""The generated tasks by their configuration."""
+"""What a generated task offers to training, evaluation and inspection."""
 
-from ..config import GeneratedConfig, MemorizationConfig, NthFarthestConfig, ProgramsConfig
-from .memorization import Memorization
-from .nth_farthest import NthFarthest
-from .programs import Programs
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
-GeneratedTask = NthFarthest | Programs | Memorization
+from torch import Tensor
+
+from .sampling import Batch, Task
 
 
-def build_task(config: GeneratedConfig, *, training: bool) -> GeneratedTask:
-    """The task that a configuration describes; in training with its curriculum, else the test.
+class Kind(NamedTuple):
+    """A kind of question, to be scored on its own.
 
-    Raises:
-        InvalidArgumentError: something that the task does not take.
+    Attributes:
+        label: its level, e.g. ``{"length": 3}``.
+        task: makes examples of this kind, or of several that share a batch.
+        which: the examples of a batch that are of this kind, ``[B]`` bool; None: all.
     """
-    if isinstance(config, NthFarthestConfig):
-        return NthFarthest(
-            config.objects,
-            config.features,
-            config.order,
-            curriculum=config.curriculum if training else "maximum",
-        )
-    if isinstance(config, ProgramsConfig):
-        return Programs(
-            config.category,
-            length=config.length,
-            nesting=config.nesting,
-            curriculum=config.curriculum if training else "maximum",
-        )
-    if isinstance(config, MemorizationConfig):
-        return Memorization(
-            config.category,
-            length=config.length,
-            curriculum=config.curriculum if training else "maximum",
-        )
-    raise TypeError(f"{type(config).__name__} is not the configuration of a generated task")
+
+    label: Mapping[str, int]
+    task: Task
+    which: Callable[[Batch], Tensor] | None = None
+
+
+class Description(NamedTuple):
+    """An example and its answer, for people.
+
+    Attributes:
+        title: the question, the answer and the right one, in one line.
+        steps: what the model reads, and writes, at each step.
+    """
+
+    title: str
+    steps: Sequence[str]
+
+
+class GeneratedTask(Task, Protocol):
+    """A task whose examples are generated: ``NthFarthest``, ``Programs``, ``Memorization``."""
+
+    @property
+    def model_sizes(self) -> dict[str, int]:
+        """Arguments of its model's constructor that the task decides."""
+
+    @property
+    def follows_loss(self) -> bool:
+        """Whether the losses given to :meth:`update` decide how hard the examples are."""
+
+    def update(self, loss: float) -> bool:
+        """Record a training loss; return whether the examples are harder from now on."""
+
+    def kinds(self) -> list[Kind]:
+        """Return the kinds of question in its test, the easiest first."""
+
+    def describe(self, batch: Batch, answer: Tensor) -> Description:
+        """Describe a batch of one example, given the class [1] or ids [T_out, 1] answered."""
