@@ -40,10 +40,11 @@ def run(arguments: Namespace) -> None:
     """Print the prompt, and words as they come."""
     from ..device import choose_device
     from ..generate import as_text, generate
+    from ..registry import load_language_model
     from ..runs import find_run
 
     found = find_run(arguments.run)
-    model = found.load_model(choose_device(arguments.device))
+    model = load_language_model(found, choose_device(arguments.device))
     try:
         words = generate(
             model,

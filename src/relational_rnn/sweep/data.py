@@ -1,7 +1,7 @@
 """The data of a sweep, made ready once, before processes that would all do it at the same time."""
 
-from ..config import LanguageModelingConfig
 from ..errors import UserError
+from ..registry import entry, resolve
 from .plan import Plan
 from .space import Choices
 
@@ -12,12 +12,12 @@ def prepare(plan: Plan) -> None:
     Raises:
         UserError: one is missing, or not fit for it.
     """
-    if not isinstance(plan.base, LanguageModelingConfig):
+    corpus = entry(plan.base).corpus
+    if corpus is None:
         return
-    from ..tasks.language_modeling import open_corpus
-
+    open_corpus = resolve(corpus)
     searched = plan.space.get("data")
-    for name in searched.values if isinstance(searched, Choices) else (plan.base.data,):
+    for name in searched.values if isinstance(searched, Choices) else (vars(plan.base)["data"],):
         try:
             open_corpus(name)
         except ValueError as error:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..config import LanguageModelingConfig, TaskConfig
+from ..config import TaskConfig
+from ..registry import Metric, entry
 from .space import Dimension
 
 SAMPLERS = ("tpe", "random")
@@ -41,9 +42,9 @@ class Plan:
     trials: int
 
     @property
-    def measure(self) -> str:
+    def measure(self) -> Metric:
         """What is compared, on the validation data: "perplexity" or "accuracy"."""
-        return "perplexity" if isinstance(self.base, LanguageModelingConfig) else "accuracy"
+        return entry(self.base).metric
 
     @property
     def lower_is_better(self) -> bool:

@@ -1,7 +1,7 @@
 """What training needs to know of a task: its model in training, its files, its scores."""
 
 import re
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 
@@ -10,7 +10,8 @@ from ..errors import UserError
 from ..evaluate import accuracy
 from ..evaluate.perplexity import evaluate
 from ..models.language_model import LanguageModel
-from ..runs import Run, new_task_model
+from ..registry import build_task_model, entry, load_language_model, load_task_model, resolve
+from ..runs import Run
 from ..tasks.language_modeling import Corpus, open_corpus
 from ..tasks.language_modeling.batching import Windows, streams
 from . import checkpoints
@@ -75,7 +76,7 @@ class LanguageModelingJob:
 
     def scores(self, run: Run, device: torch.device) -> dict[str, Any]:
         """Loss and perplexity, in float32 whatever the training was done in."""
-        model = run.load_model(device)
+        model = load_language_model(run, device)
         scores = {}
         for split in ("valid", "test"):
             score = evaluate(
@@ -104,7 +105,7 @@ class GeneratedJob:
         self.config = config
         self.total_steps = config.total_steps
         self.origin = checkpoints.generated_origin(config)
-        self.module = GeneratedTraining(config, new_task_model(config), self.origin)
+        self.module = GeneratedTraining(config, build_task_model(config), self.origin)
 
     def check(self, run: Run) -> None:
         """Nothing but what the checkpoint says."""
@@ -114,7 +115,7 @@ class GeneratedJob:
 
     def scores(self, run: Run, device: torch.device) -> dict[str, Any]:
         """Loss and accuracy of characters and of answers, and those of every kind of question."""
-        model = run.load_task_model(device)
+        model = load_task_model(run, device)
         scores: dict[str, Any] = {
             split: accuracy.evaluate(model, self.config, stream=split)._asdict()
             for split in ("valid", "test")
@@ -129,10 +130,7 @@ def open_job(config: TaskConfig) -> Job:
         UserError: its data or its values are not fit for it.
     """
     try:
-        if isinstance(config, LanguageModelingConfig):
-            return LanguageModelingJob(config)
-        if isinstance(config, GeneratedConfig):
-            return GeneratedJob(config)
+        return cast(Job, resolve(entry(config).training)(config))
     except ValueError as error:
         raise UserError(str(error)) from error
     except RuntimeError as error:
@@ -141,4 +139,3 @@ def open_job(config: TaskConfig) -> Job:
         raise UserError(
             f"{config.name}: a model of these sizes does not fit into memory; make them smaller"
         ) from error
-    raise TypeError(f"{type(config).__name__} is not the configuration of a task")
