@@ -111,7 +111,9 @@ def test_two_processes_equal_one(command, several, tmp_path):
         pytest.param(
             ("memorization", "--length", 0), "length: must be at least 1, got 0", id="length"
         ),
-        pytest.param(("memorization", "--nesting", 2), "nesting: unknown field", id="other task's"),
+        pytest.param(
+            ("memorization", "--nesting", 2), "not an option of memorization; programs", id="other"
+        ),
         pytest.param(("programs", "--epochs", 3), "use max_steps", id="epochs"),
         pytest.param(("programs", "--readout-norm", "--batch-size", 1), "2 examples", id="norm"),
         pytest.param(("nth-farthest", "--features", "many"), "an integer", id="no number"),

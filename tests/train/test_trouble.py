@@ -170,7 +170,7 @@ def test_bad_options(rrnn, start, tmp_path, words, parts):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        pytest.param(["train"], ["which configuration"], id="nothing"),
+        pytest.param(["train"], ["no configuration, task or --resume"], id="nothing"),
         pytest.param(["train", "--resume", "none"], ["none: no such run"], id="no run"),
         pytest.param(["train", "--resume", "run", "--bptt", 3], ["bptt: cannot be"], id="field"),
         pytest.param(["train", "wikitext2-rmc", "--resume", "run"], ["leave"], id="config"),

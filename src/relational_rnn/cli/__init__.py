@@ -127,8 +127,8 @@ def _parse(parser: ArgumentParser, argv: list[str], module: ModuleType) -> Names
             if hasattr(module, "known_options"):
                 known = module.known_options(dashed)
             else:
-                known = re.findall(r"--[a-z][a-z0-9-]*", parser.format_help())
-            names = [name.removeprefix("--") for name in known]
+                known = [name for action in parser._actions for name in action.option_strings]
+            names = [name.removeprefix("--") for name in known if name.startswith("--")]
             hint = nearest(option.removeprefix("--"), names, prefix="--")
             raise UserError(f"{option}: unknown option{hint}") from error
         invalid = re.match(r'Parser key "([^"]+)".*?(?:Given value:|Got value:) (.*)$', message)

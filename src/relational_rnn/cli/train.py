@@ -29,8 +29,11 @@ def add_fields(parser: ArgumentParser) -> None:
 
     They are hidden: :func:`help_parser` shows those of one task.
     """
+    group = parser.add_argument_group(
+        "fields of the configuration", "as listed by rrnn train TASK --help"
+    )
     for field in _fields(TASKS.values()).values():
-        _add_field(parser, field, SUPPRESS)
+        _add_field(group, field, SUPPRESS)
 
 
 def help_parser(words: Sequence[str]) -> argparse.ArgumentParser:
