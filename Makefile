@@ -39,6 +39,7 @@ lint: $(VENV)/.developer
 	$(MODULE) ruff check .
 	$(MODULE) ruff format --check .
 	$(MODULE) mypy
+	@find src tests -name '*.py' -exec awk 'END { if (NR > 500) print "note: " FILENAME " has " NR " lines: is it still one idea?" }' {} \;
 
 bench: $(VENV)/.user
 	$(VENV)/bin/rrnn bench

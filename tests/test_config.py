@@ -1,15 +1,13 @@
 """Configurations: what is read, refused, and written again."""
 
-import dataclasses
-import importlib
-
 import pytest
 import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relational_rnn.config import LanguageModelingConfig, load, save, shipped
+from relational_rnn.config import TASKS, LanguageModelingConfig, load, save, shipped
+from relational_rnn.config.fields import deciding, help_texts, options
 from relational_rnn.errors import UserError
 from relational_rnn.models.language_model import LanguageModel
 
@@ -96,19 +94,23 @@ def test_overrides_may_be_text():
     ("overrides", "message"),
     [
         pytest.param(
-            {"mem_slot": 3}, "mem_slot: unknown field; did you mean mem_slots?", id="name"
+            {"mem_slot": 3}, "--mem-slot: unknown option; did you mean --mem-slots?", id="name"
         ),
-        pytest.param({"mem_slots": "x"}, "mem_slots: 'x' is not valid; it takes an int", id="type"),
+        pytest.param({"mem_slots": "x"}, "mem_slots: must be an integer, got 'x'", id="type"),
+        pytest.param({"mem_slots": 0}, "mem_slots: must be at least 1, got 0", id="zero"),
         pytest.param(
-            {"mem_slots": 0}, "mem_slots: 0 is out of range; it takes a number", id="zero"
+            {"gate_style": "x"}, "must be one of unit, memory, null, got 'x'", id="choice"
         ),
-        pytest.param({"gate_style": "x"}, "takes one of unit, memory or null", id="choice"),
-        pytest.param({"output_dropout": 1.0}, "output_dropout: 1.0 is out of range", id="dropout"),
-        pytest.param({"betas": [0.9, 1.0]}, "betas: .* two numbers in", id="betas"),
-        pytest.param({"betas": [0.9]}, "betas: .* it takes 2 numbers", id="one-beta"),
+        pytest.param(
+            {"output_dropout": 1.0}, r"output_dropout: must be in \[0, 1\), got 1.0", id="dropout"
+        ),
+        pytest.param({"betas": [0.9, 1.0]}, r"betas: must be in \[0, 1\), got", id="betas"),
+        pytest.param({"betas": [0.9]}, "betas: must be 2 numbers, got", id="one-beta"),
         pytest.param({"cutoffs": [10]}, "cutoffs: .* needs head: adaptive", id="head"),
-        pytest.param({"head": "adaptive", "cutoffs": [9, 3]}, "integers that rise", id="falling"),
-        pytest.param({"head": "adaptive", "cutoffs": []}, "integers that rise", id="none"),
+        pytest.param(
+            {"head": "adaptive", "cutoffs": [9, 3]}, "increasing integers above 0", id="falling"
+        ),
+        pytest.param({"head": "adaptive", "cutoffs": []}, "increasing integers above 0", id="none"),
         pytest.param({"head": "adaptive", "mixtures": 3}, "mixtures: 3 needs head", id="mixtures"),
         pytest.param(
             {"head": "adaptive", "softmax_samples": 9}, "softmax_samples: 9 needs head", id="drawn"
@@ -118,12 +120,18 @@ def test_overrides_may_be_text():
             "softmax_samples: not with label_smoothing: 0.1",
             id="smoothed",
         ),
-        pytest.param({"batch_size": 7, "devices": 2}, "batch_size: 7", id="processes"),
-        pytest.param({"batch_size": 8, "micro_batch_size": 3}, "a divisor of", id="micro-batch"),
-        pytest.param({"learning_rate": 0}, "learning_rate: 0.0 is out of range", id="rate"),
-        pytest.param({"seed": -1}, "seed: -1 is out of range", id="seed"),
         pytest.param(
-            {"schedule": "one-cycle", "warmup_steps": 5}, "warmup_steps: 5 .* 0 with", id="cycle"
+            {"batch_size": 7, "devices": 2},
+            "batch_size: must be a number whose micro-.* got 7",
+            id="processes",
+        ),
+        pytest.param({"batch_size": 8, "micro_batch_size": 3}, "a divisor of", id="micro-batch"),
+        pytest.param({"learning_rate": 0}, "learning_rate: must be above 0, got 0.0", id="rate"),
+        pytest.param({"seed": -1}, "seed: must be in .*, got -1", id="seed"),
+        pytest.param(
+            {"schedule": "one-cycle", "warmup_steps": 5},
+            "warmup_steps: must be 0 with .*, got 5",
+            id="cycle",
         ),
     ],
 )
@@ -153,9 +161,9 @@ def test_files(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("task: chess", "task: 'chess' is unknown; it takes one of", id="task"),
+        pytest.param("task: chess", "task: must be one of .*, got 'chess'", id="task"),
         pytest.param("mem_slot: 3", "mine.yaml: mem_slot: unknown field; did you mean", id="name"),
-        pytest.param("- 3", "not a configuration; it takes lines of", id="list"),
+        pytest.param("- 3", "not a configuration; write lines of", id="list"),
         pytest.param("a: [", "not a YAML file", id="yaml"),
     ],
 )
@@ -198,16 +206,16 @@ def test_fields_without_effect_are_told():
 
 
 def test_every_field_is_documented():
-    train = importlib.import_module("relational_rnn.cli.train")
-    documented = train._field_documentation(LanguageModelingConfig)
-    for field in dataclasses.fields(LanguageModelingConfig):
-        assert documented.get(field.name), field.name
+    for config_class in TASKS.values():
+        documented = help_texts(config_class)
+        for name in options(config_class):
+            assert documented.get(name), name
 
 
 @pytest.mark.parametrize("field", ["batch_size", "learning_rate", "betas", "optimizer", "tied"])
 def test_null_is_for_fields_that_take_it(field):
     for null in (None, "null", ["null"]):
-        with pytest.raises(UserError, match=f"{field}: .* is not valid"):
+        with pytest.raises(UserError, match=f"{field}: must be .*, got "):
             load("language-modeling", {field: null})
     assert load("language-modeling", {"clip": None}).clip is None
 
@@ -215,11 +223,72 @@ def test_null_is_for_fields_that_take_it(field):
 def test_a_task_that_is_no_word(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("task: [nth-farthest]\n", "utf-8")
-    with pytest.raises(UserError, match=r"task: \['nth-farthest'\] is unknown"):
+    with pytest.raises(UserError, match=r"task: must be .*, got \['nth-farthest'\]"):
         load(file)
 
 
 @pytest.mark.parametrize("field", ["learning_rate", "weight_decay"])
-def test_without_end_is_out_of_range(field):
-    with pytest.raises(UserError, match=f"{field}: inf is out of range"):
+def test_infinity_is_refused(field):
+    with pytest.raises(UserError, match=f"{field}: must be finite, got inf"):
         load("language-modeling", {field: float("inf")})
+
+
+def test_each_field_is_in_one_group_of_the_help():
+    for config_class in TASKS.values():
+        hidden = {name for name, field in options(config_class).items() if field.group is None}
+        assert hidden == {"task", "name"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"objects": 3}, "--objects: not an option of language-modeling; nth-farthest has it"),
+        ({"category": "copy"}, "of language-modeling; programs and memorization have it"),
+        ({"zebra": 3}, "--zebra: unknown option$"),
+    ],
+)
+def test_a_field_of_another_task_is_named(tmp_path, fields, message):
+    with pytest.raises(UserError, match=message):
+        load("language-modeling", fields)
+    file = tmp_path / "mine.yaml"
+    file.write_text("objects: 3\n", encoding="utf-8")
+    with pytest.raises(UserError, match="yaml: objects: not a field of language-modeling; nth"):
+        load(file)
+
+
+def test_what_may_change_on_resume():
+    def resumable(task):
+        return [name for name, field in options(TASKS[task]).items() if field.resumable]
+
+    of_any_task = ["epochs", "max_steps", "checkpoint_every", "log_every"]
+    of_any_task += ["device", "devices", "num_nodes", "threads"]
+    assert resumable("programs") == of_any_task
+    assert resumable("language-modeling") == [*of_any_task, "data"]
+
+
+def test_what_a_checkpoint_records():
+    core = [
+        *("model", "num_layers", "residual", "skip", "mem_slots", "input_rows", "head_size"),
+        *("num_heads", "key_size", "num_blocks", "attention_mlp_layers", "gate_style"),
+        "hidden_size",
+    ]
+    own = {
+        "language-modeling": ["embedding_size", "tied", "head", "cutoffs", "mixtures"],
+        "nth-farthest": ["objects", "features", "order"],
+        "programs": ["length", "category", "nesting"],
+        "memorization": ["length", "category"],
+    }
+    for task, fields in own.items():
+        if task == "language-modeling":
+            assert deciding(TASKS[task], "model") == core + fields
+        else:
+            readout = ["readout_layers", "readout_size", "readout_norm"]
+            assert deciding(TASKS[task], "model") == core + readout
+            assert deciding(TASKS[task], "task") == ["task", *fields]
+
+
+@pytest.mark.parametrize("threads", [None, 1, 8])
+def test_threads(threads):
+    assert load("memorization", {"threads": threads}).threads == threads
+    with pytest.raises(UserError, match="threads: must be at least 1, got 0"):
+        load("memorization", {"threads": 0})

@@ -6,8 +6,8 @@ import torch
 from relational_rnn.config import NthFarthestConfig, ProgramsConfig
 from relational_rnn.errors import UserError
 from relational_rnn.inspection import inspect
-from relational_rnn.runs import Run, new_task_model
-from relational_rnn.tasks.generated import build_task
+from relational_rnn.registry import build_task, build_task_model, load_task_model
+from relational_rnn.runs import Run
 from relational_rnn.tasks.sampling import BatchSource
 from relational_rnn.weights import save_weights
 
@@ -24,7 +24,7 @@ def run_of(config, tmp_path):
     torch.manual_seed(0)
     run = Run(tmp_path / "run")
     run.save_config(config)
-    save_weights(new_task_model(config), run.weights_path)
+    save_weights(build_task_model(config), run.weights_path)
     return run
 
 
@@ -51,13 +51,13 @@ def test_it_is_the_example_and_the_answer_of_the_model(tmp_path):
         build_task(config, training=False), batch_size=1, batches=1, seed=1, stream="test"
     )
     batch = source.batch(5)
-    answer = run.load_task_model()(*batch[:1], batch.input_lengths, batch.targets).argmax()
+    answer = load_task_model(run)(*batch[:1], batch.input_lengths, batch.targets).argmax()
     seen = inspect(run, example=5)
     assert seen.title.endswith(f"answer {int(answer)}, right is {int(batch.targets[0])}")
     ids = batch.inputs[:, 0, 2:6].argmax(dim=-1).tolist()
     assert [int(step.split()[0]) for step in seen.steps] == ids
     assert sum("(m)" in step for step in seen.steps) == 1
-    core = run.load_task_model().core.layers[0]
+    core = load_task_model(run).core.layers[0]
     trace = core.trace(batch.inputs)
     torch.testing.assert_close(seen.attention, trace.attention[:, :, 0])
     torch.testing.assert_close(seen.forget_gate, trace.forget_gate[:, 0].mean(dim=-1))

@@ -83,7 +83,7 @@ def test_commands_are_understood(page):
         assert verb in VERBS
         rest = [word for word in rest if word != "--help"]
         parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
-        file = getattr(cli, "FILES", {}).get(verb, verb)
+        file = cli.FILES.get(verb, verb)
         importlib.import_module(f"relational_rnn.cli.{file}").add(parser)
         arguments = vars(parser.parse_args(rest))
         if verb == "train" and arguments["config"] and "/" not in arguments["config"]:

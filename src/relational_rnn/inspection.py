@@ -3,19 +3,17 @@
 Letters: T steps, H heads, N slots, n input rows.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .config import NthFarthestConfig
 from .errors import UserError
 from .models import TaskModel
 from .models.language_model import LanguageModel
 from .nn.relational_memory import RelationalMemory, Trace
+from .registry import build_task, is_generated, load_language_model, load_task_model
 from .runs import Run
-from .tasks.generated import build_task
-from .tasks.nth_farthest import NthFarthest
 from .tasks.sampling import BatchSource
 
 DEFAULT_PROMPT = "the value of the list is returned if the key is not found ."
@@ -67,7 +65,7 @@ def inspect(
         )
     if example is not None and example < 0:
         raise UserError(f"example: must be >= 0, got {example}")
-    if config.task == "language-modeling":
+    if not is_generated(config):
         if example is not None:
             raise UserError(f"example: {run.folder} is a language model; give --prompt instead")
         return _language(run, layer, prompt if prompt and prompt.split() else DEFAULT_PROMPT)
@@ -79,7 +77,7 @@ def inspect(
 def _language(run: Run, layer: int, prompt: str) -> Inspection:
     words = prompt.split()
     ids = run.vocabulary.encode(words, where="the prompt")
-    model = run.load_model()
+    model = load_language_model(run)
     tokens = torch.as_tensor(ids, dtype=torch.int64)[:, None]  # [T, 1]
     with _Recorder(model, layer) as recorder, torch.no_grad():
         hidden, _ = model.features(tokens, model.initial_state(1))
@@ -89,37 +87,16 @@ def _language(run: Run, layer: int, prompt: str) -> Inspection:
 
 
 def _generated(run: Run, layer: int, example: int) -> Inspection:
-    config: Any = run.config
-    model = run.load_task_model()
+    config = run.config
+    model = load_task_model(run)
     task = build_task(config, training=False)
     source = BatchSource(task, batch_size=1, batches=1, seed=config.seed, stream="test")
     batch = source.batch(example)
     with _Recorder(model, layer) as recorder, torch.no_grad():
         logits = model(batch.inputs, batch.input_lengths, batch.targets)
     answer = logits.argmax(dim=-1)  # [1] or [T_out, 1]
-    if isinstance(task, NthFarthest):
-        assert isinstance(config, NthFarthestConfig)
-        ids, m, n = (
-            part.argmax(dim=-1)[:, 0]
-            for part in torch.split(batch.inputs[..., config.features :], config.objects, dim=-1)
-        )
-        steps = [f"{i}{' (m)' if i == m[0] else ''}" for i in ids.tolist()]
-        place = "farthest from" if config.order == "farthest" else "nearest to"
-        title = (
-            f"{run.name}: place {int(n[0])}, counted from the {place} object {int(m[0])}: "
-            f"answer {int(answer[0])}, right is {int(batch.targets[0])}"
-        )
-        return recorder.inspection(title, steps)
-    text, right = (task.vocabulary.decode(x)[0] for x in (batch.inputs, batch.targets))
-    written = task.vocabulary.decode(answer)[0]
-    padding = ["·"] * (len(batch.inputs) - len(text))
-    steps = [*padding, *text, *(f"→{symbol}" for symbol in _letters(task, answer))]
-    title = f"{run.name}: {text} gives {written[: len(right)]}, right is {right}"
-    return recorder.inspection(title, steps)
-
-
-def _letters(task: Any, ids: Tensor) -> list[str]:
-    return [task.vocabulary.decode(row[None])[0] or "·" for row in ids]
+    described = task.describe(batch, answer)
+    return recorder.inspection(f"{run.name}: {described.title}", list(described.steps))
 
 
 class _Recorder:

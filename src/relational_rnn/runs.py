@@ -1,4 +1,4 @@
-"""The run folder: what a training run leaves behind, and how a run is found by name."""
+"""The run folder: the files of a training run, and runs by name."""
 
 import json
 import os
@@ -9,36 +9,30 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import GeneratedConfig, LanguageModelingConfig, TaskConfig, WritingConfig, load, save
+from .config import TaskConfig, load, save
 from .config.fields import nearest
 from .errors import UserError
 from .files import as_json, write_text
 from .lock import Lock
 from .processes import is_first_process
-from .weights import load_checkpoint, load_weights
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
-    from .models import TaskModel
-    from .models.language_model import LanguageModel
     from .tasks.language_modeling import Vocabulary
 
 FOLDER_VARIABLE = "RRNN_RUN_FOLDER"
 RUNS = Path("runs")
-"""Where runs are kept, below the working folder."""
+"""Folder of the runs, below the working folder."""
 LEFTOVERS = ".*.tmp"
-"""What a process leaves half written that is killed while it saves."""
+"""Partly written files of a process that was killed while it saved."""
 SHIPPED = Path(str(files("relational_rnn"))) / "pretrained"
-"""Where the models are that come with the package, a folder each; it is only read."""
+"""Folder of the models that come with the package, one folder each; it is only read."""
 
 
 class Run:
     """The files of one run.
 
     Attributes:
-        folder: where they are.
+        folder: their folder.
         name: the folder's name.
     """
 
@@ -61,24 +55,24 @@ class Run:
 
     @cached_property
     def vocabulary(self) -> "Vocabulary":
-        """The words that the model knows."""
+        """The vocabulary of the model."""
         from .tasks.language_modeling import Vocabulary
 
         return Vocabulary.load(self.vocabulary_path)
 
     @property
     def shipped(self) -> bool:
-        """Whether it comes with the package: it is only read, and cannot go on."""
+        """Whether it comes with the package: it is only read, and cannot be resumed."""
         return self.folder.resolve().parent == SHIPPED.resolve()
 
     @property
     def title(self) -> str:
-        """What the user knows it by: its folder, or the name of a shipped model."""
+        """Its name for the user: its folder, or the name of a shipped model."""
         return self.name if self.shipped else str(self.folder)
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What the run came to; raises :class:`UserError` before its end, or if it is broken."""
+        """The results; raises :class:`UserError` if the run has none yet, or if they are broken."""
         if not self.summary_path.is_file():
             raise UserError(f"{self.folder}: the run has no summary yet; {self.how_to_resume}")
         try:
@@ -89,21 +83,21 @@ class Run:
 
     @property
     def how_to_resume(self) -> str:
-        """One clause that says how to go on with this run."""
+        """How to resume this run, in one clause."""
         if self.shipped:
-            return "it came with the package, which is not whole: install it again"
+            return "it came with the package, which is incomplete: install it again"
         own = self.folder == RUNS / self.name
-        return f"go on with: rrnn train --resume {self.name if own else self.folder}"
+        return f"resume it with: rrnn train --resume {self.name if own else self.folder}"
 
     @contextmanager
     def held(self, *, new: bool) -> Iterator[None]:
-        """Keep other processes from training in the folder meanwhile, where files can be locked.
+        """Keep other processes from training in the folder, where files can be locked.
 
         Args:
-            new: the run is to begin; somebody may have begun one since the folder was looked at.
+            new: the run is new; another process may have started one since the folder was checked.
 
         Raises:
-            UserError: another process trains in it, or has begun a run there.
+            UserError: another process trains in it, or has started a run there.
         """
         lock = Lock(self.lock_path)
         try:
@@ -111,7 +105,7 @@ class Run:
         except UserError:  # a file system without locks
             taken = True
         if not taken:
-            raise UserError(f"{self.folder}: another process trains in it; let it end, or stop it")
+            raise UserError(f"{self.folder}: another process trains in it; wait for it or stop it")
         try:
             if new and self.config_path.exists():
                 raise UserError(f"{self.folder}: exists already; choose another --run")
@@ -125,7 +119,7 @@ class Run:
             self.folder.rmdir()
 
     def remove_leftovers(self) -> None:
-        """Remove what a process left half written that was killed while it saved."""
+        """Remove the partly written files of a process that was killed while it saved."""
         for path in self.folder.rglob(LEFTOVERS):
             path.unlink()
 
@@ -138,51 +132,6 @@ class Run:
     def save_summary(self, summary: dict[str, Any]) -> None:
         """Write the summary."""
         write_text(self.summary_path, as_json(summary, indent=2) + "\n")
-
-    def load_model(self, device: "torch.device | str" = "cpu") -> "LanguageModel":
-        """The trained language model on ``device``, set to evaluate.
-
-        Raises:
-            UserError: the run is of another task, has no weights yet, or they do not fit.
-        """
-        from .models.language_model import LanguageModel
-
-        config = self.config
-        if not isinstance(config, LanguageModelingConfig):
-            raise UserError(f"{self.folder}: its task is {config.task}, not language-modeling")
-        model = LanguageModel(config, len(self.vocabulary))
-        self._load_weights(model)
-        return model.to(device).eval()
-
-    def load_task_model(self, device: "torch.device | str" = "cpu") -> "TaskModel":
-        """The trained model of a generated task; otherwise as :meth:`load_model`."""
-        if not isinstance(self.config, GeneratedConfig):
-            raise UserError(f"{self.folder}: its task is {self.config.task}, not a generated one")
-        model = new_task_model(self.config)
-        self._load_weights(model)
-        return model.to(device).eval()
-
-    def _load_weights(self, model: "nn.Module") -> None:
-        """The best weights, or the last ones of a run cut off before its first validation."""
-        if self.weights_path.is_file():
-            load_weights(model, self.weights_path)
-        elif self.last_path.is_file():
-            load_checkpoint(model, self.last_path)
-        else:
-            raise UserError(f"{self.weights_path}: no trained model yet; {self.how_to_resume}")
-
-
-def new_task_model(config: GeneratedConfig) -> "TaskModel":
-    """An untrained model for a generated task."""
-    from .models import EncoderDecoder, SequenceClassifier
-    from .tasks.generated import build_task
-    from .tasks.nth_farthest import NthFarthest
-
-    task = build_task(config, training=False)
-    if isinstance(task, NthFarthest):
-        return SequenceClassifier(config, input_size=task.input_size, classes=task.objects)
-    assert isinstance(config, WritingConfig)
-    return EncoderDecoder(config, characters=len(task.vocabulary))
 
 
 def find_run(name: str | Path) -> Run:
@@ -202,22 +151,22 @@ def find_run(name: str | Path) -> Run:
     if (folder := run_folder(str(name))).is_dir():
         raise UserError(f"{folder}: not a run folder; it has no config.yaml")
     known = [path.parent.name for path in RUNS.glob("*/config.yaml")]
-    takes = "; it takes a run folder or the name of one below runs/"
+    choices = "; give a run folder or the name of one below runs/"
     if shipped:
-        takes += f", or a model of the package: {', '.join(shipped)}"
-    raise UserError(f"{name}: no such run{nearest(str(name), [*known, *shipped]) or takes}")
+        choices += f", or a model of the package: {', '.join(shipped)}"
+    raise UserError(f"{name}: no such run{nearest(str(name), [*known, *shipped]) or choices}")
 
 
 def shipped_models() -> list[str]:
     """Names of the models that come with the package."""
-    # A name that begins with a dot is one that is being made.
+    # A folder whose name starts with a dot is not complete yet.
     return sorted(path.parent.name for path in SHIPPED.glob("[!.]*/config.yaml"))
 
 
 def new_run(name: str | None, config: TaskConfig) -> Run:
-    """An empty folder for a new run; without a name, one that is still free.
+    """An empty folder for a new run; without a name, the next free one.
 
-    The first process chooses it; the others, started by it, are told through the environment.
+    The first process chooses it; the processes that it starts read it from the environment.
 
     Raises:
         UserError: the folder exists and is not empty.
@@ -225,29 +174,29 @@ def new_run(name: str | None, config: TaskConfig) -> Run:
     if not is_first_process():
         name = name or os.environ.get(FOLDER_VARIABLE)
         if name is None:
-            raise UserError("--run is needed where several processes are started from outside")
+            raise UserError("--run: must be given when a launcher starts several processes")
         return Run(run_folder(name))
-    run = _claim(name, config)
+    run = _create(name, config)
     os.environ[FOLDER_VARIABLE] = str(run.folder.resolve())
     return run
 
 
-def _claim(name: str | None, config: TaskConfig) -> Run:
+def _create(name: str | None, config: TaskConfig) -> Run:
     if name is not None:
         if not name:
-            raise UserError("--run: is empty; it takes a name or a folder")
+            raise UserError("--run: must be a name or a folder, got ''")
         run = Run(run_folder(name))
         if run.folder.exists() and not _is_free(run):
             way = f", or {run.how_to_resume}" if run.config_path.is_file() else ""
             raise UserError(f"{run.folder}: exists already; choose another --run{way}")
-        _make(run.folder, exist_ok=True)
+        _make_folder(run.folder, exist_ok=True)
         return run
     stem = config.name if config.model in config.name else f"{config.name}-{config.model}"
     number = 1
     while True:
         folder = RUNS / f"{stem}-{number}"
         try:
-            _make(folder, exist_ok=False)
+            _make_folder(folder, exist_ok=False)
         except FileExistsError:
             number += 1
         else:
@@ -255,7 +204,7 @@ def _claim(name: str | None, config: TaskConfig) -> Run:
 
 
 def _is_free(run: Run) -> bool:
-    """Whether it holds nothing, or what is left of a process killed before it saved anything."""
+    """Whether it is empty, or has only leftovers of a process killed before it saved anything."""
     left = (run.lock_path, run.last_path.parent)
     return run.folder.is_dir() and all(
         path in left or path.match(LEFTOVERS) for path in run.folder.rglob("*")
@@ -267,10 +216,10 @@ def run_folder(name: str) -> Path:
     return Path(name) if os.sep in name or name in (".", "..") else RUNS / name
 
 
-def _make(folder: Path, *, exist_ok: bool) -> None:
+def _make_folder(folder: Path, *, exist_ok: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=exist_ok)
     except FileExistsError:
         raise
     except OSError as error:
-        raise UserError(f"{folder}: cannot be made: {error.strerror}") from error
+        raise UserError(f"{folder}: cannot be created: {error.strerror}") from error

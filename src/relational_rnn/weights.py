@@ -1,4 +1,4 @@
-"""A model's weights in a file: safetensors, or a checkpoint of a run that goes on."""
+"""A model's weights in a file: safetensors, or a checkpoint of an unfinished run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ def save_weights(model: "nn.Module", path: Path) -> None:
 
 
 def load_weights(model: "nn.Module", path: Path) -> None:
-    """Read what :func:`save_weights` wrote into ``model``, converting to its dtype.
+    """Read a file of :func:`save_weights` into ``model``, converted to the model's dtype.
 
     Raises:
         UserError: the file is broken, or belongs to another model.
@@ -36,13 +36,13 @@ def load_weights(model: "nn.Module", path: Path) -> None:
 
 
 def load_checkpoint(model: "nn.Module", path: Path) -> None:
-    """Read the weights that a checkpoint would be evaluated with: averaged, if they are."""
+    """Read the weights to be evaluated from a checkpoint: the averaged ones, if there are any."""
     import torch
 
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     except Exception as error:
-        raise UserError(f"{path}: cut short, or not a checkpoint of ours") from error
+        raise UserError(f"{path}: truncated, or not a checkpoint of this package") from error
     prefix = "averaged.module." if saved.get("averaged.n_averaged", 0) > 0 else "model."
     names = _kept(model)
     _put(model, {name: saved[prefix + name] for name in names if prefix + name in saved}, path)
@@ -57,7 +57,7 @@ def _put(model: "nn.Module", tensors: dict[str, "torch.Tensor"], path: Path) -> 
 
     parameters = _kept(model)
     if different := parameters.keys() ^ tensors.keys():
-        raise UserError(f"{path}: of another model: {min(different)} is on one side alone")
+        raise UserError(f"{path}: of another model: only one of them has {min(different)}")
     with torch.no_grad():
         for name, value in parameters.items():
             if value.shape != tensors[name].shape:

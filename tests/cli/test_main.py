@@ -14,7 +14,18 @@ from relational_rnn.cli import VERBS, main
 HEAVY = {"torch", "lightning", "matplotlib", "numpy"}
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["--version"], ["trian"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["train", "demo-rmc", "--help"],
+        ["train", "demo-rmc", "--objects", "3"],
+        ["list"],
+        ["--version"],
+        ["trian"],
+    ],
+)
 def test_answers_without_loading_what_is_slow(words):
     code = (
         "import sys\n"
@@ -24,6 +35,13 @@ def test_answers_without_loading_what_is_slow(words):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_module_is_the_command():
+    command = [sys.executable, "-m", "relational_rnn", "trian"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: trian: unknown command; did you mean train?\n"
 
 
 @pytest.mark.slow
@@ -54,12 +72,28 @@ def test_version(capsys):
         (["trian"], "error: trian: unknown command; did you mean train?"),
         (["train", "--epoch", "3"], "error: --epoch: unknown option; did you mean --epochs?"),
         (["train", "--mem_slot=3"], "error: --mem-slot: unknown option; did you mean --mem-slots?"),
+        (["train", "demo-rmc", "--object=3"], "error: --object: unknown option\n"),
+        (
+            ["train", "cpu-nth-farthest", "--object=3"],
+            "error: --object: unknown option; did you mean --objects?",
+        ),
+        (
+            ["train", "demo-rmc", "--objects", "3"],
+            "error: --objects: not an option of language-modeling; nth-farthest has it",
+        ),
+        (
+            ["train", "cpu-nth-farthest", "--data", "x"],
+            "error: --data: not an option of nth-farthest; language-modeling has it",
+        ),
         (["train", "x", "--epochs"], "error: argument --epochs: expected one argument"),
         (["train", "wikitext-rmc"], "error: wikitext-rmc: no such configuration; did you mean "),
         (["train", "a", "b"], "error: unrecognized arguments: b"),
-        (["generate", "a", "--temperature", "nan"], "error: --temperature: 'nan' is not valid; it"),
-        (["generate", "a", "--words", "2.5"], "error: --words: '2.5' is not valid; it takes a wh"),
-        (["generate", "a", "--top-k", "b"], "error: --top-k: 'b' is not valid; it takes a whole"),
+        (
+            ["generate", "a", "--temperature", "nan"],
+            "error: --temperature: must be a number, got 'nan'",
+        ),
+        (["generate", "a", "--words", "2.5"], "error: --words: must be a whole number, got '2.5'"),
+        (["generate", "a", "--top-k", "b"], "error: --top-k: must be a whole number, got 'b'"),
     ],
 )
 def test_mistakes_are_told_in_one_line(capsys, words, line):

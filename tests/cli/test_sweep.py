@@ -61,14 +61,14 @@ def test_rows_against_published_figures(rrnn, write):
         (["nobody"], "nobody: no such sweep"),
         (["tiny.yaml", "--workers", "0"], "--workers: must be >= 1, got 0"),
         (["tiny.yaml", "--trials", "0"], "--trials: must be an integer >= 1, got 0"),
-        (["tiny.yaml", "--learning-rate", "-1"], "learning_rate: -1.0 is out of range"),
+        (["tiny.yaml", "--learning-rate", "-1"], "learning_rate: must be above 0, got -1.0"),
         (["tiny.yaml", "--num-heads", "3"], "--num-heads: the sweep searches num_heads"),
         (
             ["tiny.yaml", "--num-nodes", "2"],
             "num_nodes: must be 1, because a trial runs on one machine, got 2",
         ),
         (["tiny.yaml", "--data", "nowhere"], "nowhere: must be a data set"),
-        (["tiny.yaml", "--head", "4"], "head: '4' is not valid"),
+        (["tiny.yaml", "--head", "4"], "head: must be one of full, adaptive, got '4'"),
         (["tiny.yaml", "--trial", "4"], "did you mean --trials"),
     ],
 )

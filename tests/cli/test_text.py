@@ -7,6 +7,7 @@ import torch
 
 from relational_rnn.config import NthFarthestConfig
 from relational_rnn.models.language_model import LanguageModel
+from relational_rnn.registry import load_language_model
 from relational_rnn.runs import Run
 
 
@@ -131,25 +132,25 @@ def test_a_run_cut_off_before_its_first_validation(rrnn, make_run):
     run = make_run()
     expected = rrnn("test", "mine", "--json").json
     model = LanguageModel(run.config, len(run.vocabulary))
-    trained = run.load_model()
+    trained = load_language_model(run)
     model.load_state_dict(trained.state_dict())
     saved = {f"model.{name}": value for name, value in model.state_dict().items()}
     run.weights_path.unlink()
     missing = rrnn("generate", "mine")
     assert missing.code == 2
-    assert "no trained model yet; go on with: rrnn train --resume mine" in missing.err
+    assert "no trained model yet; resume it with: rrnn train --resume mine" in missing.err
     torch.save({"state_dict": saved}, run.last_path)
     assert rrnn("test", "mine", "--json").json == expected
     run.last_path.write_bytes(run.last_path.read_bytes()[:200])
     broken = rrnn("generate", "mine")
     assert (broken.code, broken.err.count("\n")) == (2, 1)
-    assert "last.ckpt: cut short" in broken.err
+    assert "last.ckpt: truncated" in broken.err
 
 
 def test_averaged_weights_of_a_run_that_was_cut_off(rrnn, make_run):
     run = make_run()
     expected = rrnn("test", "mine", "--json").json
-    weights = run.load_model().state_dict()
+    weights = load_language_model(run).state_dict()
     saved = {f"averaged.module.{name}": value for name, value in weights.items()}
     saved |= {f"model.{name}": torch.zeros_like(value) for name, value in weights.items()}
     torch.save({"state_dict": saved | {"averaged.n_averaged": torch.tensor(3)}}, run.last_path)

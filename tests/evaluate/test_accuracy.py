@@ -7,8 +7,7 @@ from torch.nn.functional import one_hot
 
 from relational_rnn.config import MemorizationConfig, NthFarthestConfig, ProgramsConfig
 from relational_rnn.evaluate.accuracy import Score, answer, by_difficulty, evaluate
-from relational_rnn.runs import new_task_model
-from relational_rnn.tasks.generated import build_task
+from relational_rnn.registry import build_task, build_task_model
 from relational_rnn.tasks.sampling import Batch
 
 SMALL = {"head_size": 4, "num_heads": 1, "readout_size": 8, "test_examples": 60}
@@ -58,7 +57,7 @@ CONFIGS = [
 @pytest.mark.parametrize("config", CONFIGS)
 def test_any_evaluation_batch_gives_the_same(config):
     torch.manual_seed(0)
-    model = new_task_model(config)
+    model = build_task_model(config)
     whole = evaluate(model, config)
     config.eval_batch_size = 7
     assert evaluate(model, config) == pytest.approx(whole)
@@ -68,7 +67,7 @@ def test_any_evaluation_batch_gives_the_same(config):
 @pytest.mark.parametrize("config", CONFIGS)
 def test_difficulties_share_out_the_test(config):
     torch.manual_seed(0)
-    rows = by_difficulty(new_task_model(config), config)
+    rows = by_difficulty(build_task_model(config), config)
     kinds = {"nth-farthest": 3, "programs": 4, "memorization": 3}[config.task]
     assert len(rows) == kinds
     assert sum(row["examples"] for row in rows) == config.test_examples
@@ -76,7 +75,7 @@ def test_difficulties_share_out_the_test(config):
 
 @pytest.mark.parametrize("config", CONFIGS[1:])
 def test_shorter_strings_take_the_steps_of_the_longest(config, monkeypatch):
-    model = new_task_model(config)
+    model = build_task_model(config)
     seen = []
     forward = model.forward
     monkeypatch.setattr(
@@ -96,7 +95,7 @@ def test_shorter_strings_take_the_steps_of_the_longest(config, monkeypatch):
 def test_places_of_nth_farthest_add_up_to_the_whole():
     config = CONFIGS[0].values[0]
     torch.manual_seed(0)
-    model = new_task_model(config)
+    model = build_task_model(config)
     rows = by_difficulty(model, config)
     right = sum(row["accuracy"] * row["examples"] for row in rows)
     assert right / config.test_examples == pytest.approx(evaluate(model, config).accuracy)

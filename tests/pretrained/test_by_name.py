@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from relational_rnn.registry import load_language_model
 from relational_rnn.runs import Run, find_run, shipped_models
 
 WORDS = ("tiny-words", "--json")
@@ -57,7 +58,7 @@ def test_every_verb_takes_it_and_writes_to_the_folder_of_work(rrnn, package, wor
 
 @pytest.mark.usefixtures("package")
 def test_the_weights_are_float32_in_use():
-    model = find_run("tiny-words").load_model()
+    model = load_language_model(find_run("tiny-words"))
     assert {value.dtype for value in model.parameters()} == {torch.float32}
 
 
@@ -102,7 +103,7 @@ def test_training_does_not_go_on(rrnn, package, tmp_path, name):
     (tmp_path / "package").symlink_to(package)
     line = rrnn("train", "--resume", name("tiny-words"), "--max-steps", 9).line
     assert "tiny-words: comes with the package" in line
-    assert "a run of its own: rrnn train" in line
+    assert "start a run of your own: rrnn train" in line
     assert list(tmp_path.iterdir()) == [tmp_path / "package"]
 
 
@@ -143,10 +144,10 @@ def _unknown_field(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_without_weights, "no trained model yet; it came with the package, which is not whole"),
+        (_without_weights, "no trained model yet; it came with the package, which is incomplete"),
         (_cut_weights, "model.safetensors: broken, or not a safetensors file"),
         (_pickled_weights, "model.safetensors: broken, or not a safetensors file"),
-        (_other_name, "of another model: embedding.weight is on one side alone"),
+        (_other_name, "of another model: only one of them has embedding.weight"),
         (_other_shape, "of another model: embedding.weight is [9, 8], not [10, 8]"),
         (_without_vocabulary, "vocabulary.json: cannot be read"),
         (_unknown_field, "mem_slot: unknown field; did you mean mem_slots?"),

@@ -12,6 +12,7 @@ from relational_rnn import runs
 from relational_rnn.evaluate.perplexity import evaluate
 from relational_rnn.pretrained import export as exporting
 from relational_rnn.pretrained.__main__ import main
+from relational_rnn.registry import load_language_model
 from relational_rnn.runs import Run, find_run
 from relational_rnn.tasks.language_modeling import open_corpus
 
@@ -55,7 +56,7 @@ def test_no_field_of_the_configuration_is_lost(world, exported, name):
 
 def test_the_figures_are_those_of_the_rounded_weights(world, exported):
     trained, summary = (Run(path).summary for path in _both(world, exported))
-    model = find_run(world / "runs/words").load_model()
+    model = load_language_model(find_run(world / "runs/words"))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(parameter.bfloat16())
@@ -97,8 +98,8 @@ def _text_of_other_words(world, tmp_path):
         pytest.param([], "required", id="none"),
         pytest.param(["words"], "name", id="no name"),
         pytest.param(["wards", "new"], "wards: no such run; did you mean words?", id="run"),
-        pytest.param(["words", "../new"], "'../new' is no name for a model", id="path"),
-        pytest.param(["words", "New"], "'New' is no name for a model", id="capital"),
+        pytest.param(["words", "../new"], "'../new': not a name for a model", id="path"),
+        pytest.param(["words", "New"], "'New': not a name for a model", id="capital"),
         pytest.param(["words", "taken"], "taken: exists already; remove it first", id="taken"),
         pytest.param(["unfinished", "new"], "the run has no summary yet", id="unfinished"),
         pytest.param(["words", "new", "--data", "none"], "none: must be a data set", id="data"),
@@ -123,7 +124,7 @@ def test_a_model_above_the_limit_is_refused(answer, folder, here, monkeypatch):
     size = Run(here / "runs/words").weights_path.stat().st_size
     monkeypatch.setattr(exporting, "LARGEST", size // 2 - 1000)
     line = answer(main, "words", "new").line
-    assert "its weights take 0.0 MB in bfloat16; a model of the package may take 0 MB" in line
+    assert "its weights are 0.0 MB in bfloat16; a model of the package must be at most 0 MB" in line
     assert not list(folder.iterdir())
 
 

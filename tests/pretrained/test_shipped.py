@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from relational_rnn.config import LanguageModelingConfig
 from relational_rnn.pretrained.export import LARGEST, NAME
+from relational_rnn.registry import build_task, load_language_model, load_task_model
 from relational_rnn.runs import SHIPPED, Run, shipped_models
-from relational_rnn.tasks.generated import build_task
 from relational_rnn.tasks.sampling import BatchSource
 
 FILES = {"config.yaml", "metrics.csv", "model.safetensors", "summary.json"}
@@ -42,7 +42,7 @@ def check(run):
 
 def check_words(run):
     """The probabilities of all words after each of a few add up to one."""
-    model = run.load_model()
+    model = load_language_model(run)
     assert sum(value.numel() for value in model.parameters()) == run.summary["parameters"]
     known = [word for word in TEXT.split() if word in run.vocabulary.index]
     ids = torch.tensor(run.vocabulary.encode(["<eos>", *known], where="the test"))[:, None]
@@ -58,7 +58,7 @@ def check_words(run):
 
 def check_answers(run):
     """The logits of an example are finite."""
-    model = run.load_task_model()
+    model = load_task_model(run)
     task = build_task(run.config, training=False)
     source = BatchSource(task, batch_size=2, batches=1, seed=run.config.seed, stream="test")
     batch = source.batch(0)

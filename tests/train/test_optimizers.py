@@ -5,7 +5,7 @@ import torch
 
 from relational_rnn.config import LanguageModelingConfig, TrainingConfig, load
 from relational_rnn.models.language_model import LanguageModel
-from relational_rnn.runs import new_task_model
+from relational_rnn.registry import build_task_model
 from relational_rnn.train.optimizers import build_optimizer
 
 
@@ -32,7 +32,7 @@ def test_adamw_decays_matrices_alone(model):
 
 def test_adamw_does_not_decay_the_norm_of_a_read_out():
     config = load("nth-farthest", {"readout_norm": True, "weight_decay": 0.1})
-    model = new_task_model(config)
+    model = build_task_model(config)
     names = {id(value): name for name, value in model.named_parameters()}
     decayed = [names[id(p)] for p in build_optimizer(config, model).param_groups[0]["params"]]
     assert "readout.layers.0.weight" in decayed

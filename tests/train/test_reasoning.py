@@ -101,11 +101,19 @@ def test_two_processes_equal_one(command, several, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        pytest.param(("nth-farthest", "--objects", 1), "objects: 1 is out of range", id="objects"),
-        pytest.param(("programs", "--nesting", 0), "nesting: 0 is out of range", id="nesting"),
+        pytest.param(
+            ("nth-farthest", "--objects", 1), "objects: must be at least 2, got 1", id="objects"
+        ),
+        pytest.param(
+            ("programs", "--nesting", 0), "nesting: must be at least 1, got 0", id="nesting"
+        ),
         pytest.param(("programs", "--category", "divide"), "one of addition", id="operator"),
-        pytest.param(("memorization", "--length", 0), "length: 0 is out of range", id="length"),
-        pytest.param(("memorization", "--nesting", 2), "nesting: unknown field", id="other task's"),
+        pytest.param(
+            ("memorization", "--length", 0), "length: must be at least 1, got 0", id="length"
+        ),
+        pytest.param(
+            ("memorization", "--nesting", 2), "not an option of memorization; programs", id="other"
+        ),
         pytest.param(("programs", "--epochs", 3), "use max_steps", id="epochs"),
         pytest.param(("programs", "--readout-norm", "--batch-size", 1), "2 examples", id="norm"),
         pytest.param(("nth-farthest", "--features", "many"), "an integer", id="no number"),

@@ -11,6 +11,7 @@ import torch
 from relational_rnn.config import LanguageModelingConfig, load
 from relational_rnn.models.language_model import LanguageModel
 from relational_rnn.ops.precision import multiplies_bfloat16
+from relational_rnn.registry import load_language_model
 from relational_rnn.runs import Run
 from relational_rnn.tasks.language_modeling import open_corpus
 from relational_rnn.tasks.language_modeling.batching import Windows, streams
@@ -114,7 +115,7 @@ def test_averaged_weights(rrnn, start, tmp_path, kind):
 def test_validation_is_that_of_the_streams(rrnn, start, text, environment, tmp_path):
     assert rrnn(*start, "--max-steps", 3, "--run", "run", "--eval-batch-size", 3).code == 0
     run = Run(tmp_path / "runs" / "run")
-    model = run.load_model()
+    model = load_language_model(run)
     corpus = open_corpus(str(text), cache_dir=environment["RRNN_CACHE"])
     ids = torch.from_numpy(streams(corpus.tokens["valid"], 3).astype("int64"))
     with torch.no_grad():
@@ -131,7 +132,7 @@ def test_summary(rrnn, start, tmp_path):
     assert summary["config"] == "language-modeling"
     assert (summary["steps"], summary["seed"], summary["tokens"]) == (3, 1, 120)
     assert summary["parameters"] == sum(
-        value.numel() for value in Run(tmp_path / "runs" / "run").load_model().parameters()
+        value.numel() for value in load_language_model(Run(tmp_path / "runs" / "run")).parameters()
     )
     for split in ("valid", "test"):
         scores = summary[split]

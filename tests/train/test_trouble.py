@@ -180,7 +180,7 @@ def test_weights_that_do_not_fit(rrnn, start, tmp_path):
     ("words", "parts"),
     [
         pytest.param(["--mem-slot", 3], ["--mem-slot: unknown", "--mem-slots"], id="option"),
-        pytest.param(["--mem-slots", 0], ["mem_slots: 0 is out of range"], id="range"),
+        pytest.param(["--mem-slots", 0], ["mem_slots: must be at least 1, got 0"], id="range"),
         pytest.param(["--data", "nowhere"], ["nowhere"], id="data"),
         pytest.param(["--batch-size", 2000], ["batch_size 2000"], id="short"),
         pytest.param(
@@ -200,7 +200,7 @@ def test_bad_options(rrnn, start, tmp_path, words, parts):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        pytest.param(["train"], ["which configuration"], id="nothing"),
+        pytest.param(["train"], ["no configuration, task or --resume"], id="nothing"),
         pytest.param(["train", "--resume", "none"], ["none: no such run"], id="no run"),
         pytest.param(["train", "--resume", "run", "--bptt", 3], ["bptt: cannot be"], id="field"),
         pytest.param(["train", "wikitext2-rmc", "--resume", "run"], ["leave"], id="config"),

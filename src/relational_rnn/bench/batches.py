@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from ..config import GeneratedConfig, load, shipped
-from ..runs import new_task_model
-from ..tasks.generated import build_task
+from ..registry import build_task, build_task_model, is_generated
 from ..tasks.sampling import Batch, BatchSource
 from .measurement import Measurement, Progress
 from .tables import number, one_table, ratio, text
@@ -30,7 +29,7 @@ class GeneratedTraining:
             batches=2**30,
             seed=config.seed,
         )
-        self.model = new_task_model(config)
+        self.model = build_task_model(config)
         self.optimizer = torch.optim.Adam(self.model.parameters(), fused=True)
         self.made = 0
         self.batch: Batch
@@ -57,7 +56,7 @@ class GeneratedTraining:
 def configurations() -> list[GeneratedConfig]:
     """The shipped configurations of generated tasks."""
     loaded = [load(name) for name in shipped()]
-    return [config for config in loaded if isinstance(config, GeneratedConfig)]
+    return [cast(GeneratedConfig, config) for config in loaded if is_generated(config)]
 
 
 def measure(

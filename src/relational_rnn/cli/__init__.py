@@ -1,8 +1,9 @@
 """The command ``relational-rnn`` (short ``rrnn``): one verb, one file.
 
 Each file defines ``add(parser)``, which adds the verb's arguments, and ``run(arguments)``, which
-does the work and returns the exit code (None: 0). Torch is imported inside ``run`` alone, so that
-help answers at once.
+does the work and returns the exit code (None: 0). A verb whose help depends on its arguments also
+defines ``help_parser(words)``, the parser whose help is shown, and ``known_options(words)``, the
+options that a typo may stand for. Torch is imported inside ``run`` alone: help is immediate.
 """
 
 import errno
@@ -14,6 +15,7 @@ import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -27,29 +29,32 @@ from ..signals import Stopper
 from ..threads import set_wait_policy
 
 VERBS = {
-    "train": "train a model, or go on with a run",
+    "train": "train a model, or resume a run",
     "test": "perplexity of a run's model",
     "generate": "continue a text",
     "score": "perplexity and per-word loss of a text",
     "data": "prepare a corpus and count its words",
+    "list": "show configurations, shipped models, sweeps and runs",
     "report": "learning curves and a table of several runs",
-    "inspect": "look at the attention and the gates of a run's model",
+    "inspect": "show the attention and the gates of a run's model",
     "bench": "measure speed",
     "sweep": "train with many settings and compare them",
     "demo": "train a small RMC and a small LSTM and compare them",
 }
-"""Every verb with its line of help; the file of a verb has its name."""
+"""Every verb with its line of help; the file of a verb has its name, if not in `FILES`."""
+
+FILES = {"list": "listing"}  # a submodule named list would hide the builtin here
 
 NUMBERS = {"int": "a whole number", "float": "a number"}
 
-TOLD = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT)
-"""Errors of the file system that are told in a line."""
+REPORTED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT)
+"""Errors of the file system that are reported in one line."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 2 for a user's mistake, told in one line."""
+    """Run the command line and return its exit code; a user's mistake is one line and code 2."""
     given = list(sys.argv[1:] if argv is None else argv)
-    _let_everything_be_printed()
+    _make_output_safe()
     with Stopper((signal.SIGINT,)) as stopper:
         try:
             return _reporting_errors(given)
@@ -69,20 +74,20 @@ def _reporting_errors(given: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of our output has gone: nothing more to say, at exit neither.
+        # The reader of the output is gone: print nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        # Of a file that the user named, or the output: anything else is no mistake of the user's.
-        if error.errno not in TOLD:
+        # Errors of a file that the user named, or of the output; any other is not a user's mistake.
+        if error.errno not in REPORTED:
             raise
         print(f"error: {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
         return 2
     return code
 
 
-def _let_everything_be_printed() -> None:
-    """In an encoding that lacks a letter "?" takes its place; without an output nothing does."""
+def _make_output_safe() -> None:
+    """Print "?" for a character that the output's encoding lacks; discard what has no output."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -105,24 +110,25 @@ def _run(argv: list[str]) -> int:
         return 0
     verb, rest = argv[0], argv[1:]
     if verb not in VERBS:
-        hint = nearest(verb, VERBS) or f"; it takes {', '.join(VERBS)}"
+        hint = nearest(verb, VERBS) or f"; the commands are {', '.join(VERBS)}"
         raise UserError(f"{verb}: unknown command{hint}")
     keep_freed_memory()
-    module = import_module(f".{verb}", __name__)
+    module = import_module(f".{FILES.get(verb, verb)}", __name__)
     parser = ArgumentParser(
         prog=f"rrnn {verb}", description=module.__doc__, exit_on_error=False, allow_abbrev=False
     )
     module.add(parser)
     if {"-h", "--help"} & set(rest):
-        parser.print_help()
+        shown = module.help_parser(rest) if hasattr(module, "help_parser") else parser
+        shown.print_help()
         return 0
-    arguments = _parse(parser, rest)
+    arguments = _parse(parser, rest, module)
     set_wait_policy()
     return module.run(arguments) or 0
 
 
-def _parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
-    """Parse, taking ``--mem_slots`` for ``--mem-slots``, and tell a mistake in one line."""
+def _parse(parser: ArgumentParser, argv: list[str], module: ModuleType) -> Namespace:
+    """Parse, accepting ``--mem_slots`` for ``--mem-slots``; report a mistake in one line."""
     dashed = [
         re.sub("^--[^=]*", lambda match: match[0].replace("_", "-"), argument) for argument in argv
     ]
@@ -132,20 +138,29 @@ def _parse(parser: ArgumentParser, argv: list[str]) -> Namespace:
         message = " ".join(str(error).split())
         unknown = re.search(r"unrecognized arguments: (\S+)", message, re.IGNORECASE)
         if unknown and unknown[1].startswith("-"):
-            options = re.findall(r"--[a-z][a-z0-9-]*", parser.format_help())
             option = unknown[1].split("=")[0]
-            raise UserError(f"{option}: unknown option{nearest(option, options)}") from error
+            if hasattr(module, "known_options"):
+                known = module.known_options(dashed)
+            else:
+                known = [name for action in parser._actions for name in action.option_strings]
+            names = [name.removeprefix("--") for name in known if name.startswith("--")]
+            hint = nearest(option.removeprefix("--"), names, prefix="--")
+            raise UserError(f"{option}: unknown option{hint}") from error
         invalid = re.match(r'Parser key "([^"]+)".*?(?:Given value:|Got value:) (.*)$', message)
         if invalid:
             option = f"--{invalid[1].replace('_', '-')}"
             expected = re.search(r"Expected (?:a )?<class '(int|float)'>", message)
-            takes = f"it takes {NUMBERS[expected[1]]}" if expected else f"see {parser.prog} --help"
-            raise UserError(f"{option}: {invalid[2]!r} is not valid; {takes}") from error
+            if expected:
+                wanted = f"must be {NUMBERS[expected[1]]}, got {invalid[2]!r}"
+                raise UserError(f"{option}: {wanted}") from error
+            raise UserError(
+                f"{option}: {invalid[2]!r} is not valid; see {parser.prog} --help"
+            ) from error
         raise UserError(message) from error
 
 
 def _overview() -> str:
     lines = [f"  {verb:10}{text}" for verb, text in VERBS.items()]
     return "\n".join(
-        ["usage: rrnn VERB ...", "", *lines, "", "rrnn VERB --help tells what a verb takes."]
+        ["usage: rrnn VERB ...", "", *lines, "", "rrnn VERB --help lists the options of a verb."]
     )

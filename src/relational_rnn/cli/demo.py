@@ -85,9 +85,10 @@ def run(arguments: Namespace) -> int:
 
 def _sample(run: Run) -> str:
     from ..generate import as_text, generate
+    from ..registry import load_language_model
 
     words = generate(
-        run.load_model(),
+        load_language_model(run),
         run.vocabulary,
         words=WORDS,
         temperature=0.8,

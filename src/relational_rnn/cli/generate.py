@@ -39,12 +39,13 @@ def run(arguments: Namespace) -> None:
     """Print the prompt, then each word as it is drawn."""
     from ..device import choose_device
     from ..generate import as_text, generate
+    from ..registry import load_language_model
     from ..runs import find_run
     from ..threads import use_threads_of
 
     found = find_run(arguments.run)
     use_threads_of(found.config)
-    model = found.load_model(choose_device(arguments.device))
+    model = load_language_model(found, choose_device(arguments.device))
     try:
         words = generate(
             model,

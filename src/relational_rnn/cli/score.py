@@ -27,13 +27,14 @@ def run(arguments: Namespace) -> None:
     """Print each word with its loss in nats, then the perplexity of the text."""
     from ..device import choose_device
     from ..evaluate.perplexity import Score, token_losses
+    from ..registry import load_language_model
     from ..runs import find_run
     from ..threads import use_threads_of
 
     found = find_run(arguments.run)
     use_threads_of(found.config)
     words = _words(arguments.file)
-    model = found.load_model(choose_device(arguments.device))
+    model = load_language_model(found, choose_device(arguments.device))
     vocabulary = found.vocabulary
     ids = vocabulary.encode(words, where=str(arguments.file))
     losses = token_losses(model, ids, start=vocabulary.eos)

@@ -7,12 +7,13 @@ The perplexity does not depend on --batch-size and --bptt. The methods --tempera
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from jsonargparse import ArgumentParser, Namespace
 
 from ..config import GeneratedConfig, LanguageModelingConfig
 from ..errors import UserError
+from ..registry import is_generated, load_language_model, load_task_model
 from ..runs import Run, find_run
 from ..threads import use_threads_of
 from . import print_json
@@ -90,8 +91,8 @@ def run(arguments: Namespace) -> None:
     found = find_run(arguments.run)
     use_threads_of(found.config)
     device = choose_device(arguments.device)
-    if isinstance(found.config, GeneratedConfig):
-        result = _accuracy(found, found.config, arguments, device)
+    if is_generated(found.config):
+        result = _accuracy(found, cast(GeneratedConfig, found.config), arguments, device)
     else:
         result = _perplexity(found, arguments, device)
     if arguments.json:
@@ -103,11 +104,10 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
     from ..evaluate.perplexity import evaluate
     from ..evaluate.streaming import Reading
 
-    config = found.config
-    assert isinstance(config, LanguageModelingConfig)
+    config = cast(LanguageModelingConfig, found.config)
     source = arguments.data or config.data
     tokens = _tokens(found, source, arguments)
-    model = found.load_model(device)
+    model = load_language_model(found, device)
     reading = Reading(
         start=found.vocabulary.eos,
         batch_size=arguments.batch_size or config.eval_batch_size,
@@ -157,7 +157,7 @@ def _accuracy(
             raise UserError(f"--{name}: has no effect on {config.task}; it is for language models")
     if arguments.batch_size is not None:
         config = replace(config, eval_batch_size=arguments.batch_size)
-    model = found.load_task_model(device)
+    model = load_task_model(found, device)
     score = evaluate(model, config, stream=arguments.split)
     result = {**score._asdict(), "parameters": _count(model.parameters())}
     print(f"{found.title}: {result['parameters']:,} parameters")
@@ -168,9 +168,7 @@ def _accuracy(
     if arguments.split == "test":
         result["by_difficulty"] = by_difficulty(model, config)
         for row in result["by_difficulty"]:
-            kind = ", ".join(
-                f"{key} {row[key]}" for key in ("n", "nesting", "length") if key in row
-            )
+            kind = ", ".join(f"{key} {row[key]}" for key in row if key not in score._fields)
             print(f"  {kind:24} accuracy {row['accuracy']:.2%}")
     return result
 

@@ -1,17 +1,16 @@
-"""Configurations: one flat dataclass a task; the docstring of a field is its help text."""
+"""Configurations: one flat dataclass a task; each field is declared once, see :mod:`.fields`."""
 
 from .core import CoreConfig
-from .files import TASKS, load, save, shipped
-from .generated import (
+from .files import load, save, shipped
+from .language_modeling import LanguageModelingConfig
+from .reasoning import (
     GeneratedConfig,
     MemorizationConfig,
     NthFarthestConfig,
     ProgramsConfig,
     WritingConfig,
 )
-from .language_modeling import LanguageModelingConfig
-from .task import TaskConfig
-from .training import TrainingConfig
+from .training import TASKS, TaskConfig, TrainingConfig
 
 __all__ = [
     "TASKS",

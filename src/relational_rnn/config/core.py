@@ -1,100 +1,75 @@
-"""What the recurrent core is made of; the same fields for every task."""
+"""The fields of the recurrent core, the same for every task."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from .fields import check_at_least, check_probability
+from .fields import Config, option
 
 
 @dataclass(kw_only=True)
-class CoreConfig:
+class CoreConfig(Config):
     """The recurrent core."""
 
-    model: Literal["rmc", "lstm", "lstm-loop"] = "rmc"
+    model: Literal["rmc", "lstm", "lstm-loop"] = option(
+        "rmc", group="core", decides="model", prominent=True
+    )
     """Recurrent core: the relational memory, torch's LSTM, or the same LSTM as a Python loop."""
 
-    num_layers: int = 1
-    """Number of recurrent layers, each fed with the output of the one before."""
+    num_layers: int = option(1, at_least=1, group="core", decides="model")
+    """Number of recurrent layers; each reads the output of the one below."""
 
-    residual: bool = False
+    residual: bool = option(False, group="core", unless=("num_layers", 1), decides="model")
     """Add each layer's input to its output, from the second layer on (He et al. 2016)."""
 
-    skip: bool = False
-    """Feed the input to every layer and give out all layers' outputs (Santoro et al. 2018, A.2)."""
+    skip: bool = option(False, group="core", unless=("num_layers", 1), decides="model")
+    """Feed the input to every layer and output all layers' outputs (Santoro et al. 2018, A.2)."""
 
-    layer_dropout: float = 0.0
+    layer_dropout: float = option(0.0, at_least=0, below=1, group="core", unless=("num_layers", 1))
     """Variational dropout between recurrent layers (Merity et al. 2018, 4.2)."""
 
-    weight_drop: float = 0.0
-    """DropConnect on the weights that act on the memory (Merity et al. 2018, 2)."""
+    weight_drop: float = option(0.0, at_least=0, below=1, group="core")
+    """DropConnect on the recurrent weights (Merity et al. 2018, 2)."""
 
-    mem_slots: int = 1
-    """rmc: number of memory slots."""
+    mem_slots: int = option(1, at_least=1, group="core", only=("model", "rmc"), decides="model")
+    """Number of memory slots."""
 
-    input_rows: int = 1
-    """rmc: rows that the input is spread over, for the slots to attend to each on its own."""
+    input_rows: int = option(1, at_least=1, group="core", only=("model", "rmc"), decides="model")
+    """Number of rows the input is projected to; the slots attend to each row separately."""
 
-    head_size: int = 32
-    """rmc: width of one attention head; the memory's width is head_size * num_heads."""
+    head_size: int = option(32, at_least=1, group="core", only=("model", "rmc"), decides="model")
+    """Width of one attention head; the memory's width is head_size * num_heads."""
 
-    num_heads: int = 4
-    """rmc: number of attention heads."""
+    num_heads: int = option(4, at_least=1, group="core", only=("model", "rmc"), decides="model")
+    """Number of attention heads."""
 
-    key_size: int | None = None
-    """rmc: width of the keys and queries of one head; null: head_size."""
+    key_size: int | None = option(
+        None, at_least=1, group="core", only=("model", "rmc"), decides="model"
+    )
+    """Width of the keys and queries of one head; null: head_size."""
 
-    num_blocks: int = 1
-    """rmc: attention rounds in one step."""
+    num_blocks: int = option(1, at_least=1, group="core", only=("model", "rmc"), decides="model")
+    """Attention rounds in one step."""
 
-    attention_mlp_layers: int = 2
-    """rmc: layers of the MLP that follows the attention."""
+    attention_mlp_layers: int = option(
+        2, at_least=1, group="core", only=("model", "rmc"), decides="model"
+    )
+    """Layers of the MLP that follows the attention."""
 
-    gate_style: Literal["unit", "memory"] | None = "unit"
-    """rmc: a gate for each unit of the memory, one for each slot ("memory"), or null."""
+    gate_style: Literal["unit", "memory"] | None = option(
+        "unit", group="core", only=("model", "rmc"), decides="model"
+    )
+    """One gate for each unit of the memory ("unit"), one for each slot ("memory"), or null."""
 
-    forget_bias: float = 1.0
-    """Added to the forget gate; for the lstm, to the initial bias of its forget gate."""
+    forget_bias: float = option(1.0, group="core")
+    """Added to the forget gate; for an LSTM, to the initial bias of its forget gate."""
 
-    input_bias: float = 0.0
-    """Added to the input gate; for the lstm, to the initial bias of its input gate."""
+    input_bias: float = option(0.0, group="core")
+    """Added to the input gate; for an LSTM, to the initial bias of its input gate."""
 
-    backend: str = "auto"
-    """rmc: the implementation that computes it; auto takes the fastest that can."""
+    backend: str = option("auto", group="core", only=("model", "rmc"))
+    """Implementation of the core; auto: the fastest one that works here."""
 
-    hidden_size: int | None = None
-    """lstm: width of the hidden state; null: the width of its input."""
-
-    def __post_init__(self) -> None:
-        check_at_least(
-            self,
-            1,
-            "num_layers",
-            "mem_slots",
-            "input_rows",
-            "head_size",
-            "num_heads",
-            "key_size",
-            "num_blocks",
-            "attention_mlp_layers",
-            "hidden_size",
-        )
-        check_probability(self, "layer_dropout", "weight_drop")
-
-    def without_effect(self) -> dict[str, str]:
-        """Fields that change nothing in this configuration, each with the reason."""
-        only_rmc = (
-            "mem_slots",
-            "input_rows",
-            "head_size",
-            "num_heads",
-            "key_size",
-            "num_blocks",
-            "attention_mlp_layers",
-            "gate_style",
-            "backend",
-        )
-        unused = ("hidden_size",) if self.model == "rmc" else only_rmc
-        reasons = dict.fromkeys(unused, f"model is {self.model}")
-        if self.num_layers == 1:
-            reasons |= dict.fromkeys(("residual", "skip", "layer_dropout"), "num_layers is 1")
-        return reasons
+    hidden_size: int | None = option(
+        None, at_least=1, group="core", only=("model", "lstm", "lstm-loop"), decides="model"
+    )
+    """Width of the hidden state; null: the width of the layer's input."""

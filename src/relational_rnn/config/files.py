@@ -2,29 +2,19 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import yaml
 from jsonargparse import ArgumentParser
 
 from ..errors import UserError
 from ..files import write_text
-from .fields import describe, nearest, one_of
-from .generated import MemorizationConfig, NthFarthestConfig, ProgramsConfig
-from .language_modeling import LanguageModelingConfig
-from .task import TaskConfig
-
-TASKS: dict[str, type[TaskConfig]] = {
-    "language-modeling": LanguageModelingConfig,
-    "nth-farthest": NthFarthestConfig,
-    "programs": ProgramsConfig,
-    "memorization": MemorizationConfig,
-}
-"""The configuration class of each task."""
+from .fields import must_be, nearest, one_of, options
+from .training import TASKS, TaskConfig
 
 
 def shipped() -> dict[str, Path]:
@@ -41,12 +31,12 @@ def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -
         overrides: fields to replace; values may be text, as on the command line.
 
     Raises:
-        UserError: no such configuration, an unknown field, or a value that a field does not take.
+        UserError: no such configuration, an unknown field, or a value that is not allowed.
     """
     name, values = _read(str(name_or_path))
-    task = values.get("task", "language-modeling")
+    task = values.get("task", DEFAULT_TASK)
     if not isinstance(task, str) or task not in TASKS:
-        raise UserError(f"{name}: task: {task!r} is unknown; it takes {one_of(TASKS)}")
+        raise must_be(f"{name}: task", one_of(TASKS), task)
     config_class = TASKS[task]
     values = {"name": name, **values, **_checked_names(config_class, overrides or {}, "--")}
     parsed = {key: parse(config_class, key, value) for key, value in values.items()}
@@ -54,29 +44,33 @@ def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -
 
 
 def parse(config_class: type, key: str, value: Any) -> Any:
-    """A value, which may be text, as the type of its field; its range is not looked at.
+    """A value, which may be text, as the type of its field; its range is not checked.
 
     Raises:
-        UserError: the field is not of that type.
+        UserError: the value is not of that type.
     """
     if value == ["null"]:
         value = None
-    hint = get_type_hints(config_class)[key]
+    declared = options(config_class)[key]
     try:
         parsed = _parser(config_class).parse_object({key: value}, defaults=False)[key]
-        if parsed is None and type(None) not in get_args(hint):
-            raise TypeError("jsonargparse takes null for anything")
+        if parsed is None and type(None) not in get_args(declared.hint):
+            raise TypeError("jsonargparse accepts null for every type")
         return parsed
     except Exception as error:
-        raise UserError(f"{key}: {value!r} is not valid; it takes {describe(hint)}") from error
+        raise must_be(key, declared.type_in_words, value) from error
 
 
 def save(config: TaskConfig, path: Path) -> None:
-    """Write all fields of a configuration as YAML, whole or not at all."""
+    """Write all fields of a configuration as YAML, atomically."""
     values = asdict(config)
     values["betas"] = list(config.betas)
     ordered = {"task": values.pop("task"), "name": values.pop("name"), **values}
     write_text(path, yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True))
+
+
+DEFAULT_TASK = "language-modeling"
+"""Task of a file that names none."""
 
 
 def _read(name: str) -> tuple[str, dict[str, Any]]:
@@ -88,7 +82,7 @@ def _read(name: str) -> tuple[str, dict[str, Any]]:
         if path.suffix in (".yaml", ".yml") or os.sep in name:
             raise UserError(f"{name}: no such configuration file")
         valid = [*shipped(), *TASKS]
-        hint = nearest(name, valid) or f"; it takes a YAML file or {one_of(valid)}"
+        hint = nearest(name, valid) or f"; give a YAML file or {one_of(valid)}"
         raise UserError(f"{name}: no such configuration{hint}")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -96,22 +90,34 @@ def _read(name: str) -> tuple[str, dict[str, Any]]:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not a YAML file in UTF-8: {reason}") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path}: not a configuration; it takes lines of `field: value`")
-    config_class = TASKS.get(str(values.get("task")), LanguageModelingConfig)
+        raise UserError(f"{path}: not a configuration; write lines of `field: value`")
+    config_class = TASKS.get(str(values.get("task")), TASKS[DEFAULT_TASK])
     return path.stem, _checked_names(config_class, values, f"{path}: ")
 
 
 def _checked_names(config_class: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    valid = [field.name for field in fields(config_class)]
+    """``values``, if all of them are fields of the task."""
+    valid = list(options(config_class))
     for key in values:
-        if key not in valid:
-            raise UserError(f"{where}{key}: unknown field{nearest(str(key), valid)}")
+        if key in valid:
+            continue
+        kind, name, names = "a field", str(key), valid
+        if where == "--":
+            kind, name = "an option", name.replace("_", "-")
+            names = [field.flag.removeprefix("--") for field in options(config_class).values()]
+        owners = [task for task, other in TASKS.items() if key in options(other)]
+        if owners:
+            task = options(config_class)["task"].default
+            has = f"{' and '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
+            raise UserError(f"{where}{name}: not {kind} of {task}; {has}")
+        hint = nearest(name, names, prefix=where if where == "--" else "")
+        raise UserError(f"{where}{name}: unknown {kind.split()[1]}{hint}")
     return dict(values)
 
 
 @cache
 def _parser(config_class: type) -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False, add_help=False)
-    for name, hint in get_type_hints(config_class).items():
-        parser.add_argument(f"--{name}", type=hint)
+    for name, declared in options(config_class).items():
+        parser.add_argument(f"--{name}", type=declared.hint)
     return parser

@@ -4,95 +4,82 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import UserError
-from .fields import check, check_at_least, check_probability
-from .task import TaskConfig
+from .fields import must_be, option
+from .training import TaskConfig
 
 
 @dataclass(kw_only=True)
 class LanguageModelingConfig(TaskConfig):
     """Word language model."""
 
-    task: Literal["language-modeling"] = "language-modeling"
-    """The task that this configuration is for."""
+    task: Literal["language-modeling"] = option("language-modeling", decides="task")
+    """Task of this configuration."""
 
-    data: str = "pydoc"
+    data: str = option("pydoc", group="data", resumable=True, prominent=True)
     """Name of a corpus, or a folder with train.txt, valid.txt and test.txt."""
 
-    bptt: int = 35
+    bptt: int = option(35, at_least=1, group="data")
     """Words in one window of truncated backpropagation through time."""
 
-    random_bptt: bool = False
-    """Draw the length of each window at random around bptt, and let the learning rate go by it
+    random_bptt: bool = option(False, group="data")
+    """Draw the length of each window at random around bptt, and scale the learning rate with it
     (Merity et al. 2018, 4.1)."""
 
-    random_offset: bool = False
+    random_offset: bool = option(False, group="data")
     """Start the streams of each epoch at another word."""
 
-    embedding_size: int = 128
+    embedding_size: int = option(128, at_least=1, group="model", decides="model")
     """Width of the word embedding."""
 
-    tied: bool = True
+    tied: bool = option(True, group="model", unless=("head", "adaptive"), decides="model")
     """Use the embedding as the weight of the output layer (Press and Wolf 2017)."""
 
-    head: Literal["full", "adaptive"] = "full"
+    head: Literal["full", "adaptive"] = option("full", group="model", decides="model")
     """Softmax over all words, or adaptive softmax (Grave et al. 2017), which is not tied."""
 
-    cutoffs: list[int] | None = None
-    """adaptive: first word of each cluster of rare words; null: derived from the vocabulary."""
+    cutoffs: list[int] | None = option(
+        None, group="model", only=("head", "adaptive"), decides="model"
+    )
+    """First word of each cluster of rare words; null: derived from the vocabulary."""
 
-    mixtures: int = 1
+    mixtures: int = option(1, at_least=1, group="model", decides="model")
     """Number of softmaxes mixed in the output (Yang et al. 2018); 1: a plain softmax."""
 
-    label_smoothing: float = 0.0
-    """Share of the target probability spread over all words (Szegedy et al. 2016); the training
-    loss shown is the smoothed one, above the validation loss of as good a model."""
+    label_smoothing: float = option(0.0, at_least=0, below=1, group="optimisation")
+    """Share of the target probability spread over all words (Szegedy et al. 2016). The training
+    loss shown is the smoothed one, above the validation loss of an equally good model."""
 
-    softmax_samples: int = 0
-    """Words drawn to stand for the vocabulary in the training loss (Jean et al. 2015), which then
-    is of these words alone; 0: all."""
+    softmax_samples: int = option(0, at_least=0, group="optimisation")
+    """Sampled softmax: words sampled for the training loss (Jean et al. 2015), which is then over
+    these words alone; 0: all words."""
 
-    embedding_dropout: float = 0.0
+    embedding_dropout: float = option(0.0, at_least=0, below=1, group="model")
     """Dropout of the embedded words."""
 
-    word_dropout: float = 0.0
+    word_dropout: float = option(0.0, at_least=0, below=1, group="model")
     """Dropout of whole words from the embedding (Gal and Ghahramani 2016)."""
 
-    output_dropout: float = 0.0
+    output_dropout: float = option(0.0, at_least=0, below=1, group="model")
     """Dropout before the output layer."""
 
-    variational: bool = False
+    variational: bool = option(False, group="model")
     """Use one dropout mask for all steps of a window (Gal and Ghahramani 2016)."""
 
-    activation_regularization: float = 0.0
-    """Weight of the mean square of what the softmax reads, after dropout (Merity et al. 2017)."""
+    activation_regularization: float = option(0.0, at_least=0, group="optimisation")
+    """Weight of the mean square of the softmax's input, after dropout (Merity et al. 2017)."""
 
-    temporal_activation_regularization: float = 0.0
+    temporal_activation_regularization: float = option(0.0, at_least=0, group="optimisation")
     """Weight of the mean square of its change from step to step (Merity et al. 2017)."""
 
-    reset_probability: float = 0.0
+    reset_probability: float = option(0.0, at_least=0, below=1, group="optimisation")
     """Probability to start a stream's window from the initial memory (Melis et al. 2018)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "bptt", "embedding_size", "mixtures")
-        check_probability(
-            self,
-            "embedding_dropout",
-            "word_dropout",
-            "output_dropout",
-            "label_smoothing",
-            "reset_probability",
-        )
-        check_at_least(
-            self,
-            0,
-            "softmax_samples",
-            "activation_regularization",
-            "temporal_activation_regularization",
-        )
         if self.cutoffs is not None:
             rising = all(a < b for a, b in zip([0, *self.cutoffs], self.cutoffs, strict=False))
-            check(self, "cutoffs", bool(self.cutoffs) and rising, "integers that rise from above 0")
+            if not self.cutoffs or not rising:
+                raise must_be("cutoffs", "increasing integers above 0", self.cutoffs)
             if self.head != "adaptive":
                 raise UserError(f"cutoffs: {self.cutoffs} needs head: adaptive, not {self.head}")
         if self.head == "adaptive":
@@ -103,10 +90,3 @@ class LanguageModelingConfig(TaskConfig):
             for name, off in (("mixtures", 1), ("label_smoothing", 0.0)):
                 if getattr(self, name) != off:
                     raise UserError(f"softmax_samples: not with {name}: {getattr(self, name)}")
-
-    def without_effect(self) -> dict[str, str]:
-        """Fields that change nothing in this configuration, each with the reason."""
-        reasons = super().without_effect()
-        if self.head == "adaptive":
-            reasons["tied"] = "head is adaptive"
-        return reasons

@@ -1,157 +1,155 @@
 """How a model is trained; the same fields for every task."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import Literal
 
-from .fields import check, check_at_least, check_positive, check_probability
+from .core import CoreConfig
+from .fields import Config, must_be, option
 
 
 @dataclass(kw_only=True)
-class TrainingConfig:
+class TrainingConfig(Config):
     """Training."""
 
-    name: str = ""
+    name: str = option("")
     """Name of this configuration; given by its file."""
 
-    seed: int = 1
-    """Seed of the initial weights, of dropout and of everything else drawn at random."""
+    seed: int = option(1, at_least=0, below=2**32, group="run", prominent=True)
+    """Seed of the initial weights, of dropout and of all other random numbers."""
 
-    epochs: int | None = None
-    """Passes over the training data; null: 10, or as many as max_steps takes."""
+    epochs: int | None = option(
+        None, at_least=1, group="optimisation", resumable=True, prominent=True
+    )
+    """Passes over the training data; null: 10, or as many as max_steps needs."""
 
-    max_steps: int | None = None
-    """Number of optimizer steps to train for at most; null: as many as the epochs have."""
+    max_steps: int | None = option(
+        None, at_least=1, group="optimisation", resumable=True, prominent=True
+    )
+    """Largest number of optimizer steps; null: no limit but the epochs."""
 
-    batch_size: int = 32
+    batch_size: int = option(32, at_least=1, group="optimisation", prominent=True)
     """Streams (or examples) in a batch, over all processes together."""
 
-    micro_batch_size: int | None = None
+    micro_batch_size: int | None = option(None, at_least=1, group="optimisation")
     """Part of the batch to hold in memory at once, over all processes; null: the whole batch."""
 
-    eval_batch_size: int = 32
-    """Streams in a batch at evaluation."""
+    eval_batch_size: int = option(32, at_least=1, group="run")
+    """Streams in a batch in evaluation."""
 
-    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
-    """Optimizer; adamw decays weights apart from the gradient (Loshchilov and Hutter 2019)."""
+    optimizer: Literal["adam", "adamw", "sgd"] = option("adamw", group="optimisation")
+    """Optimizer; adamw decouples weight decay from the gradient (Loshchilov and Hutter 2019)."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = option(1e-3, above=0, group="optimisation", prominent=True)
     """Highest learning rate."""
 
-    betas: tuple[float, float] = (0.9, 0.999)
-    """adam, adamw: decay of the running averages of the gradient and of its square."""
+    betas: tuple[float, float] = option(
+        (0.9, 0.999), at_least=0, below=1, group="optimisation", only=("optimizer", "adam", "adamw")
+    )
+    """Decay of the running averages of the gradient and of its square."""
 
-    momentum: float = 0.0
-    """sgd: momentum."""
+    momentum: float = option(
+        0.0, at_least=0, below=1, group="optimisation", only=("optimizer", "sgd")
+    )
+    """Momentum."""
 
-    weight_decay: float = 0.0
+    weight_decay: float = option(0.0, at_least=0, group="optimisation")
     """Weight decay: on matrices alone for adamw, on all weights as an L2 penalty for the others."""
 
-    clip: float | None = 0.25
+    clip: float | None = option(0.25, above=0, group="optimisation")
     """Largest norm of the gradient (Pascanu et al. 2013); null: no clipping."""
 
-    schedule: Literal["constant", "plateau", "cosine", "one-cycle"] = "constant"
-    """Course of the learning rate: constant, lowered when validation no longer improves,
-    a half cosine (Loshchilov and Hutter 2017), or one cycle up and down, of the rate alone
-    (Smith 2018)."""
+    schedule: Literal["constant", "plateau", "cosine", "one-cycle"] = option(
+        "constant", group="optimisation"
+    )
+    """Learning rate schedule: constant, lowered when validation stops improving, a half cosine
+    (Loshchilov and Hutter 2017), or one cycle up and down, of the rate alone (Smith 2018)."""
 
-    warmup_steps: int = 0
+    warmup_steps: int = option(0, at_least=0, group="optimisation")
     """Steps in which the learning rate rises linearly from 0."""
 
-    final_fraction: float = 0.0
-    """cosine, one-cycle: the last learning rate as a fraction of the highest."""
+    final_fraction: float = option(
+        0.0, at_least=0, at_most=1, group="optimisation", only=("schedule", "cosine", "one-cycle")
+    )
+    """The last learning rate as a fraction of the highest."""
 
-    plateau_factor: float = 0.5
-    """plateau: factor by which the learning rate is lowered."""
+    plateau_factor: float = option(
+        0.5, above=0, below=1, group="optimisation", only=("schedule", "plateau")
+    )
+    """Factor by which the learning rate is lowered."""
 
-    plateau_patience: int = 0
-    """plateau: validations without improvement that are borne before it is lowered."""
+    plateau_patience: int = option(
+        0, at_least=0, group="optimisation", only=("schedule", "plateau")
+    )
+    """Validations without improvement before the learning rate is lowered."""
 
-    patience: int | None = None
-    """Stop after this many validations in a row without improvement; null: never."""
+    patience: int | None = option(None, at_least=1, group="optimisation")
+    """Early stopping: stop after this many validations without improvement; null: never."""
 
-    averaging: Literal["none", "ema", "nt-asgd"] = "none"
+    averaging: Literal["none", "ema", "nt-asgd"] = option("none", group="optimisation")
     """Evaluate and keep averaged weights: an exponential average (Polyak and Juditsky 1992), or
-    the plain average from when validation no longer improves on (Merity et al. 2018, 3)."""
+    the plain average from the validation that stops improving (Merity et al. 2018, 3)."""
 
-    ema_decay: float = 0.999
-    """ema: decay of the average in one step; it reaches back over 1 / (1 - decay) steps or some
-    more, and begins with the weights of the first, so that a short run takes a lower one."""
+    ema_decay: float = option(
+        0.999, at_least=0, below=1, group="optimisation", only=("averaging", "ema")
+    )
+    """Decay of the average in one step. It spans roughly 1 / (1 - decay) steps and starts with
+    the weights of the first, so a short run needs a lower decay."""
 
-    nonmono: int = 5
-    """nt-asgd: the average starts at a validation worse than the best of those before the last
-    ``nonmono`` ones."""
+    nonmono: int = option(5, at_least=1, group="optimisation", only=("averaging", "nt-asgd"))
+    """The average starts at a validation worse than the best of those before the last
+    nonmono ones."""
 
-    validate_every: int | None = None
-    """Steps from one validation to the next; null: an epoch."""
+    validate_every: int | None = option(None, at_least=1, group="run")
+    """Steps between validations; null: an epoch."""
 
-    checkpoint_every: int | None = None
-    """Steps from one checkpoint to the next, beside those at each validation; null: only those."""
+    checkpoint_every: int | None = option(None, at_least=1, group="run", resumable=True)
+    """Steps between checkpoints in addition to the one at each validation; null: only those."""
 
-    log_every: int = 50
-    """Steps from one row of metrics.csv to the next."""
+    log_every: int = option(50, at_least=1, group="run", resumable=True)
+    """Steps between rows of metrics.csv."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = option(
+        "auto", group="run", resumable=True, prominent=True
+    )
     """Where to compute."""
 
-    devices: int = 1
+    devices: int = option(1, at_least=1, group="run", resumable=True)
     """Number of processes on each machine, one for each device."""
 
-    num_nodes: int = 1
+    num_nodes: int = option(1, at_least=1, group="run", resumable=True)
     """Number of machines."""
 
-    precision: Literal["32", "bf16-mixed"] = "32"
-    """float32, or products in bfloat16 with everything else in float32. A CPU without bfloat16
-    products takes float32 for both, and the run's summary says so."""
+    precision: Literal["32", "bf16-mixed"] = option("32", group="run")
+    """float32, or matrix products in bfloat16 and everything else in float32. A CPU without
+    bfloat16 products uses float32 for both, and the run's summary records it."""
+
+    threads: int | None = option(None, at_least=1, group="run", resumable=True, prominent=True)
+    """CPU threads of PyTorch; null: chosen by the size of the core."""
 
     def __post_init__(self) -> None:
-        check_at_least(
-            self,
-            1,
-            "max_steps",
-            "batch_size",
-            "micro_batch_size",
-            "eval_batch_size",
-            "patience",
-            "nonmono",
-            "validate_every",
-            "checkpoint_every",
-            "log_every",
-            "devices",
-            "num_nodes",
-            "epochs",
-        )
-        check_at_least(self, 0, "weight_decay", "warmup_steps", "plateau_patience")
-        check(self, "seed", 0 <= self.seed < 2**32, "an integer in [0, 2**32)")
-        check_positive(self, "learning_rate", "clip")
-        check_probability(self, "momentum", "ema_decay")
-        check(self, "betas", all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)")
-        check(self, "final_fraction", 0 <= self.final_fraction <= 1, "a number in [0, 1]")
-        rises = self.schedule == "one-cycle"
-        check(self, "warmup_steps", not (rises and self.warmup_steps), "0 with schedule one-cycle")
-        check(self, "plateau_factor", 0 < self.plateau_factor < 1, "a number in (0, 1)")
+        super().__post_init__()
+        if self.schedule == "one-cycle" and self.warmup_steps:
+            raise must_be("warmup_steps", "0 with schedule one-cycle", self.warmup_steps)
         micro = self.micro_batch_size or self.batch_size
-        check(self, "micro_batch_size", self.batch_size % micro == 0, "a divisor of batch_size")
+        if self.batch_size % micro:
+            raise must_be("micro_batch_size", "a divisor of batch_size", micro)
         processes = self.devices * self.num_nodes
-        check(
-            self,
-            "batch_size",
-            micro % processes == 0,
-            f"a number whose micro-batches divide evenly over {processes} processes",
-        )
+        if micro % processes:
+            wanted = f"a number whose micro-batches divide evenly over {processes} processes"
+            raise must_be("batch_size", wanted, self.batch_size)
 
-    def without_effect(self) -> dict[str, str]:
-        """Fields that change nothing in this configuration, each with the reason."""
-        unused: dict[str, str] = {}
-        needed = {
-            "betas": ("optimizer", ("adam", "adamw")),
-            "momentum": ("optimizer", ("sgd",)),
-            "final_fraction": ("schedule", ("cosine", "one-cycle")),
-            "plateau_factor": ("schedule", ("plateau",)),
-            "plateau_patience": ("schedule", ("plateau",)),
-            "ema_decay": ("averaging", ("ema",)),
-            "nonmono": ("averaging", ("nt-asgd",)),
-        }
-        for name, (decider, values) in needed.items():
-            if getattr(self, decider) not in values:
-                unused[name] = f"{decider} is {getattr(self, decider)}"
-        return unused
+
+TASKS: dict[str, "type[TaskConfig]"] = {}
+"""The configuration class of each task: every subclass of :class:`TaskConfig` that names one."""
+
+
+@dataclass(kw_only=True)
+class TaskConfig(TrainingConfig, CoreConfig):
+    """Any task: a subclass that gives ``task`` a default is found under that name."""
+
+    task: str = option(MISSING, decides="task")
+    """Task of this configuration."""
+
+    def __init_subclass__(cls) -> None:
+        if "task" in vars(cls):
+            TASKS[vars(cls)["task"].default] = cls

@@ -1,30 +1,27 @@
 """Accuracy on generated tasks: of every character, of whole answers, and by difficulty."""
 
-from dataclasses import replace
+from itertools import groupby
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import cross_entropy
 
-from ..config import GeneratedConfig, MemorizationConfig, NthFarthestConfig, ProgramsConfig
+from ..config import GeneratedConfig
 from ..models import TaskModel
-from ..tasks.characters import PAD
-from ..tasks.generated import build_task
-from ..tasks.memorization import Memorization
-from ..tasks.nth_farthest import NthFarthest
-from ..tasks.programs import Programs
-from ..tasks.sampling import Batch, BatchSource
+from ..progress import progress
+from ..registry import build_task
+from ..tasks.sampling import Batch, BatchSource, Task
 
 
 class Score(NamedTuple):
-    """How well a batch was answered."""
+    """The score of a batch of answers."""
 
     loss: float
     """Negative log-likelihood in nats per character (per answer, where that is a class)."""
 
     accuracy: float
-    """Share of the characters (or classes) that are right, padding left out."""
+    """Share of the characters (or classes) that are right, without padding."""
 
     answer_accuracy: float
     """Share of the answers that are right as a whole."""
@@ -34,7 +31,7 @@ class Score(NamedTuple):
 
     @classmethod
     def of(cls, sums: Tensor) -> Self:
-        """From the sums ``[5]`` that :meth:`Answers.sums` gives, or their mean over processes."""
+        """From the sums ``[5]`` of :meth:`Answers.sums`, or their mean over processes."""
         loss, right, characters, right_answers, examples = sums.tolist()
         of_characters = max(characters, 1)
         return cls(
@@ -46,7 +43,7 @@ class Score(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What a model made of every character of B answers of S characters (S = 1 for a class)."""
+    """Each character of B answers of S characters (S = 1 for a class), compared with the target."""
 
     losses: Tensor  # [S, B] nats
     right: Tensor  # [S, B] bool
@@ -67,10 +64,10 @@ class Answers(NamedTuple):
 
 @torch.no_grad()
 def answer(model: TaskModel, batch: Batch, *, batch_size: int) -> Answers:
-    """Let a model answer.
+    """The answers of a model.
 
     Args:
-        model: set to evaluate by the caller, on the device of the batch.
+        model: in eval mode, on the device of the batch.
         batch: B examples.
         batch_size: examples to run at once.
     """
@@ -81,13 +78,18 @@ def answer(model: TaskModel, batch: Batch, *, batch_size: int) -> Answers:
         torch.split(batch.input_lengths, batch_size),
         strict=True,
     )
-    for inputs, targets, lengths in pieces:
-        logits = model(inputs, lengths, targets).float()  # [..., b, C]
-        loss = cross_entropy(
-            logits.flatten(0, -2), targets.flatten(), ignore_index=model.padding, reduction="none"
-        )
-        losses.append(loss.view(-1, len(lengths)))
-        right.append((logits.argmax(dim=-1) == targets).view(-1, len(lengths)))
+    with progress("evaluating", batch.targets.shape[-1], unit="examples") as advance:
+        for inputs, targets, lengths in pieces:
+            logits = model(inputs, lengths, targets).float()  # [..., b, C]
+            loss = cross_entropy(
+                logits.flatten(0, -2),
+                targets.flatten(),
+                ignore_index=model.padding,
+                reduction="none",
+            )
+            losses.append(loss.view(-1, len(lengths)))
+            right.append((logits.argmax(dim=-1) == targets).view(-1, len(lengths)))
+            advance(len(lengths))
     counted = (batch.targets != model.padding).view(-1, batch.targets.shape[-1])
     return Answers(torch.cat(losses, dim=1), torch.cat(right, dim=1), counted)
 
@@ -96,83 +98,54 @@ def evaluate(model: TaskModel, config: GeneratedConfig, *, stream: str = "test")
     """The score on one batch at the greatest length and nesting (the paper, A.2).
 
     Args:
-        model: on any device; put into eval mode and back.
-        config: names the task, its seed, and how many examples there are.
+        model: on any device; set to eval mode and back.
+        config: its task, its seed, and the number of examples.
         stream: "test" or "valid".
     """
     examples = config.test_examples if stream == "test" else config.valid_examples
-    return Score.of(_answered(model, config, stream, examples)[0].sums())
+    task = build_task(config, training=False)
+    return Score.of(_answers(model, task, config, stream, examples)[0].sums())
 
 
 def by_difficulty(model: TaskModel, config: GeneratedConfig) -> list[dict[str, Any]]:
-    """Scores of the test for every kind of question, a row each.
+    """Scores of the test for each kind of question, one row each.
 
-    For nth farthest a kind is the place n that is asked for; for programs, length and nesting; for
-    memorization the length. All of the test's examples are shared out among the kinds. Shorter
-    strings are padded to the steps of the longest, as they are in training.
+    A task says what its kinds are: for nth farthest the place n asked for; for programs nesting and
+    length; for memorization the length. The test's examples are divided among the kinds, except
+    for kinds that share a batch.
     """
-    if isinstance(config, NthFarthestConfig):
-        answers, batch = _answered(model, config, "test", config.test_examples)
-        places = batch.inputs[0, :, -config.objects :].argmax(dim=-1)
-        return [
-            {"n": n, **_score(Answers(*(part[:, places == n] for part in answers)))}
-            for n in range(config.objects)
-        ]
-    kinds: list[dict[str, int]] = []
-    if isinstance(config, ProgramsConfig | MemorizationConfig):
-        kinds = [{"length": length} for length in range(1, config.length + 1)]
-    if isinstance(config, ProgramsConfig):
-        nestings = range(1, config.nesting + 1)
-        kinds = [{"nesting": nesting, **kind} for nesting in nestings for kind in kinds]
-    task = build_task(config, training=False)
-    assert not isinstance(task, NthFarthest)
+    batches = groupby(build_task(config, training=False).kinds(), key=lambda kind: kind.task)
+    shared = [(task, list(kinds)) for task, kinds in batches]
+    examples = max(1, config.test_examples // len(shared))
     rows = []
-    for kind in kinds:
-        some = max(1, config.test_examples // len(kinds))
-        easier: dict[str, Any] = {**kind}
-        answers, _ = _answered(model, replace(config, **easier), "test", some, steps_of=task)
-        rows.append({**kind, **_score(answers)})
+    for task, kinds in shared:
+        answers, batch = _answers(model, task, config, "test", examples)
+        for kind in kinds:
+            some = answers
+            if kind.which is not None:
+                which = kind.which(batch)
+                some = Answers(*(part[:, which] for part in answers))
+            rows.append({**kind.label, **Score.of(some.sums())._asdict()})
     return rows
 
 
 @torch.no_grad()
-def _answered(
-    model: TaskModel,
-    config: GeneratedConfig,
-    stream: str,
-    examples: int,
-    *,
-    steps_of: Programs | Memorization | None = None,
+def _answers(
+    model: TaskModel, task: Task, config: GeneratedConfig, stream: str, examples: int
 ) -> tuple[Answers, Batch]:
-    device = next(model.parameters()).device
+    """What the model answers to the first batch of a stream, and the batch."""
     source = BatchSource(
-        build_task(config, training=False),
+        task,
         batch_size=examples,
         batches=1,
         seed=config.seed,
         stream=stream,
-        device=device,
+        device=next(model.parameters()).device,
     )
     training = model.training
     model.eval()
     try:
         batch = source.batch(0)
-        if steps_of is not None:
-            batch = _padded(batch, steps_of)
         return answer(model, batch, batch_size=config.eval_batch_size), batch
     finally:
         model.train(training)
-
-
-def _padded(batch: Batch, task: Programs | Memorization) -> Batch:
-    """Strings with the steps that those of a harder task have."""
-    more = task.input_steps - len(batch.inputs), task.target_steps - len(batch.targets)
-    inputs, targets = (
-        pad(ids, (0, 0, 0, steps), value=PAD)
-        for ids, steps in zip((batch.inputs, batch.targets), more, strict=True)
-    )
-    return Batch(inputs, targets, batch.input_lengths)
-
-
-def _score(answers: Answers) -> dict[str, float]:
-    return Score.of(answers.sums())._asdict()

@@ -12,14 +12,16 @@ from .export import export
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the model and print its figures; 2 for a user's mistake, told in one line."""
+    """Make the model and print its figures; 2 for a user's mistake, reported in one line."""
     parser = ArgumentParser(
         prog="python -m relational_rnn.pretrained", description=__doc__, exit_on_error=False
     )
     parser.add_argument("run", help="a run folder, or its name below runs/")
-    parser.add_argument("name", help="what the model is to be called")
+    parser.add_argument("name", help="name of the new model")
     parser.add_argument(
-        "--data", type=str | None, help="where the run's text is now [where the run had it]"
+        "--data",
+        type=str | None,
+        help="name or folder of the run's text [as in the run's configuration]",
     )
     try:
         given = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
@@ -30,11 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{model.folder}: {model.weights_path.stat().st_size / 1e6:.1f} MB of weights")
     before = model.summary["before_rounding"]
     for split in ("valid", "test"):
-        print(f"{split}: {_told(model.summary[split])} (before rounding: {_told(before[split])})")
+        print(f"{split}: {_shown(model.summary[split])} (before rounding: {_shown(before[split])})")
     return 0
 
 
-def _told(scores: dict[str, float]) -> str:
+def _shown(scores: dict[str, float]) -> str:
     return ", ".join(f"{key} {value:.6g}" for key, value in scores.items())
 
 

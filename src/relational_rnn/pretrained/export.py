@@ -1,4 +1,4 @@
-"""From a run to a model that comes with the package: rounded to bfloat16, and measured again."""
+"""From a run to a model that comes with the package: rounded to bfloat16 and evaluated again."""
 
 import re
 from collections.abc import Iterator
@@ -6,20 +6,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
 from .. import provenance
-from ..config import LanguageModelingConfig, TaskConfig, save
+from ..config import TaskConfig, save
 from ..errors import UserError
 from ..files import write_bytes
+from ..registry import load_model
 from ..runs import Run
 from ..tasks.language_modeling.sources import NAMES
 from ..train.training_task import open_task
 from ..weights import save_weights
 
 LARGEST = 22_000_000
-"""Bytes that the weights of a shipped model may take."""
+"""Largest size of the weights of a shipped model, in bytes."""
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -27,28 +29,28 @@ NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 def export(run: Run, name: str, *, folder: Path, data: str | None = None) -> Run:
     """Make a shipped model of the best weights of a run.
 
-    The weights are rounded to bfloat16 and written; then the validation and test data are evaluated
-    with the written file, in float32 on the CPU, so that the figures of ``summary.json`` are those
-    of the model that is shipped. Those of the run, and where the rounded ones were measured, stand
-    beside them. All fields of the configuration are kept, but two that belong to the machine of
-    the training: of a data folder the name alone, and the backend, which becomes "auto".
+    The weights are rounded to bfloat16 and written. Then the written file is evaluated on the
+    validation and test data, in float32 on the CPU, so that ``summary.json`` has the figures of the
+    shipped model. It also has the figures before rounding, and the machine of the evaluation. All
+    fields of the configuration are kept except two that depend on the machine of the training: a
+    data folder is reduced to its name, and the backend becomes "auto".
 
     Args:
-        run: a run that has ended.
-        name: of the new model: small letters, digits, and single hyphens between them.
-        folder: folder of the shipped models; ``folder / name`` is written whole or not at all.
-        data: name or folder of the run's text, where it is no longer where the run had it.
+        run: a finished run.
+        name: of the new model: lower-case letters, digits, and single hyphens between them.
+        folder: folder of the shipped models; ``folder / name`` is written atomically.
+        data: name or folder of the run's text, if it has moved since the training.
 
     Returns:
         The new model.
 
     Raises:
-        UserError: the name is taken or not fit to be one, the run has not ended, its weights take
-            more than `LARGEST` bytes, the data are not the run's, or the folder cannot be written.
+        UserError: the name is taken or invalid, the run is not finished, its weights are larger
+            than `LARGEST` bytes, the data are not the run's, or the folder cannot be written.
     """
     if not NAME.fullmatch(name):
         raise UserError(
-            f"{name!r} is no name for a model; it takes small letters, digits and hyphens"
+            f"{name!r}: not a name for a model; use lower-case letters, digits and single hyphens"
         )
     if (folder / name).exists():
         raise UserError(f"{folder / name}: exists already; remove it first, or choose another name")
@@ -60,7 +62,7 @@ def export(run: Run, name: str, *, folder: Path, data: str | None = None) -> Run
         model = Run(staged)
         save(config, model.config_path)
         write_bytes(model.metrics_path, metrics)
-        if isinstance(config, LanguageModelingConfig):
+        if run.vocabulary_path.is_file():
             run.vocabulary.save(model.vocabulary_path)
         _round(run, model.weights_path)
         task.check(model)
@@ -82,7 +84,7 @@ def export(run: Run, name: str, *, folder: Path, data: str | None = None) -> Run
 
 
 def _anywhere(config: TaskConfig) -> TaskConfig:
-    """The configuration without what holds on the machine of the training alone."""
+    """The configuration without what depends on the machine of the training."""
     data = _data(config)
     if data is not None and data not in NAMES:
         data = Path(data).resolve().name
@@ -90,26 +92,25 @@ def _anywhere(config: TaskConfig) -> TaskConfig:
 
 
 def _data(config: TaskConfig) -> str | None:
-    return config.data if isinstance(config, LanguageModelingConfig) else None
+    return vars(config).get("data")
 
 
 def _with_data(config: TaskConfig, data: str | None) -> TaskConfig:
     if data is None:
         return config
-    if not isinstance(config, LanguageModelingConfig):
-        raise UserError(f"--data: has no effect on {config.task}; it is for language models")
-    return replace(config, data=data)
+    if not hasattr(config, "data"):
+        raise UserError(f"--data: has no effect on {config.task}, whose examples are generated")
+    moved: dict[str, Any] = {"data": data}
+    return replace(config, **moved)
 
 
 def _round(run: Run, path: Path) -> None:
     """Write the best weights of a run in bfloat16."""
-    language = isinstance(run.config, LanguageModelingConfig)
-    model = run.load_model() if language else run.load_task_model()
-    save_weights(model.bfloat16(), path)
+    save_weights(load_model(run).bfloat16(), path)
     if (size := path.stat().st_size) > LARGEST:
         raise UserError(
-            f"{run.folder}: its weights take {size / 1e6:.1f} MB in bfloat16; a model of the "
-            f"package may take {LARGEST / 1e6:.0f} MB"
+            f"{run.folder}: its weights are {size / 1e6:.1f} MB in bfloat16; a model of the "
+            f"package must be at most {LARGEST / 1e6:.0f} MB"
         )
 
 
@@ -122,7 +123,7 @@ def _read(path: Path) -> bytes:
 
 @contextmanager
 def _appearing(folder: Path) -> Iterator[Path]:
-    """A folder to fill under another name; it takes its own when all went well, or is gone."""
+    """A folder to fill under a temporary name; it is renamed at the end, or removed on an error."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".", dir=folder.parent) as temporary:

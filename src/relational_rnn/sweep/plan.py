@@ -16,10 +16,11 @@ from typing import Any
 
 import yaml
 
-from ..config import LanguageModelingConfig, TaskConfig, load
+from ..config import TaskConfig, load
 from ..config.fields import nearest, one_of
 from ..config.files import parse
 from ..errors import UserError
+from ..registry import Metric, entry, resolve
 from .space import Choices, Dimension, read_dimension
 
 KEYS = ("base", "fields", "space", "rows", "sampler", "pruner", "seed", "trials")
@@ -60,9 +61,9 @@ class Plan:
     trials: int
 
     @property
-    def measure(self) -> str:
-        """The measure on the validation set: "perplexity" or "accuracy"."""
-        return "perplexity" if isinstance(self.base, LanguageModelingConfig) else "accuracy"
+    def measure(self) -> Metric:
+        """What is compared, on the validation data: "perplexity" or "accuracy"."""
+        return entry(self.base).metric
 
     @property
     def lower_is_better(self) -> bool:
@@ -100,12 +101,13 @@ class Plan:
         Raises:
             UserError: a corpus is missing or unsuitable.
         """
-        if not isinstance(self.base, LanguageModelingConfig):
+        corpus = entry(self.base).corpus
+        if corpus is None:
             return
-        from ..tasks.language_modeling import open_corpus
-
+        open_corpus = resolve(corpus)
         searched = self.space.get("data")
-        for name in searched.values if isinstance(searched, Choices) else (self.base.data,):
+        own = vars(self.base)["data"]
+        for name in searched.values if isinstance(searched, Choices) else (own,):
             try:
                 open_corpus(name)
             except ValueError as error:

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .argument_checks import InvalidArgumentError
+from .sampling import Batch
+from .task import Description
 
 PAD = 0  # padding id of inputs and targets; losses ignore targets with this id
 
@@ -47,3 +50,19 @@ class Characters:
         """Return the B strings of ``ids [T, B]``, padding removed."""
         table = ["", *self.symbols]
         return ["".join(table[i] for i in column) for column in ids.T.tolist()]
+
+    def describe(self, batch: Batch, answer: Tensor) -> Description:
+        """Describe a batch of one example: the text that is read, and the one that is written."""
+        text, right = (self.decode(ids)[0] for ids in (batch.inputs, batch.targets))
+        written = self.decode(answer)[0]
+        padding = ["·"] * (len(batch.inputs) - len(text))
+        letters = [self.decode(row[None])[0] or "·" for row in answer]
+        return Description(
+            f"{text} gives {written[: len(right)]}, right is {right}",
+            [*padding, *text, *(f"→{symbol}" for symbol in letters)],
+        )
+
+
+def padded(ids: Tensor, steps: int) -> Tensor:
+    """Pad ``ids [T, B]`` after the end to ``[steps, B]``."""
+    return pad(ids, (0, 0, 0, steps - len(ids)), value=PAD)

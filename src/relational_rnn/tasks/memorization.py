@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .argument_checks import InvalidArgumentError, at_least, one_of
-from .characters import PAD, Characters
+from .characters import PAD, Characters, padded
 from .programs.grammar import GrammarError
 from .sampling import Batch
+from .task import Description, Kind
 
 CATEGORIES = ("copy", "reverse", "double")
 CURRICULA = ("maximum", "mix")
@@ -99,14 +101,14 @@ class Memorization:
         ids = generator.integers(0, 10, (T, B)) + 1
         ids[0] = generator.integers(1, 10, B) + 1
         inputs = np.where(np.arange(T)[:, None] < lengths, ids, PAD)  # [T, B]
-        step = np.arange(self.target_steps)[:, None]  # [T_out, 1]
+        step = np.arange(2 * T if self.category == "double" else T)[:, None]  # [T_out, 1]
         backwards = np.maximum(lengths - 1 - step, 0)  # [T_out, B]
         source = backwards if self.category == "reverse" else step % lengths
         written = 2 * lengths if self.category == "double" else lengths
         targets = np.where(step < written, np.take_along_axis(inputs, source, axis=0), PAD)
         return Batch(
-            torch.from_numpy(inputs).to(device),
-            torch.from_numpy(targets).to(device),
+            padded(torch.from_numpy(inputs), self.input_steps).to(device),
+            padded(torch.from_numpy(targets), self.target_steps).to(device),
             torch.from_numpy(lengths).to(device),
         )
 
@@ -115,6 +117,33 @@ class Memorization:
     ) -> Batch:
         """Return the batch determined by a seed."""
         return self.batch(batch_size, np.random.default_rng(seed), device)
+
+    @property
+    def model_sizes(self) -> dict[str, int]:
+        """Number of characters, padding included."""
+        return {"characters": len(self.vocabulary)}
+
+    def describe(self, batch: Batch, answer: Tensor) -> Description:
+        """Describe an example."""
+        return self.vocabulary.describe(batch, answer)
+
+    @property
+    def follows_loss(self) -> bool:
+        """False: the training strings are always of the same lengths."""
+        return False
+
+    def update(self, loss: float) -> bool:
+        """Return False: nothing changes during training."""
+        return False
+
+    def kinds(self) -> list[Kind]:
+        """Return one kind for each length, all padded to the steps of the longest."""
+        return [Kind({"length": n}, self._of_length(n)) for n in range(1, self.length + 1)]
+
+    def _of_length(self, length: int) -> "Memorization":
+        task = Memorization(self.category, length=length, curriculum="maximum")
+        task.input_steps, task.target_steps = self.input_steps, self.target_steps
+        return task
 
     def state_dict(self) -> dict[str, Any]:
         """Return an empty state: the difficulty is fixed."""

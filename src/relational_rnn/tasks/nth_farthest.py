@@ -1,6 +1,6 @@
 """Nth farthest: which vector is n-th farthest from vector m? (Santoro et al. 2018, 4.1, A.1)."""
 
-from functools import cache
+from functools import cache, partial
 from math import log
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from torch.nn.functional import embedding
 
 from .argument_checks import InvalidArgumentError, at_least, one_of
 from .sampling import Batch
+from .task import Description, Kind
 
 ORDERS = ("farthest", "nearest")
 CURRICULA = ("maximum", "mix", "grow")
@@ -147,6 +148,36 @@ class NthFarthest:
         else:
             return False
         return True
+
+    @property
+    def model_sizes(self) -> dict[str, int]:
+        """Width of a step's input, and the number of answers."""
+        return {"input_size": self.input_size, "classes": self.objects}
+
+    @property
+    def follows_loss(self) -> bool:
+        """Whether :meth:`update` changes anything."""
+        return self.curriculum == "grow"
+
+    def kinds(self) -> list[Kind]:
+        """Return one kind for each place n; they share a batch."""
+        return [Kind({"n": n}, self, partial(self._asks_for, n)) for n in range(self.objects)]
+
+    def _asks_for(self, n: int, batch: Batch) -> Tensor:
+        return batch.inputs[0, :, -self.objects :].argmax(dim=-1) == n
+
+    def describe(self, batch: Batch, answer: Tensor) -> Description:
+        """Describe an example: the ids in order, and what is asked of them."""
+        ids, m, n = (
+            part.argmax(dim=-1)[:, 0]
+            for part in torch.split(batch.inputs[..., self.features :], self.objects, dim=-1)
+        )
+        place = "farthest from" if self.order == "farthest" else "nearest to"
+        title = (
+            f"place {int(n[0])}, counted from the {place} object {int(m[0])}: "
+            f"answer {int(answer[0])}, right is {int(batch.targets[0])}"
+        )
+        return Description(title, [f"{i}{' (m)' if i == m[0] else ''}" for i in ids.tolist()])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the numbers of present objects and of varied features."""

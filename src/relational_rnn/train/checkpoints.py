@@ -6,29 +6,11 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from ..config import GeneratedConfig, LanguageModelingConfig
+from ..config import TASKS, GeneratedConfig, LanguageModelingConfig
+from ..config.fields import deciding
 from ..errors import UserError
 from ..files import replacing
 from ..tasks.language_modeling import Corpus
-
-CORE_FIELDS = (
-    "model",
-    "num_layers",
-    "residual",
-    "skip",
-    "mem_slots",
-    "input_rows",
-    "head_size",
-    "num_heads",
-    "key_size",
-    "num_blocks",
-    "attention_mlp_layers",
-    "gate_style",
-    "hidden_size",
-)
-MODEL_FIELDS = (*CORE_FIELDS, "embedding_size", "tied", "head", "cutoffs", "mixtures")
-TASK_FIELDS = ("task", "objects", "features", "order", "category", "length", "nesting")
-"""Fields that decide which parameters a model has, and which examples a task generates."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -83,15 +65,14 @@ def read(path: Path) -> dict[str, Any]:
 
 def origin(config: LanguageModelingConfig, corpus: Corpus) -> dict[str, Any]:
     """What identifies a language model's run in its checkpoints: the text and the model's shape."""
-    fields: dict[str, Any] = {name: getattr(config, name) for name in MODEL_FIELDS}
+    fields = {name: getattr(config, name) for name in deciding(type(config), "model")}
     text = {"vocabulary": corpus.vocabulary.digest, "training tokens": corpus.counts["train"]}
     return text | fields
 
 
 def generated_origin(config: GeneratedConfig) -> dict[str, Any]:
     """What identifies a generated task's run: the kind of examples and the model's shape."""
-    names = (*CORE_FIELDS, "readout_layers", "readout_size", "readout_norm", *TASK_FIELDS)
-    return {name: getattr(config, name) for name in names if hasattr(config, name)}
+    return {name: getattr(config, name) for name in deciding(type(config), "model", "task")}
 
 
 def check(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -110,7 +91,8 @@ def check(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     for name, value in wanted.items():
         if found.get(name) != value:
             kind = "text" if name == "training tokens" else "model"
-            kind = "task" if name in TASK_FIELDS else kind
+            asked = any(name in deciding(config_class, "task") for config_class in TASKS.values())
+            kind = "task" if asked else kind
             raise UserError(
                 f"{path}: belongs to another {kind}: its {name} is {found.get(name)}, "
                 f"this run's is {value}"

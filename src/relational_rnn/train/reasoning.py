@@ -11,10 +11,9 @@ from torch.nn.functional import cross_entropy
 from ..config import GeneratedConfig
 from ..evaluate.accuracy import Score, answer
 from ..models import TaskModel
-from ..tasks.generated import GeneratedTask, build_task
-from ..tasks.nth_farthest import NthFarthest
-from ..tasks.programs import Programs
+from ..registry import build_task
 from ..tasks.sampling import BatchSource
+from ..tasks.task import GeneratedTask
 from .module import TrainingModule
 
 
@@ -140,10 +139,7 @@ class ReasoningTraining(TrainingModule):
 
     def row_written(self, loss: float) -> None:
         """Update the curriculum with the training loss."""
-        if isinstance(self.task, Programs):
-            self.task.curriculum.update(loss)
-        elif isinstance(self.task, NthFarthest):
-            self.task.update(loss)
+        self.task.update(loss)
 
     def _source(self, task: GeneratedTask, stream: str, batch_size: int) -> BatchSource:
         return BatchSource(

@@ -1,7 +1,7 @@
 """A task as training sees it: its Lightning module, its files, its final scores."""
 
 import re
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 
@@ -10,7 +10,8 @@ from ..errors import UserError
 from ..evaluate import accuracy
 from ..evaluate.perplexity import evaluate
 from ..models.language_model import LanguageModel
-from ..runs import Run, new_task_model
+from ..registry import build_task_model, entry, load_language_model, load_task_model, resolve
+from ..runs import Run
 from ..tasks.language_modeling import Corpus, open_corpus
 from ..tasks.language_modeling.batching import Windows, streams
 from . import checkpoints
@@ -75,7 +76,7 @@ class TextTask:
 
     def scores(self, run: Run, device: torch.device) -> dict[str, Any]:
         """Loss and perplexity, in float32 for any training precision."""
-        model = run.load_model(device)
+        model = load_language_model(run, device)
         scores = {}
         for split in ("valid", "test"):
             score = evaluate(
@@ -104,7 +105,7 @@ class ReasoningTask:
         self.config = config
         self.total_steps = config.total_steps
         self.origin = checkpoints.generated_origin(config)
-        self.module = ReasoningTraining(config, new_task_model(config), self.origin)
+        self.module = ReasoningTraining(config, build_task_model(config), self.origin)
 
     def check(self, run: Run) -> None:
         """Nothing to check: the checkpoint's origin identifies the task."""
@@ -114,7 +115,7 @@ class ReasoningTask:
 
     def scores(self, run: Run, device: torch.device) -> dict[str, Any]:
         """Loss, character and answer accuracy, in total and by difficulty."""
-        model = run.load_task_model(device)
+        model = load_task_model(run, device)
         scores: dict[str, Any] = {
             split: accuracy.evaluate(model, self.config, stream=split)._asdict()
             for split in ("valid", "test")
@@ -130,10 +131,7 @@ def open_task(config: TaskConfig) -> TrainingTask:
             does not fit into memory.
     """
     try:
-        if isinstance(config, LanguageModelingConfig):
-            return TextTask(config)
-        if isinstance(config, GeneratedConfig):
-            return ReasoningTask(config)
+        return cast(TrainingTask, resolve(entry(config).training)(config))
     except ValueError as error:
         raise UserError(str(error)) from error
     except RuntimeError as error:
@@ -142,4 +140,3 @@ def open_task(config: TaskConfig) -> TrainingTask:
         raise UserError(
             f"{config.name}: a model of these sizes does not fit into memory; make them smaller"
         ) from error
-    raise TypeError(f"{type(config).__name__} is not the configuration of a task")

@@ -44,8 +44,8 @@ class Curriculum:
         self.max_nesting = at_least("nesting", max_nesting, 1)
         self.threshold = threshold
         self.min_tries = at_least("min_tries", min_tries, 1)
-        self._grows = kind in ("naive", "combined", "grow")
-        self.length = 1 if self._grows else self.max_length
+        self.grows = kind in ("naive", "combined", "grow")
+        self.length = 1 if self.grows else self.max_length
         self.nesting = 1 if kind in ("naive", "combined") else self.max_nesting
         self._clear()
 
@@ -64,7 +64,7 @@ class Curriculum:
 
     def update(self, loss: float) -> bool:
         """Record a training loss on the current level; return whether the level was raised."""
-        if not self._grows or not self._is_enough(loss):
+        if not self.grows or not self._is_enough(loss):
             return False
         self._clear()
         may_lengthen = self.length < self.max_length

@@ -4,9 +4,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..argument_checks import at_least, one_of
+from ..characters import padded
 from ..sampling import Batch
+from ..task import Description, Kind
 from .batched_generator import VOCABULARY, sample_programs
 from .curriculum import Curriculum
 from .generator import CATEGORIES, longest_program
@@ -61,8 +64,8 @@ class Programs:
             max_nesting=self.nesting,
         )
         return Batch(
-            torch.from_numpy(np.ascontiguousarray(programs.T)).to(device),
-            torch.from_numpy(np.ascontiguousarray(answers.T)).to(device),
+            padded(torch.from_numpy(np.ascontiguousarray(programs.T)), self.input_steps).to(device),
+            padded(torch.from_numpy(np.ascontiguousarray(answers.T)), self.target_steps).to(device),
             torch.from_numpy(program_lengths).to(device),
         )
 
@@ -71,6 +74,37 @@ class Programs:
     ) -> Batch:
         """Return the batch determined by a seed and the current level of the curriculum."""
         return self.batch(batch_size, np.random.default_rng(seed), device)
+
+    @property
+    def model_sizes(self) -> dict[str, int]:
+        """Number of characters, padding included."""
+        return {"characters": len(self.vocabulary)}
+
+    def describe(self, batch: Batch, answer: Tensor) -> Description:
+        """Describe an example."""
+        return self.vocabulary.describe(batch, answer)
+
+    @property
+    def follows_loss(self) -> bool:
+        """Whether the curriculum rises with the losses."""
+        return self.curriculum.grows
+
+    def update(self, loss: float) -> bool:
+        """Record a training loss; return whether the programs are harder from now on."""
+        return self.curriculum.update(loss)
+
+    def kinds(self) -> list[Kind]:
+        """Return one kind for each nesting and length, all padded to the steps of the longest."""
+        return [
+            Kind({"nesting": nesting, "length": length}, self._of_level(nesting, length))
+            for nesting in range(1, self.nesting + 1)
+            for length in range(1, self.length + 1)
+        ]
+
+    def _of_level(self, nesting: int, length: int) -> "Programs":
+        task = Programs(self.category, length=length, nesting=nesting, curriculum="maximum")
+        task.input_steps, task.target_steps = self.input_steps, self.target_steps
+        return task
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the curriculum."""

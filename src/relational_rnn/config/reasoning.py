@@ -1,0 +1,128 @@
+"""The tasks whose examples are generated: what they ask, and the model that answers."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import UserError
+from .fields import option
+from .training import TaskConfig
+
+DEFAULT_STEPS = 10_000
+
+
+@dataclass(kw_only=True)
+class GeneratedConfig(TaskConfig):
+    """Any task whose examples are generated."""
+
+    readout_layers: int = option(4, at_least=0, group="model", decides="model")
+    """Hidden layers of the MLP between the core and the answer (Santoro et al. 2018, A.1)."""
+
+    readout_size: int = option(256, at_least=1, group="model", decides="model")
+    """Width of that MLP."""
+
+    readout_norm: bool = option(False, group="model", decides="model")
+    """Start that MLP with a batch norm, which shortens plateaus (see docs/learn-faster.md). Its
+    statistics are per micro-batch and process."""
+
+    eval_batch_size: int = option(400, at_least=1, group="run")
+    """Examples in a batch in evaluation."""
+
+    valid_examples: int = option(2_000, at_least=1, group="data")
+    """Examples in the validation set."""
+
+    test_examples: int = option(12_800, at_least=1, group="data")
+    """Examples in the test set (Santoro et al. 2018, A.2)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.epochs is not None:
+            raise UserError(
+                f"epochs: must be null, got {self.epochs}: generated examples never repeat; "
+                "use max_steps"
+            )
+        validates_for = {
+            "schedule: plateau": self.schedule == "plateau",
+            "averaging: nt-asgd": self.averaging == "nt-asgd",
+            f"patience: {self.patience}": self.patience is not None,
+        }
+        for what, wanted in validates_for.items():
+            if wanted and self.validate_every is None:
+                raise UserError(
+                    f"{what} needs validate_every: this task has no epochs to validate after"
+                )
+        smallest = (self.micro_batch_size or self.batch_size) // (self.devices * self.num_nodes)
+        if self.readout_norm and smallest < 2:
+            raise UserError("batch_size: readout_norm needs at least 2 examples in every process")
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole training."""
+        return self.max_steps or DEFAULT_STEPS
+
+
+@dataclass(kw_only=True)
+class NthFarthestConfig(GeneratedConfig):
+    """Which of the vectors is the n-th farthest from vector m?"""
+
+    task: Literal["nth-farthest"] = option("nth-farthest", decides="task")
+    """Task of this configuration."""
+
+    objects: int = option(8, at_least=2, group="data", decides="task")
+    """Number of vectors."""
+
+    features: int = option(16, at_least=1, group="data", decides="task")
+    """Size of a vector."""
+
+    order: Literal["farthest", "nearest"] = option("farthest", group="data", decides="task")
+    """What n counts from: the farthest vector (as in the paper's text), or the nearest, itself."""
+
+    curriculum: Literal["maximum", "mix", "grow"] = option("maximum", group="data")
+    """How many objects the training examples have: as many as in the test; uniform from 2 to that
+    number; or 3 at first, and more as the training loss falls."""
+
+
+@dataclass(kw_only=True)
+class WritingConfig(GeneratedConfig):
+    """Any task that answers with a string of characters."""
+
+    decoder_inputs: Literal["zeros", "predictions", "targets"] = option("zeros", group="model")
+    """What the core reads while it writes: zeros (the paper's best), its own last character, or
+    in training the right one (teacher forcing)."""
+
+    length: int = option(5, at_least=1, group="data", decides="task")
+    """Largest number of digits of a number."""
+
+
+@dataclass(kw_only=True)
+class ProgramsConfig(WritingConfig):
+    """What is the output of this program?"""
+
+    task: Literal["programs"] = option("programs", decides="task")
+    """Task of this configuration."""
+
+    category: Literal["addition", "control", "full", "algebra", "alg_ctrl"] = option(
+        "addition", group="data", decides="task"
+    )
+    """Kind of programs: "+" alone; if and for; all operations; + - *; or + - and if."""
+
+    nesting: int = option(2, at_least=1, group="data", decides="task")
+    """Largest number of operations in a program."""
+
+    curriculum: Literal["maximum", "naive", "mix", "combined", "grow"] = option("mix", group="data")
+    """How hard the training examples are: as hard as the test; a rising level; uniform up to the
+    test's level (as in the paper); uniform up to a rising level; or any nesting with literals up to
+    a length that rises when the loss is below 0.5 nats per character."""
+
+
+@dataclass(kw_only=True)
+class MemorizationConfig(WritingConfig):
+    """Write the string of digits that was read: as it was, backwards, or twice."""
+
+    task: Literal["memorization"] = option("memorization", decides="task")
+    """Task of this configuration."""
+
+    category: Literal["copy", "reverse", "double"] = option("copy", group="data", decides="task")
+    """What to do with the string."""
+
+    curriculum: Literal["maximum", "mix"] = option("mix", group="data")
+    """Length of the training strings: as in the test, or uniform from 1 to that length."""

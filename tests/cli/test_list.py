@@ -1,0 +1,56 @@
+"""rrnn list: everything that has a name."""
+
+from relational_rnn.config import NthFarthestConfig, shipped
+from relational_rnn.runs import Run, shipped_models
+
+
+def test_what_the_package_has(rrnn):
+    answer = rrnn("list", "--json")
+    assert (answer.code, answer.err) == (0, "")
+    assert [row["name"] for row in answer.json["configurations"]] == list(shipped())
+    assert [row["name"] for row in answer.json["models"]] == shipped_models()
+    assert "wikitext2-cores" in [row["name"] for row in answer.json["sweeps"]]
+    assert answer.json["runs"] == []
+    words = [line.split() for line in answer.out.splitlines()]
+    assert ["demo-lstm", "language-modeling", "lstm"] in words
+    assert ["none"] in words
+
+
+def test_runs_and_their_state(rrnn, make_run, tmp_path):
+    make_run()
+    run = Run("runs/far")
+    run.save_config(NthFarthestConfig(model="lstm"))
+    rows = ["step,valid_accuracy", "10,", "20,0.25", "30,0.75", "40,0.5", "50,0."]
+    run.metrics_path.write_text("\n".join(rows), encoding="utf-8")
+    stopped = make_run("stopped")
+    stopped.save_summary({"finished": False})
+    (tmp_path / "runs" / "report").mkdir()  # not a run
+    answer = rrnn("list", "--json")
+    assert (answer.code, answer.err) == (0, "")
+    far, mine, second = answer.json["runs"]
+    assert far == {
+        "name": "far",
+        "task": "nth-farthest",
+        "core": "lstm",
+        "state": "resumable",
+        "metric": "accuracy",
+        "best": 0.75,
+    }
+    assert (mine["name"], mine["state"], mine["best"]) == ("mine", "finished", 8.0)
+    assert (second["name"], second["state"]) == ("stopped", "resumable")
+    assert "valid accuracy 75.00%" in answer.out
+    assert "valid perplexity 8.00" in answer.out
+
+
+def test_a_broken_run_is_one_note(rrnn, make_run, tmp_path):
+    make_run()
+    broken = make_run("broken")
+    broken.summary_path.write_text("{", encoding="utf-8")
+    other = make_run("other")
+    other.config_path.write_text("mem_slot: 3\n", encoding="utf-8")
+    answer = rrnn("list", "--json")
+    assert answer.code == 0
+    assert [row["state"] for row in answer.json["runs"]] == ["broken", "finished", "broken"]
+    first, second = answer.err.splitlines()
+    assert first.startswith("note: runs/broken/summary.json: broken: ")
+    assert second.startswith("note: runs/other/config.yaml: mem_slot: unknown field")

@@ -1,0 +1,118 @@
+"""The help of ``rrnn train``, and what its own options do."""
+
+import re
+
+import pytest
+
+from relational_rnn.cli import train
+from relational_rnn.config import TASKS, NthFarthestConfig, ProgramsConfig
+from relational_rnn.config.fields import GROUPS, options
+from relational_rnn.runs import Run
+
+
+def flags(text):
+    return set(re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE))
+
+
+def test_the_short_help_is_short_and_shows_where_the_rest_is(rrnn):
+    text = rrnn("train", "--help").out
+    lines = text.splitlines()
+    assert len(lines) <= 45
+    assert lines[0].startswith("usage: ")
+    assert lines[1] == ""
+    assert {"--run", "--resume", "--logger", "--data", "--max-steps", "--threads"} <= flags(text)
+    for task in TASKS:
+        assert f"rrnn train {task} --help" in text
+    assert "rrnn list" in text
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_help_of_a_task_shows_its_fields_in_groups(rrnn, task):
+    text = rrnn("train", task, "--help").out
+    fields = [field for field in options(TASKS[task]).values() if field.group is not None]
+    own = {"--run", "--resume", "--logger", "--json"}
+    assert flags(text) == own | {field.flag for field in fields}
+    titles = re.findall(r"^(\w+):$", text, re.MULTILINE)
+    assert titles == [*titles[:1], *GROUPS]
+    flat = " ".join(text.split())
+    assert "rmc: number of memory slots [an integer, at least 1; default 1]" in flat
+    assert "[one of rmc, lstm, lstm-loop; default rmc]" in flat
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["cpu-nth-farthest"],
+        ["--epochs", "3", "cpu-nth-farthest"],
+        ["--run", "programs", "nth-farthest"],
+        ["--json", "nth-farthest"],
+        ["mine.yaml"],
+        ["--resume", "far"],
+        ["--resume=far"],
+    ],
+    ids=" ".join,
+)
+def test_the_task_is_found_on_the_command_line(rrnn, tmp_path, words):
+    (tmp_path / "mine.yaml").write_text("task: nth-farthest\n", encoding="utf-8")
+    Run("runs/far").save_config(NthFarthestConfig())
+    assert "--objects" in rrnn("train", *words, "--help").out
+
+
+@pytest.mark.parametrize("words", [["none.yaml"], ["broken.yaml"], ["--resume", "none"], ["x"]])
+def test_help_without_a_task_is_the_short_one(rrnn, tmp_path, words):
+    (tmp_path / "broken.yaml").write_text("mem_slot: 3\n", encoding="utf-8")
+    assert rrnn("train", *words, "--help").out == rrnn("train", "--help").out
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """What ``fit`` was called with, which is not run."""
+    calls = []
+
+    def fit(config, **given):
+        calls.append((config, given))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("relational_rnn.train.fit", fit)
+    return calls
+
+
+def test_the_logger_is_passed_on_if_given(rrnn, fitted):
+    assert rrnn("train", "memorization", "--run", "a").code == 130
+    assert rrnn("train", "memorization", "--run", "b", "--logger", "csv").code == 130
+    assert fitted[0][1].keys() == {"run", "resume"}
+    assert fitted[1][1]["logger"] == "csv"
+
+
+def test_what_may_change_on_resume(rrnn, fitted):
+    Run("runs/mine").save_config(ProgramsConfig(name="mine", threads=2))
+    assert rrnn("train", "--resume", "mine", "--max-steps", 7).code == 130
+    assert rrnn("train", "--resume", "mine", "--threads", 1).code == 130
+    assert [(config.max_steps, config.threads) for config, _ in fitted] == [(7, 2), (None, 1)]
+    refused = rrnn("train", "--resume", "mine", "--seed", 2)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "seed: cannot be changed when a run is resumed; these can: epochs, max_s" in refused.err
+    other = rrnn("train", "--resume", "mine", "--data", "pydoc")
+    assert "--data: not an option of programs; language-modeling has it" in other.err
+
+
+@pytest.mark.parametrize(
+    ("config", "refused"),
+    [
+        (ProgramsConfig(curriculum="mix"), False),
+        (ProgramsConfig(curriculum="combined"), True),
+        (NthFarthestConfig(curriculum="grow"), True),
+        (NthFarthestConfig(curriculum="mix"), False),
+    ],
+)
+def test_a_curriculum_that_follows_the_loss_keeps_log_every(rrnn, fitted, config, refused):
+    Run("runs/mine").save_config(config)
+    answer = rrnn("train", "--resume", "mine", "--log-every", 7)
+    assert answer.code == (2 if refused else 130)
+    assert ("log_every: cannot be changed: curriculum" in answer.err) == refused
+
+
+def test_typos_mean_options_of_the_task_that_is_named():
+    assert "--objects" in train.known_options(["nth-farthest"])
+    assert "--objects" not in train.known_options(["programs"])
+    assert {"--objects", "--data", "--run"} <= set(train.known_options([]))
