@@ -56,7 +56,7 @@ def test_commands_are_understood(page):
         importlib.import_module(f"relational_rnn.cli.{verb}").add(parser)
         arguments = vars(parser.parse_args(rest))
         if verb == "train" and arguments["config"] and "/" not in arguments["config"]:
-            own = ("config", "run", "resume", "json")
+            own = ("config", "run", "resume", "logger", "json")
             load(arguments["config"], {k: v for k, v in arguments.items() if k not in own})
 
 
