@@ -19,6 +19,9 @@ from . import print_json
 
 USAGE = "rrnn train CONFIG [OPTION ...]   or   rrnn train --resume RUN [OPTION ...]"
 
+OWN = ("config", "run", "resume", "logger", "json")
+"""The verb's own arguments; all others are fields of the configuration."""
+
 
 def add(parser: ArgumentParser) -> None:
     """Add the verb's own arguments, and an option for every field of every task."""
@@ -75,14 +78,13 @@ def known_options(words: Sequence[str]) -> list[str]:
     """The options that a misspelt one may stand for: of the task that is named, if any."""
     task = _task(words)
     classes = TASKS.values() if task is None else [TASKS[task]]
-    own = ["--run", "--resume", "--logger", "--json", "--help"]
+    own = [f"--{name}" for name in (*OWN[1:], "help")]
     return own + [field.flag for field in _fields(classes).values()]
 
 
 def run(arguments: Namespace) -> int:
     """Train and print the result."""
-    own = ("config", "run", "resume", "logger", "json")
-    overrides = {key: value for key, value in vars(arguments).items() if key not in own}
+    overrides = {key: value for key, value in vars(arguments).items() if key not in OWN}
     if arguments.resume is not None:
         for name in ("config", "run"):
             if getattr(arguments, name) is not None:
