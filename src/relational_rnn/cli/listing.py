@@ -26,7 +26,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Print one table of each kind; a run that cannot be read is one note."""
-    from ..sweep.reading import shipped as sweeps
+    from ..sweep.plan import shipped as sweeps
 
     configs = [load(name) for name in shipped()]
     found = {
