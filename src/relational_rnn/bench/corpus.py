@@ -351,9 +351,9 @@ def note(result: Result) -> str:
     compared = [row for row in result["rows"] if row.get("equal")]
     if compared:
         found += (
-            f" Entered in the middle: until the first window, from the opened text; the "
+            " Entered in the middle: seconds from the opened text to the first window; the "
             f"{compared[0]['windows']:,} windows from there to the end of the epoch were compared "
-            "with those of a pass without a stop, and are equal."
+            "with an uninterrupted pass and are equal."
         )
     return found
 
