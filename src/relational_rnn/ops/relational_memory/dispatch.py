@@ -10,10 +10,14 @@ from torch import Tensor
 
 from . import autograd, reference
 from .hoist import dtypes
+from .native import build
+from .native import recurrence as native_recurrence
 from .parameters import Options, Parameters
 from .recompute import Recomputed
 
 WIDEST = 8192  # elements of a padded row that a Triton program holds in registers
+AUTO_NATIVE = False  # whether "auto" may choose "native"
+LEAST_WORK = 64  # steps times batch from which "auto" prefers "native", which packs weights first
 
 
 @cache
@@ -55,7 +59,34 @@ def triton(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
     return unroll(inputs, memory, p, o)
 
 
-BACKENDS = {"reference": reference.unroll, "fused": autograd.unroll, "triton": triton}
+def native(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
+    """The path compiled for this CPU; arguments and results as in `relational_memory`."""
+    reason = native_recurrence.why_not(inputs, memory, p)
+    if reason is not None:
+        raise ValueError(f"backend 'native' cannot run: {reason}")
+    return native_recurrence.unroll(inputs, memory, p, o)
+
+
+BACKENDS = {
+    "reference": reference.unroll,
+    "fused": autograd.unroll,
+    "native": native,
+    "triton": triton,
+}
+
+
+def auto(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str:
+    """The backend that ``"auto"`` means for this problem."""
+    if memory.device.type == "cuda" and why_not_triton(memory, p, o) is None:
+        return "triton"
+    if (
+        AUTO_NATIVE
+        and native_recurrence.why_not_problem(inputs, memory, p) is None
+        and inputs.shape[:2].numel() >= LEAST_WORK
+        and build.available()
+    ):
+        return "native"
+    return "fused"
 
 
 def check_backend(name: object) -> None:
@@ -81,7 +112,7 @@ def relational_memory(
         p: the parameters.
         o: the options.
         backend: a name in `BACKENDS`, or ``"auto"``: ``"triton"`` on a CUDA device where it can
-            run, else ``"fused"``; under `torch.export` ``"reference"``.
+            run, else ``"fused"`` (see `auto`); under `torch.export` ``"reference"``.
         checkpoint_every: steps between the memories that are kept for the backward pass, which
             computes the rest again; None keeps all.
 
@@ -115,8 +146,7 @@ def _run(
 ) -> tuple[Tensor, Tensor]:
     """`relational_memory`, where torch.compile had better not look: it would trace every step."""
     if backend == "auto":
-        on_gpu = memory.device.type == "cuda" and why_not_triton(memory, p, o) is None
-        backend = "triton" if on_gpu else "fused"
+        backend = auto(inputs, memory, p, o)
     unroll = BACKENDS[backend]
     if memory.is_meta or len(memory) == 0:  # nothing to compute, but shapes
         unroll = reference.unroll
