@@ -358,11 +358,16 @@ void weight_gradient(int64_t groups, int64_t rows, int64_t outs, int64_t ins, Ro
   }
   if (d_bias == nullptr) return;
   columns(outs, [&](int64_t c, auto lanes) {
-    vec total = zero();
+    vec sums[4] = {};  // four: an addition need not wait for the one before
     for (int64_t g = 0; g < groups; g++) {
       const float* d = d_out.at + g * d_out.group + c;
-      for (int64_t r = 0; r < rows; r++) total += lanes.load(d + r * d_out.ld);
+      int64_t r = 0;
+      for (; r + 4 <= rows; r += 4) {
+        UNROLL for (int i = 0; i < 4; i++) sums[i] += lanes.load(d + (r + i) * d_out.ld);
+      }
+      for (; r < rows; r++) sums[0] += lanes.load(d + r * d_out.ld);
     }
+    const vec total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     lanes.store(d_bias + c, lanes.load(d_bias + c) + total);
   });
 }
@@ -388,23 +393,41 @@ INLINE float normalise(float* x, int64_t n) {
   return rstd;
 }
 
-// Gradient of the input of a norm from d, its output's, and the normalised input; d may be d_in.
-INLINE void normalise_back(const float* d, const float* normal, float rstd, const float* weight,
-                           int64_t n, float* d_in, float* d_weight, float* d_bias) {
-  vec total = zero(), weighted = zero();
-  columns(n, [&](int64_t c, auto lanes) {
-    const vec y = lanes.load(d + c), x = lanes.load(normal + c), scaled = y * lanes.load(weight + c);
-    lanes.store(d_weight + c, lanes.load(d_weight + c) + y * x);
-    lanes.store(d_bias + c, lanes.load(d_bias + c) + y);
-    total += scaled;
-    weighted += scaled * x;
-  });
-  const vec mean = all(sum(total) / static_cast<float>(n));
-  const vec slope = all(sum(weighted) / static_cast<float>(n));
-  columns(n, [&](int64_t c, auto lanes) {
-    const vec scaled = lanes.load(d + c) * lanes.load(weight + c);
-    lanes.store(d_in + c, all(rstd) * (scaled - mean - lanes.load(normal + c) * slope));
-  });
+// Gradient of the inputs [rows, n] of a norm from d, its outputs', and the normalised inputs. d_in
+// may be d. Sums over rows are made of a few rows at a time: fewer stores, and less rounding.
+INLINE void normalise_back(int64_t rows, const float* d, const float* normal, const float* rstd,
+                           const float* weight, int64_t n, float* d_in, float* d_weight,
+                           float* d_bias) {
+  constexpr int64_t SOME = 16;
+  for (int64_t first = 0; first < rows; first += SOME) {
+    const int64_t end = least(rows, first + SOME);
+    columns(n, [&](int64_t c, auto lanes) {
+      vec weights = zero(), biases = zero();
+      for (int64_t r = first; r < end; r++) {
+        const vec y = lanes.load(d + r * n + c);
+        weights += y * lanes.load(normal + r * n + c);
+        biases += y;
+      }
+      lanes.store(d_weight + c, lanes.load(d_weight + c) + weights);
+      lanes.store(d_bias + c, lanes.load(d_bias + c) + biases);
+    });
+    for (int64_t r = first; r < end; r++) {
+      const float *y = d + r * n, *x = normal + r * n;
+      vec total = zero(), weighted = zero();
+      columns(n, [&](int64_t c, auto lanes) {
+        const vec scaled = lanes.load(y + c) * lanes.load(weight + c);
+        total += scaled;
+        weighted += scaled * lanes.load(x + c);
+      });
+      const vec mean = all(sum(total) / static_cast<float>(n));
+      const vec slope = all(sum(weighted) / static_cast<float>(n));
+      columns(n, [&](int64_t c, auto lanes) {
+        const vec scaled = lanes.load(y + c) * lanes.load(weight + c);
+        lanes.store(d_in + r * n + c,
+                    all(rstd[r]) * (scaled - mean - lanes.load(x + c) * slope));
+      });
+    }
+  }
 }
 
 INLINE void scale_and_shift(const float* x, const float* weight, const float* bias, int64_t n,
@@ -661,16 +684,16 @@ INLINE void mix(const Core& o, int64_t b, const float* weights, const float* fro
 }
 
 // The transpose of mix: out of an answer = the sum over lanes that ask it of weight times `from`.
-template <class From>
+template <class From, class Out>
 INLINE void spread(const Core& o, int64_t b, const float* weights, From from, int64_t from_ld,
-                   int64_t width, float* out) {
+                   int64_t width, Out out) {
   const int64_t lanes = o.lanes(b);
   for (int64_t i = 0; i < b; i++) {
     for (int64_t answer = 0; answer < o.answers; answer++) {
       for (int64_t head = 0; head < o.heads; head++) {
         const float* x = from(Lane{i, 0, head});
         const float* w = weights + answer * lanes + i * o.slots * o.heads + head;
-        float* to = out + (i * o.answers + answer) * o.F + head * o.head_width;
+        float* to = out(i, answer, head);
         columns(width, [&](int64_t c, auto access) {
           vec total = zero();
           for (int64_t slot = 0; slot < o.slots; slot++) {
@@ -898,7 +921,7 @@ struct Factors {
 
 struct BackwardScratch {
   Factors factors;
-  float *d_memory, *kept, *d_attended, *rows, *d_rows, *scores, *panel;
+  float *d_memory, *kept, *d_attended, *rows, *scores, *panel;
 
   BackwardScratch(const Core& o, Room& room) : factors(o, room) {
     const int64_t b = o.slice, r = b * o.slots, answers = b * o.answers;
@@ -906,7 +929,6 @@ struct BackwardScratch {
     kept = room.take(r * o.M);
     d_attended = room.take(r * o.M);
     rows = room.take(answers * o.F);
-    d_rows = room.take(answers * o.F);
     scores = room.take(o.answers * o.lanes(b));
     panel = room.take(o.chunk * (r > b * o.rows ? r : b * o.rows) * PANEL);
   }
@@ -955,15 +977,15 @@ void gates_back(const Core& o, int64_t b, const float* d_out, const float* memor
         *d_forget = sum(forget_total);
       }
     }
-    normalise_back(mixed, page.mixed + r * M, page.mixed_rstd[r], o.weights[MLP_NORM_WEIGHT], M,
-                   mixed, d[MLP_NORM_WEIGHT], d[MLP_NORM_BIAS]);
   }
+  normalise_back(R, d_mixed, page.mixed, page.mixed_rstd, o.weights[MLP_NORM_WEIGHT], M, d_mixed,
+                 d[MLP_NORM_WEIGHT], d[MLP_NORM_BIAS]);
 }
 
 // From d_attended [b N, M], the gradient of memory plus attention, to those of the raw qkv.
 void attend_back(const Core& o, int64_t b, const QkvNorm& norm, const Page& page,
                  const BackwardScratch& s, float* d_qkv, float* d_inputs, float* const* d) {
-  const int64_t F = o.F, M = o.M, K = o.key_size, lanes = o.lanes(b);
+  const int64_t F = o.F, M = o.M, K = o.key_size, R = b * o.slots;
   rows_of(o, b, page, norm, s.rows);
   const auto d_value = [&](const Lane& lane) {
     return s.d_attended + (lane.sequence * o.slots + lane.slot) * M + lane.head * o.head_size;
@@ -972,31 +994,30 @@ void attend_back(const Core& o, int64_t b, const QkvNorm& norm, const Page& page
     return s.rows + (lane.sequence * o.answers + lane.slot) * F + lane.head * o.head_width;
   };
   const auto d_query = [&](const Lane& lane) {
-    return s.d_rows + (lane.sequence * o.answers + lane.slot) * F + lane.head * o.head_width;
+    return d_qkv + (lane.sequence * o.slots + lane.slot) * F + lane.head * o.head_width;
   };
+  const auto d_answer = [&](int64_t sequence, int64_t answer, int64_t head) {
+    float* row = answer < o.slots ? d_qkv + (sequence * o.slots + answer) * F
+                                  : d_inputs + (sequence * o.rows + answer - o.slots) * F;
+    return row + head * o.head_width;
+  };
+  const auto d_key = [&](auto... of) { return d_answer(of...) + K; };
+  const auto d_answer_value = [&](auto... of) { return d_answer(of...) + 2 * K; };
   dots(o, b, d_value, s.rows + 2 * K, o.head_size, s.scores);
-  softmax_back(o, lanes, page.attention, s.scores);
+  softmax_back(o, o.lanes(b), page.attention, s.scores);
   mix(o, b, s.scores, s.rows + K, K, d_query);
-  spread(o, b, s.scores, query, F, K, s.d_rows + K);
-  spread(o, b, page.attention, d_value, M, o.head_size, s.d_rows + 2 * K);
-  float *d_weight = d[QKV_NORM_WEIGHT], *d_bias = d[QKV_NORM_BIAS];
-  for (int64_t i = 0; i < b; i++) {
-    float* rows = s.d_rows + i * o.answers * F;
-    for (int64_t n = 0; n < o.slots; n++) {
-      const int64_t r = i * o.slots + n;
-      normalise_back(rows + n * F, page.qkv + r * F, page.qkv_rstd[r], norm.weight, F,
-                     d_qkv + r * F, d_weight, d_bias);
-    }
-    for (int64_t n = 0; n < o.rows; n++) {
-      const int64_t r = i * o.rows + n;
-      float* x = rows + (o.slots + n) * F;
-      for (int64_t h = 0; h < o.heads; h++) {  // an input's row asks nothing
-        columns(K, [&](int64_t c, auto lanes) { lanes.store(x + h * o.head_width + c, zero()); });
-      }
-      normalise_back(x, page.inputs + r * F, page.inputs_rstd[r], norm.weight, F, d_inputs + r * F,
-                     d_weight, d_bias);
+  spread(o, b, s.scores, query, F, K, d_key);
+  spread(o, b, page.attention, d_value, M, o.head_size, d_answer_value);
+  for (int64_t r = 0; r < b * o.rows; r++) {  // an input's row asks nothing
+    for (int64_t h = 0; h < o.heads; h++) {
+      float* x = d_inputs + r * F + h * o.head_width;
+      columns(K, [&](int64_t c, auto lanes) { lanes.store(x + c, zero()); });
     }
   }
+  normalise_back(R, d_qkv, page.qkv, page.qkv_rstd, norm.weight, F, d_qkv, d[QKV_NORM_WEIGHT],
+                 d[QKV_NORM_BIAS]);
+  normalise_back(b * o.rows, d_inputs, page.inputs, page.inputs_rstd, norm.weight, F, d_inputs,
+                 d[QKV_NORM_WEIGHT], d[QKV_NORM_BIAS]);
 }
 
 // One step back of b sequences from the first on, the q-th of its chunk. s.d_memory becomes the
@@ -1023,16 +1044,15 @@ void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, co
   residual.plus_ld = M;
   product(1, R, M, M, {d_mlp, M}, packed.mlp, {s.d_attended, M}, residual);
   for (int64_t r = 0; r < R; r++) {
-    float *x = s.d_attended + r * M, *kept = s.kept + r * M;
-    const float* normal = page.attended + r * M;
-    scale_and_shift(normal, o.weights[ATTENTION_NORM_WEIGHT], o.weights[ATTENTION_NORM_BIAS], M,
-                    attended + r * M);
-    normalise_back(x, normal, page.attended_rstd[r], o.weights[ATTENTION_NORM_WEIGHT], M, x,
-                   d[ATTENTION_NORM_WEIGHT], d[ATTENTION_NORM_BIAS]);
-    columns(M, [&](int64_t c, auto lanes) {
-      lanes.store(kept + c, lanes.load(kept + c) + lanes.load(x + c));
-    });
+    scale_and_shift(page.attended + r * M, o.weights[ATTENTION_NORM_WEIGHT],
+                    o.weights[ATTENTION_NORM_BIAS], M, attended + r * M);
   }
+  normalise_back(R, s.d_attended, page.attended, page.attended_rstd,
+                 o.weights[ATTENTION_NORM_WEIGHT], M, s.d_attended, d[ATTENTION_NORM_WEIGHT],
+                 d[ATTENTION_NORM_BIAS]);
+  columns(R * M, [&](int64_t c, auto lanes) {
+    lanes.store(s.kept + c, lanes.load(s.kept + c) + lanes.load(s.d_attended + c));
+  });
   attend_back(o, b, norm, page, s, d_qkv, f.inputs + q * b * o.rows * F, d);
   Epilogue sum_of_ways;
   sum_of_ways.plus = s.kept;
