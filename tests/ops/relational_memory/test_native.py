@@ -22,7 +22,7 @@ from relational_rnn import RelationalMemory
 from relational_rnn.ops.relational_memory import dispatch, relational_memory
 from relational_rnn.ops.relational_memory.native import build
 
-SEEDS = 4
+SEEDS = 8
 GOLDENS = Path(__file__).parents[2] / "goldens" / "rmc"
 BUDGET = {"atol": 1e-4, "rtol": 1e-3}  # float32: forty roundings deep, sums of up to 500 terms
 SHAPES: dict[str, dict[str, Any]] = {
@@ -44,7 +44,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "wide input": {"input_size": 40},
     "narrow input, many rows": {"input_size": 2, "steps": 9, "batch": 7},
     "several slices": {"batch": 101, "slots": 4, "steps": 3},
-    "several gradient chunks": {"steps": 41, "batch": 9},
+    "several gradient chunks": {"steps": 41, "batch": 9, "heads": 4, "head": 8, "key": 8},
     "whole vectors": {"steps": 4, "batch": 37, "slots": 4, "heads": 4, "head": 16, "key": 16},
     "several panels": {"steps": 3, "heads": 5, "head": 27, "key": 16, "input_size": 70},
     "deep products": {"steps": 2, "heads": 3, "head": 90, "key": 20, "input_size": 300},
@@ -82,29 +82,34 @@ def rms(x: Tensor) -> float:
 
 
 def assert_as_exact_as_the_reference(problem: Callable[..., Any], shape: dict[str, Any]) -> None:
-    """Each tensor's error is at most twice the reference's in float32, over some seeds."""
-    errors: dict[str, list[float]] = {}
+    """Each tensor's error is at most twice the reference's in float32.
+
+    It is the geometric mean over some seeds: long recurrences amplify the rounding of some by far.
+    """
+    errors: dict[str, dict[str, float]] = {}
     for seed in range(SEEDS):
         exact = run(problem(**shape, seed=seed), "reference")
-        for place, backend in enumerate(("reference", "native")):
-            found = run(problem(**shape, seed=seed).to(torch.float32), backend)
-            assert found.keys() == exact.keys()
-            for name, value in exact.items():
-                assert found[name].dtype == torch.float32, name
-                assert found[name].isfinite().all(), name
-                error = rms(found[name] - value) / max(rms(value), 1e-3)
-                errors.setdefault(name, [0.0, 0.0])[place] += error / SEEDS
-    for name, (reference, native) in errors.items():
-        assert native <= 2 * reference + 1e-7, f"{name}: {native:.1e}, reference {reference:.1e}"
+        found = {"reference": run(problem(**shape, seed=seed).to(torch.float32), "reference")}
+        for count in (1, 5):
+            with threads(count):
+                found[f"native, {count}"] = run(problem(**shape, seed=seed).to(torch.float32))
+        for name, value in exact.items():
+            each = errors.setdefault(name, dict.fromkeys(found, 1.0))
+            for which, tensors in found.items():
+                assert tensors.keys() == exact.keys()
+                assert tensors[name].dtype == torch.float32, name
+                assert tensors[name].isfinite().all(), name
+                error = rms(tensors[name] - value) / max(rms(value), 1e-3)
+                each[which] *= (error + 1e-8) ** (1 / SEEDS)
+    for name, each in errors.items():
+        most = 2 * each["reference"] + 1e-7
+        for which, error in each.items():
+            assert error <= most, f"{name}: {which} {error:.1e}, {each}"
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
-def test_is_as_exact_as_the_reference(
-    problem: Callable[..., Any], shape: dict[str, Any], count: int
-) -> None:
-    with threads(count):
-        assert_as_exact_as_the_reference(problem, shape)
+def test_is_as_exact_as_the_reference(problem: Callable[..., Any], shape: dict[str, Any]) -> None:
+    assert_as_exact_as_the_reference(problem, shape)
 
 
 @pytest.mark.parametrize("start", ["rand", "std"])
@@ -207,9 +212,7 @@ def test_checkpoints_give_the_same_gradients(problem: Callable[..., Any]) -> Non
         torch.testing.assert_close(actual[name], value, atol=1e-5, rtol=1e-4)
 
 
-def test_no_gradients_no_tape(
-    problem: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_gradients_no_tape(problem: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     given = problem(steps=40, slots=3).to(torch.float32)
     allocate, sizes = Tensor.new_empty, []
 
@@ -321,6 +324,7 @@ def test_module(batch_first: bool) -> None:
         torch.testing.assert_close(own.grad, other.grad, **BUDGET)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # of torch.compile itself
 def test_compiled_module_calls_it() -> None:
     core = RelationalMemory(5, 3, 4, 2, backend="native")
     inputs = torch.randn(4, 6, 5)
@@ -333,8 +337,7 @@ def test_several_python_threads(problem: Callable[..., Any]) -> None:
     results: list[dict[str, Tensor]] = []
 
     def work() -> None:
-        for _ in range(5):
-            results.append(run(problem(batch=20, slots=3).to(torch.float32)))
+        results.extend(run(problem(batch=20, slots=3).to(torch.float32)) for _ in range(5))
 
     workers = [threading.Thread(target=work) for _ in range(4)]
     for worker in workers:

@@ -35,7 +35,7 @@ FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fPIC", 
 SECONDS = 600  # before a compiler that does not end is given up
 
 
-class CannotBuild(Exception):
+class BuildError(Exception):
     """There is no native library, with the reason."""
 
 
@@ -49,11 +49,11 @@ def library() -> ctypes.CDLL:
     """The native library.
 
     Raises:
-        CannotBuild: if there is none.
+        BuildError: if there is none.
     """
     found = _library()
     if isinstance(found, str):
-        raise CannotBuild(found)
+        raise BuildError(found)
     return found
 
 
@@ -71,6 +71,8 @@ def _library() -> ctypes.CDLL | str:
     try:
         if os.environ.get("RRNN_NATIVE") == "0":
             return "RRNN_NATIVE is 0"
+        if sys.platform == "win32":
+            return "it is not available on Windows"
         given = os.environ.get("RRNN_NATIVE_LIBRARY")
         if given:
             return load(Path(given))
@@ -81,7 +83,7 @@ def _library() -> ctypes.CDLL | str:
         _tell(f"{reason}; compiling the native core for this process alone")
         with tempfile.TemporaryDirectory(prefix="relational-rnn-") as folder:
             return load(build(Path(folder)))  # once loaded, the file is not needed any more
-    except (CannotBuild, OSError) as error:
+    except (BuildError, OSError) as error:
         return str(error)
 
 
@@ -103,12 +105,14 @@ def build(folder: Path | None = None) -> Path:
         Its path: the name has a hash of all that decides its content, and one of the content.
 
     Raises:
-        CannotBuild: if there is no compiler or it fails.
+        BuildError: if there is no compiler or it fails.
         OSError: if the folder cannot be used.
     """
     compiler = _compiler()
     flags = (*FLAGS, _tuning(), *shlex.split(os.environ.get("RRNN_NATIVE_FLAGS", "")))
-    key = _digest("\0".join((source_hash(), *compiler, _version(compiler), *flags, _cpu())).encode())
+    key = _digest(
+        "\0".join((source_hash(), *compiler, _version(compiler), *flags, _cpu())).encode()
+    )
     folder = cache_folder() if folder is None else folder
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     reason = _why_not_trusted(folder)
@@ -125,7 +129,7 @@ def load(path: Path) -> ctypes.CDLL:
     """Load a library that this source gave.
 
     Raises:
-        CannotBuild: if others can change the file, if it was made from another source or for
+        BuildError: if others can change the file, if it was made from another source or for
             another CPU, or if it cannot be loaded.
     """
     path = path.resolve()  # a bare name would be searched for elsewhere
@@ -135,19 +139,19 @@ def load(path: Path) -> ctypes.CDLL:
     except OSError as error:
         reason = error.strerror
     if reason is not None:
-        raise CannotBuild(f"{path}: {reason}")
+        raise BuildError(f"{path}: {reason}")
     try:
         found = ctypes.CDLL(str(path))
         for name in ("rrnn_source", "rrnn_features"):
             getattr(found, name).restype = ctypes.c_char_p
         source, features = found.rrnn_source().decode(), found.rrnn_features().decode().split()
     except (AttributeError, OSError) as error:
-        raise CannotBuild(f"{path}: not a library of the native core: {error}") from error
+        raise BuildError(f"{path}: not a library of the native core: {error}") from error
     if source != source_hash():
-        raise CannotBuild(f"{path}: made from another version of kernel.cpp; run rrnn build again")
+        raise BuildError(f"{path}: made from another version of kernel.cpp; run rrnn build again")
     missing = [] if sys.platform != "linux" else sorted(set(features) - set(_cpu().split()))
     if missing:
-        raise CannotBuild(f"{path}: made for a CPU with {', '.join(missing)}, which this one lacks")
+        raise BuildError(f"{path}: made for a CPU with {', '.join(missing)}, which this one lacks")
     for name in ("rrnn_sizes", "rrnn_forward", "rrnn_backward"):
         getattr(found, name).restype = None
     return found
@@ -174,7 +178,7 @@ def _compiler() -> list[str]:
         if path is not None:
             return [path, *chosen[1:]]
     looked_for = f"CXX, {chosen[0]!r}, is not" if chosen else f"none of {', '.join(COMPILERS)} is"
-    raise CannotBuild(f"no C++ compiler: {looked_for} on the PATH")
+    raise BuildError(f"no C++ compiler: {looked_for} on the PATH")
 
 
 def _version(compiler: list[str]) -> str:
@@ -187,10 +191,10 @@ def _output(command: list[str]) -> str:
             command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise CannotBuild(f"{command[0]}: {error}") from error
+        raise BuildError(f"{command[0]}: {error}") from error
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if "error" in line] or [""]
-        raise CannotBuild(f"{command[0]} failed with exit code {done.returncode}: {lines[0]}")
+        raise BuildError(f"{command[0]} failed with exit code {done.returncode}: {lines[0]}")
     return done.stdout
 
 

@@ -1,4 +1,4 @@
-"""The native path: the inputs' weights folded, then the whole recurrence in one call of kernel.cpp."""
+"""The native path: fold the input weights, then run the recurrence in one call of kernel.cpp."""
 
 import ctypes
 from functools import cache
