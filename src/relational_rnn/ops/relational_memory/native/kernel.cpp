@@ -13,7 +13,7 @@
 #include <cstring>
 #include <utility>
 
-#if defined(__AVX__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
