@@ -322,51 +322,45 @@ void product(int64_t groups, int64_t rows, int64_t count, int64_t depth, Rows a,
 }
 
 // d_weight [outs, ins] += d_out [rows, outs]' in [rows, ins] and d_bias [outs] += sums over rows of
-// d_out, over all groups. `panel` has room for groups * rows * PANEL floats.
-void weight_gradient(int64_t groups, int64_t rows, int64_t outs, int64_t ins, Rows d_out, Rows in,
-                     float* d_weight, float* d_bias, float* panel) {
+// d_out, where the rows of `in` are those of all groups. `panel` has room for rows * PANEL floats.
+void weight_gradient(int64_t groups, int64_t rows, int64_t outs, int64_t ins, const float* d_out,
+                     Rows in, float* d_weight, float* d_bias, float* panel) {
   const Epilogue nothing;
+  const int64_t each = rows / groups;
   Tile tile;
   tile.depth = rows;
   tile.a_row = 1;
-  tile.a_k = d_out.ld;
+  tile.a_k = outs;
   tile.c_ld = ins;
   tile.add = true;
   tile.last = false;
   for (int64_t j = 0; j < ins; j += PANEL) {
     const int64_t width = least(PANEL, ins - j), vectors = vectors_of(width), ld = vectors * W;
-    const bool copy = width % W != 0 || ins > PANEL;
-    if (copy) {
-      for (int64_t g = 0; g < groups; g++) {
-        for (int64_t r = 0; r < rows; r++) {
-          const float* from = in.at + g * in.group + r * in.ld + j;
-          float* to = panel + (g * rows + r) * ld;
-          columns(width, [&](int64_t c, auto lanes) { store(to + c, lanes.load(from + c)); });
-        }
+    const bool is_panel = ld == in.ld && (groups == 1 || in.group == each * in.ld);
+    if (!is_panel) {
+      for (int64_t r = 0; r < rows; r++) {
+        const float* from = in.at + r / each * in.group + r % each * in.ld + j;
+        float* to = panel + r * ld;
+        columns(width, [&](int64_t c, auto lanes) { store(to + c, lanes.load(from + c)); });
       }
     }
     tile.tail = static_cast<int>(width % W);
-    tile.b_k = copy ? ld : in.ld;
-    for (int64_t g = 0; g < groups; g++) {
-      tile.b = copy ? panel + g * rows * ld : in.at + g * in.group;
-      tiles(outs, [&](int64_t o, int64_t n) {
-        tile.a = d_out.at + g * d_out.group + o;
-        tile.c = d_weight + o * ins + j;
-        kernel_of(n, vectors)(tile, nothing);
-      });
-    }
+    tile.b = is_panel ? in.at : panel;
+    tile.b_k = ld;
+    tiles(outs, [&](int64_t o, int64_t n) {
+      tile.a = d_out + o;
+      tile.c = d_weight + o * ins + j;
+      kernel_of(n, vectors)(tile, nothing);
+    });
   }
   if (d_bias == nullptr) return;
   columns(outs, [&](int64_t c, auto lanes) {
     vec sums[4] = {};  // four: an addition need not wait for the one before
-    for (int64_t g = 0; g < groups; g++) {
-      const float* d = d_out.at + g * d_out.group + c;
-      int64_t r = 0;
-      for (; r + 4 <= rows; r += 4) {
-        UNROLL for (int i = 0; i < 4; i++) sums[i] += lanes.load(d + (r + i) * d_out.ld);
-      }
-      for (; r < rows; r++) sums[0] += lanes.load(d + r * d_out.ld);
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+      UNROLL for (int i = 0; i < 4; i++) sums[i] += lanes.load(d_out + (r + i) * outs + c);
     }
+    for (; r < rows; r++) sums[0] += lanes.load(d_out + r * outs + c);
     const vec total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     lanes.store(d_bias + c, lanes.load(d_bias + c) + total);
   });
@@ -483,9 +477,8 @@ struct Problem {
 };
 
 namespace {
-
 constexpr int64_t SLICE_ROWS = 96;     // rows of memory of a slice, so that a step stays in L2
-constexpr int64_t GRADIENT_ROWS = 192; // rows of the product that makes a weight's gradient
+constexpr int64_t GRADIENT_ROWS = 192;  // rows of the product that makes a weight's gradient
 constexpr int64_t ALIGNED = 16;        // floats, a cache line
 
 // Hands out aligned pieces of a buffer; without a buffer it counts.
@@ -906,14 +899,16 @@ void forward_pack(const Core& o, int64_t thread) {
 // slice: [steps of a chunk] of each.
 struct Factors {
   float *qkv, *inputs, *input_gates, *gates, *mlp, *attended, *squashed;
+  int64_t layer;  // floats from one MLP layer to the next
 
   Factors(const Core& o, Room& room) {
     const int64_t b = o.slice, r = b * o.slots, c = o.chunk;
+    layer = c * r * o.M;
     qkv = room.take(c * r * o.F);
     inputs = room.take(c * b * o.rows * o.F);
     gates = room.take(c * r * o.logits);
     input_gates = o.slots == 1 ? gates : room.take(c * b * o.logits);
-    mlp = room.take(c * o.layers * r * o.M);
+    mlp = room.take(o.layers * layer);
     attended = room.take(c * r * o.M);
     squashed = room.take(o.gate_width ? c * r * o.M : 0);
   }
@@ -1028,16 +1023,16 @@ void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, co
   const float* memory = (t ? o.memories + (t - 1) * o.batch * state : o.memory) + first * state;
   const float* d_out = o.d_memories ? o.d_memories + (t * o.batch + first) * state : nullptr;
   const Factors& f = s.factors;
-  float *d_logits = f.gates + q * R * o.logits, *d_mlp = f.mlp + q * L * R * M;
+  float *d_logits = f.gates + q * R * o.logits, *d_mlp = f.mlp + q * R * M;
   float *attended = f.attended + q * R * M, *squashed = f.squashed + q * R * M;
-  float *d_mixed = d_mlp + (L - 1) * R * M, *d_qkv = f.qkv + q * R * F;
+  float *d_mixed = d_mlp + (L - 1) * f.layer, *d_qkv = f.qkv + q * R * F;
 
   gates_back(o, b, d_out, memory, page, s, d_logits, d_mixed, d);
   for (int64_t l = L - 1; l > 0; l--) {
     Epilogue e;
     e.positive = page.hidden + (l - 1) * R * M;
-    product(1, R, M, M, {d_mlp + l * R * M, M}, packed.mlp + l * packed.layer,
-            {d_mlp + (l - 1) * R * M, M}, e);
+    product(1, R, M, M, {d_mlp + l * f.layer, M}, packed.mlp + l * packed.layer,
+            {d_mlp + (l - 1) * f.layer, M}, e);
   }
   Epilogue residual;
   residual.plus = d_mixed;
@@ -1091,44 +1086,40 @@ void chunk_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_t 
   const int64_t J = o.gate_inputs, logits = o.logits, state = o.slots * M, n = b * o.rows;
   const Factors& f = s.factors;
   const Page page(o, Room{const_cast<float*>(pages)}, b);
-  const auto gradient = [&](int64_t groups, int64_t rows, int64_t outs, int64_t ins, Rows d_out,
-                            Rows in, float* d_weight, float* d_bias) {
-    weight_gradient(groups, rows, outs, ins, d_out, in, d_weight, d_bias, s.panel);
+  const auto gradient = [&](int64_t groups, int64_t rows, int64_t outs, int64_t ins,
+                            const float* d_out, Rows in, float* d_weight, float* d_bias) {
+    weight_gradient(groups, groups * rows, outs, ins, d_out, in, d_weight, d_bias, s.panel);
   };
-  const Rows d_qkv{f.qkv, F, R * F};
-  const Rows before{o.memories + ((t - 1) * o.batch + first) * state, M, o.batch * state};
-  if (t > 0) {
-    gradient(count, R, F, M, d_qkv, before, d[QKV_WEIGHT], d[QKV_BIAS]);
-  } else {  // the first step's memory is elsewhere
-    const Rows given{o.memory + first * state, M}, later{o.memories + first * state, M, before.group};
-    gradient(1, R, F, M, d_qkv, given, d[QKV_WEIGHT], d[QKV_BIAS]);
-    if (count > 1) {
-      gradient(count - 1, R, F, M, {f.qkv + R * F, F, R * F}, later, d[QKV_WEIGHT], d[QKV_BIAS]);
-    }
+  const int64_t others = t > 0 ? count : count - 1;  // steps whose memory before is an output
+  const float* before = o.memories + ((t > 0 ? t - 1 : 0) * o.batch + first) * state;
+  if (others > 0) {
+    gradient(others, R, F, M, f.qkv + (count - others) * R * F, {before, M, o.batch * state},
+             d[QKV_WEIGHT], d[QKV_BIAS]);
+  }
+  if (others < count) {
+    gradient(1, R, F, M, f.qkv, {o.memory + first * state, M}, d[QKV_WEIGHT], d[QKV_BIAS]);
   }
   for (int64_t l = 0; l < L; l++) {
     const Rows in = l == 0 ? Rows{f.attended, M, R * M}
                            : Rows{page.hidden + (l - 1) * R * M, M, page_floats};
-    gradient(count, R, M, M, {f.mlp + l * R * M, M, L * R * M}, in, d[MLP_WEIGHT] + l * M * M,
+    gradient(count, R, M, M, f.mlp + l * f.layer, in, d[MLP_WEIGHT] + l * M * M,
              d[MLP_BIAS] + l * M);
   }
   const Rows inputs{o.inputs + (t * o.batch + first) * J, I, o.batch * J};
-  const Rows d_inputs{f.inputs, F, n * F};
-  gradient(count, n, F, I, d_inputs, inputs, d[INPUT_QKV_WEIGHT], d[INPUT_QKV_BIAS]);
-  const Rows d_input_gates{f.input_gates, logits, b * logits};
+  gradient(count, n, F, I, f.inputs, inputs, d[INPUT_QKV_WEIGHT], d[INPUT_QKV_BIAS]);
   if (o.gate_width) {
-    gradient(count, R, logits, M, {f.gates, logits, R * logits}, {f.squashed, M, R * M},
-             d[GATE_MEMORY_WEIGHT], nullptr);
-    gradient(count, b, logits, J, d_input_gates, {inputs.at, J, inputs.group},
+    gradient(count, R, logits, M, f.gates, {f.squashed, M, R * M}, d[GATE_MEMORY_WEIGHT], nullptr);
+    gradient(count, b, logits, J, f.input_gates, {inputs.at, J, inputs.group},
              d[INPUT_GATES_WEIGHT], d[INPUT_GATES_BIAS]);
   }
   if (o.d_inputs == nullptr) return;
   float* to = o.d_inputs + (t * o.batch + first) * J;
   Epilogue e;
-  product(count, n, I, F, d_inputs, packed.input_qkv, {to, I, o.batch * J}, e);
+  product(count, n, I, F, {f.inputs, F, n * F}, packed.input_qkv, {to, I, o.batch * J}, e);
   if (o.gate_width) {
     e.add = true;
-    product(count, b, J, logits, d_input_gates, packed.input_gates, {to, J, o.batch * J}, e);
+    product(count, b, J, logits, {f.input_gates, logits, b * logits}, packed.input_gates,
+            {to, J, o.batch * J}, e);
   }
 }
 
