@@ -46,8 +46,9 @@ SHAPES: dict[str, dict[str, Any]] = {
     "several slices": {"batch": 101, "slots": 4, "steps": 3},
     "several gradient chunks": {"steps": 41, "batch": 9, "heads": 4, "head": 8, "key": 8},
     "whole vectors": {"steps": 4, "batch": 37, "slots": 4, "heads": 4, "head": 16, "key": 16},
-    "several panels": {"steps": 3, "heads": 5, "head": 27, "key": 16, "input_size": 70},
-    "deep products": {"steps": 2, "heads": 3, "head": 90, "key": 20, "input_size": 300},
+    "several panels": {"batch": 12, "heads": 5, "head": 27, "key": 16, "input_size": 70},
+    "deep products": {"batch": 20, "steps": 2, "heads": 3, "head": 90, "key": 9, "input_size": 300},
+    "few rows, deep products": {"steps": 2, "heads": 3, "head": 90, "key": 20, "input_size": 300},
 }
 
 

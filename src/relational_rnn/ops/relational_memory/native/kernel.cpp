@@ -106,6 +106,24 @@ INLINE vec sum_each(vec* x) {
   return x[0];
 }
 
+template <int S, int... I>
+INLINE void exchange(vec& a, vec& b, std::integer_sequence<int, I...>) {
+  const vec x = __builtin_shufflevector(a, b, ((I & S) ? W + I - S : I)...);
+  b = __builtin_shufflevector(a, b, ((I & S) ? W + I : I + S)...);
+  a = x;
+}
+
+// Swap lane i of x[j] with lane j of x[i].
+template <int S = 1>
+INLINE void transpose(vec* x) {
+  if constexpr (S < W) {
+    UNROLL for (int i = 0; i < W; i++) {
+      if (!(i & S)) exchange<S>(x[i], x[i + S], std::make_integer_sequence<int, W>());
+    }
+    transpose<2 * S>(x);
+  }
+}
+
 template <int S>
 INLINE vec add_halves(vec x) {
   if constexpr (S == 0) return x;
@@ -194,6 +212,20 @@ struct Epilogue {
   bool add = false;                // to what the output holds
 };
 
+template <class Lanes>
+INLINE vec finish(const Epilogue& e, vec x, int64_t row, int64_t column, int64_t ld, Lanes lanes) {
+  const int64_t at = row * ld + column;
+  if (e.bias) x += lanes.load(e.bias + column);
+  if (e.squashed) {
+    const vec s = lanes.load(e.squashed + at);
+    x *= all(1.0f) - s * s;
+  }
+  if (e.plus) x += lanes.load(e.plus + row / e.plus_rows * e.plus_ld + column);
+  if (e.positive) x = lanes.load(e.positive + at) > zero() ? x : zero();
+  if (e.relu) x = x < zero() ? zero() : x;  // NaN stays NaN
+  return x;
+}
+
 struct Tile {
   int64_t depth;
   const float* a;  // element (row, k) at a[row * a_row + k * a_k]
@@ -237,17 +269,7 @@ void multiply(const Tile& t, const Epilogue& e) {
     float* c = t.c + i * t.c_ld + v * W;
     vec x = sums[i][v];
     if (t.add) x += lanes.load(c);
-    if (t.last) {
-      const int64_t row = t.row + i, column = t.column + v * W, at = row * t.c_ld + column;
-      if (e.bias) x += lanes.load(e.bias + column);
-      if (e.squashed) {
-        const vec s = lanes.load(e.squashed + at);
-        x *= all(1.0f) - s * s;
-      }
-      if (e.plus) x += lanes.load(e.plus + row / e.plus_rows * e.plus_ld + column);
-      if (e.positive) x = lanes.load(e.positive + at) > zero() ? x : zero();
-      if (e.relu) x = x < zero() ? zero() : x;  // NaN stays NaN
-    }
+    if (t.last) x = finish(e, x, t.row + i, t.column + v * W, t.c_ld, lanes);
     lanes.store(c, x);
   });
 }
@@ -280,15 +302,52 @@ INLINE void tiles(int64_t rows, Body body) {
   }
 }
 
-// Copy columns j to j + PANEL of weight (element (column, k) at column * s + k * t) to its panel:
-// [depth][vectors W], the columns that are missing zero.
-void pack_panel(const float* weight, int64_t s, int64_t t, int64_t count, int64_t depth, int64_t j,
+// Copy columns j to j + PANEL of a weight to their panel, [depth][vectors W]; columns that are
+// missing become zero. The weight is [depth, count] or, transposed, [count, depth].
+void pack_panel(const float* weight, bool transposed, int64_t count, int64_t depth, int64_t j,
                 float* packed) {
   const int64_t width = least(PANEL, count - j), ld = padded(width);
   packed += j * depth;
-  for (int64_t k = 0; k < depth; k++) {
-    for (int64_t c = 0; c < width; c++) packed[k * ld + c] = weight[(j + c) * s + k * t];
-    for (int64_t c = width; c < ld; c++) packed[k * ld + c] = 0;
+  if (!transposed) {
+    for (int64_t k = 0; k < depth; k++) {
+      const float* from = weight + k * count + j;
+      columns(width, [&](int64_t c, auto lanes) { store(packed + k * ld + c, lanes.load(from + c)); });
+    }
+    return;
+  }
+  for (int64_t c = 0; c < width; c += W) {
+    columns(depth, [&](int64_t k, auto lanes) {
+      vec x[W];
+      for (int i = 0; i < W; i++) {
+        x[i] = c + i < width ? lanes.load(weight + (j + c + i) * depth + k) : zero();
+      }
+      transpose(x);
+      const int64_t rows = least(W, depth - k);
+      for (int64_t i = 0; i < rows; i++) store(packed + (k + i) * ld + c, x[i]);
+    });
+  }
+}
+
+// output [rows, count] = epilogue(a [rows, depth] times weight [count, depth]'), for a few rows: no
+// packing, and a weight is read once.
+void product_of_few(int64_t rows, int64_t count, int64_t depth, Rows a, const float* weight,
+                    Output output, const Epilogue& e) {
+  for (int64_t j = 0; j < count; j += W) {
+    const int n = static_cast<int>(least(W, count - j));
+    const float* w[W];
+    for (int i = 0; i < W; i++) w[i] = weight + (j + (i < n ? i : n - 1)) * depth;
+    for (int64_t r = 0; r < rows; r++) {
+      vec sums[W];
+      UNROLL for (int i = 0; i < W; i++) sums[i] = zero();
+      columns(depth, [&](int64_t k, auto lanes) {
+        const vec x = lanes.load(a.at + r * a.ld + k);
+        UNROLL for (int i = 0; i < W; i++) sums[i] += x * lanes.load(w[i] + k);
+      });
+      const vec x = sum_each(sums);
+      float* to = output.at + r * output.ld + j;
+      if (n == W) store(to, finish(e, x, r, j, output.ld, Whole()));
+      else First{n}.store(to, finish(e, x, r, j, output.ld, First{n}));
+    }
   }
 }
 
@@ -441,7 +500,7 @@ enum Name {
   INPUT_QKV_WEIGHT,    // [F, I]
   INPUT_QKV_BIAS,      // [F]
   INPUT_GATES_WEIGHT,  // [2 G, n I]
-  INPUT_GATES_BIAS,    // [2 G], with all biases of the gates
+  INPUT_GATES_BIAS,    // [2 G], with all trained biases of the gates
   QKV_WEIGHT,          // [F, M]
   QKV_BIAS,            // [F]
   QKV_NORM_WEIGHT,     // [F]
@@ -459,6 +518,7 @@ enum Name {
 struct Problem {
   int64_t steps, batch, rows, input_size, slots, heads, key_size, head_size, layers, gate_width;
   int64_t threads, keep_tape;
+  double input_bias, forget_bias;  // constants of the gates
   // GOMP_parallel and omp_get_thread_num of the OpenMP library that PyTorch has loaded, or null
   void (*parallel)(void (*)(void*), void*, unsigned, unsigned);
   int (*thread_number)();
@@ -479,6 +539,7 @@ struct Problem {
 namespace {
 constexpr int64_t SLICE_ROWS = 96;     // rows of memory of a slice, so that a step stays in L2
 constexpr int64_t GRADIENT_ROWS = 192;  // rows of the product that makes a weight's gradient
+constexpr int64_t FEW_ROWS = 16;       // up to which packing costs more than it saves
 constexpr int64_t ALIGNED = 16;        // floats, a cache line
 
 // Hands out aligned pieces of a buffer; without a buffer it counts.
@@ -495,6 +556,7 @@ struct Room {
 struct Core : Problem {
   int64_t M, F, head_width, logits, answers, gate_inputs;  // logits: 2 G; answers: N + n rows
   int64_t slices, slice, chunk;  // slice: sequences; chunk: steps of one weight gradient
+  bool packs;                    // the weights, for the forward pass
 
   explicit Core(const Problem& p) : Problem(p) {
     M = heads * head_size;
@@ -507,6 +569,7 @@ struct Core : Problem {
     const int64_t rounds = (batch + most * threads - 1) / (most * threads);
     slices = least(batch, rounds * threads);
     slice = (batch + slices - 1) / slices;
+    packs = steps * slice * slots > FEW_ROWS;
     chunk = least(steps, (GRADIENT_ROWS + slice * slots - 1) / (slice * slots));
   }
   int64_t lanes(int64_t b) const { return padded(b * slots * heads); }
@@ -558,32 +621,28 @@ struct Packed {
   float *input_qkv, *input_gates, *qkv, *mlp, *gates;
   int64_t layer;  // floats of an MLP layer
 
-  struct Weight {
-    const float* from;
-    float* to;
-    int64_t count, depth, column_step, depth_step;
-  };
-
   Packed(const Core& o, Room& room, bool back) {
     layer = padded(o.M) * o.M;
     const auto floats = [&](int64_t outs, int64_t ins) {
+      if (!back && !o.packs) return int64_t{0};
       return back ? padded(ins) * outs : padded(outs) * ins;
     };
     input_qkv = room.take(floats(o.F, o.input_size));
     input_gates = room.take(floats(o.logits, o.gate_inputs));
     qkv = room.take(floats(o.F, o.M));
-    mlp = room.take(o.layers * layer);
+    mlp = room.take(o.layers * floats(o.M, o.M));
     gates = room.take(floats(o.logits, o.M));
   }
 
   // This thread's share of the panels.
   void fill(const Core& o, bool back, int64_t thread) const {
+    if (!back && !o.packs) return;
     int64_t panels = 0;
     const auto pack = [&](const float* from, float* to, int64_t outs, int64_t ins) {
       const int64_t count = back ? ins : outs, depth = back ? outs : ins;
       for (int64_t j = 0; j < count; j += PANEL) {
         if (panels++ % o.threads == thread) {
-          pack_panel(from, back ? 1 : ins, back ? ins : 1, count, depth, j, to);
+          pack_panel(from, !back, count, depth, j, to);
         }
       }
     };
@@ -598,10 +657,12 @@ struct Packed {
   }
 };
 
-// Gain and bias of the qkv norm; those of queries have the factor K^-1/2 of the scores.
-struct QkvNorm {
-  float *weight, *bias;
-  QkvNorm(const Core& o, Room& room) : weight(room.take(o.F)), bias(room.take(o.F)) {}
+// Gain and bias of the qkv norm; those of queries have the factor K^-1/2 of the scores. And the
+// bias of the gates with its constants.
+struct Constants {
+  float *weight, *bias, *gates;
+  Constants(const Core& o, Room& room)
+      : weight(room.take(o.F)), bias(room.take(o.F)), gates(room.take(o.logits)) {}
   static float scale(const Core& o, int64_t c) {
     return c % o.head_width < o.key_size ? 1 / std::sqrt(static_cast<float>(o.key_size)) : 1.0f;
   }
@@ -609,6 +670,10 @@ struct QkvNorm {
     for (int64_t c = 0; c < o.F; c++) {
       weight[c] = o.weights[QKV_NORM_WEIGHT][c] * scale(o, c);
       bias[c] = o.weights[QKV_NORM_BIAS][c] * scale(o, c);
+    }
+    for (int64_t c = 0; c < o.logits; c++) {
+      const double constant = c < o.gate_width ? o.input_bias : o.forget_bias;
+      gates[c] = o.weights[INPUT_GATES_BIAS][c] + static_cast<float>(constant);
     }
   }
 };
@@ -735,12 +800,12 @@ void softmax_back(const Core& o, int64_t lanes, const float* weights, float* d) 
 }
 
 // The rows of all answers: gain and bias applied to what the page has.
-void rows_of(const Core& o, int64_t b, const Page& page, const QkvNorm& norm, float* rows) {
+void rows_of(const Core& o, int64_t b, const Page& page, const Constants& constants, float* rows) {
   for (int64_t i = 0; i < b; i++) {
     for (int64_t a = 0; a < o.answers; a++) {
       const float* x = a < o.slots ? page.qkv + (i * o.slots + a) * o.F
                                    : page.inputs + (i * o.rows + a - o.slots) * o.F;
-      scale_and_shift(x, norm.weight, norm.bias, o.F, rows + (i * o.answers + a) * o.F);
+      scale_and_shift(x, constants.weight, constants.bias, o.F, rows + (i * o.answers + a) * o.F);
     }
   }
 }
@@ -763,14 +828,14 @@ struct ForwardScratch {
 };
 
 // [b N, M]: the attention of a step, added to the memory and normalised, into page and scratch.
-void attend(const Core& o, int64_t b, const QkvNorm& norm, const float* memory, const Page& page,
+void attend(const Core& o, int64_t b, const Constants& constants, const float* memory, const Page& page,
             const ForwardScratch& s) {
   const int64_t F = o.F, M = o.M, R = b * o.slots;
   for (int64_t r = 0; r < R; r++) page.qkv_rstd[r] = normalise(page.qkv + r * F, F);
   for (int64_t r = 0; r < b * o.rows; r++) {
     page.inputs_rstd[r] = normalise(page.inputs + r * F, F);
   }
-  rows_of(o, b, page, norm, s.rows);
+  rows_of(o, b, page, constants, s.rows);
   const auto query = [&](const Lane& lane) {
     return s.rows + (lane.sequence * o.answers + lane.slot) * F + lane.head * o.head_width;
   };
@@ -819,21 +884,27 @@ void update(const Core& o, int64_t b, const float* memory, const Page& page,
 
 // One step of b sequences from the first on.
 void step_forward(const Core& o, int64_t t, int64_t first, int64_t b, const Packed& packed,
-                  const QkvNorm& norm, const Page& page, const ForwardScratch& s) {
+                  const Constants& constants, const Page& page, const ForwardScratch& s) {
   const int64_t M = o.M, F = o.F, R = b * o.slots, state = o.slots * M, I = o.input_size;
   const float* inputs = o.inputs + (t * o.batch + first) * o.rows * I;
   const float* memory = (t ? o.memories + (t - 1) * o.batch * state : o.memory) + first * state;
   float* out = o.memories + (t * o.batch + first) * state;
 
+  const auto times = [&](int64_t rows, int64_t count, int64_t depth, const float* a,
+                         const float* in_panels, const float* weight, float* to,
+                         const Epilogue& e) {
+    if (o.packs) product(1, rows, count, depth, {a, depth}, in_panels, {to, count}, e);
+    else product_of_few(rows, count, depth, {a, depth}, weight, {to, count}, e);
+  };
   Epilogue e;
   e.bias = o.weights[INPUT_QKV_BIAS];
-  product(1, b * o.rows, F, I, {inputs, I}, packed.input_qkv, {page.inputs, F}, e);
+  times(b * o.rows, F, I, inputs, packed.input_qkv, o.weights[INPUT_QKV_WEIGHT], page.inputs, e);
   e.bias = o.weights[QKV_BIAS];
-  product(1, R, F, M, {memory, M}, packed.qkv, {page.qkv, F}, e);
+  times(R, F, M, memory, packed.qkv, o.weights[QKV_WEIGHT], page.qkv, e);
   if (o.gate_width) {
-    e.bias = o.weights[INPUT_GATES_BIAS];
-    product(1, b, o.logits, o.gate_inputs, {inputs, o.gate_inputs}, packed.input_gates,
-            {s.input_gates, o.logits}, e);
+    e.bias = constants.gates;
+    times(b, o.logits, o.gate_inputs, inputs, packed.input_gates, o.weights[INPUT_GATES_WEIGHT],
+          s.input_gates, e);
     columns(R * M, [&](int64_t c, auto lanes) {
       lanes.store(s.squashed + c, tanh_of(lanes.load(memory + c)));
     });
@@ -841,9 +912,10 @@ void step_forward(const Core& o, int64_t t, int64_t first, int64_t b, const Pack
     gates.plus = s.input_gates;
     gates.plus_ld = o.logits;
     gates.plus_rows = o.slots;
-    product(1, R, o.logits, M, {s.squashed, M}, packed.gates, {page.gates, o.logits}, gates);
+    times(R, o.logits, M, s.squashed, packed.gates, o.weights[GATE_MEMORY_WEIGHT], page.gates,
+          gates);
   }
-  attend(o, b, norm, memory, page, s);
+  attend(o, b, constants, memory, page, s);
   const float* x = s.attended;
   for (int64_t l = 0; l < o.layers; l++) {
     const bool last = l == o.layers - 1;
@@ -853,7 +925,7 @@ void step_forward(const Core& o, int64_t t, int64_t first, int64_t b, const Pack
     layer.plus = last ? s.attended : nullptr;
     layer.plus_ld = M;
     float* y = last ? page.mixed : page.hidden + l * R * M;
-    product(1, R, M, M, {x, M}, packed.mlp + l * packed.layer, {y, M}, layer);
+    times(R, M, M, x, packed.mlp + l * packed.layer, o.weights[MLP_WEIGHT] + l * M * M, y, layer);
     x = y;
   }
   update(o, b, memory, page, out);
@@ -861,11 +933,11 @@ void step_forward(const Core& o, int64_t t, int64_t first, int64_t b, const Pack
 
 struct ForwardRoom {
   Packed packed;
-  QkvNorm norm;
+  Constants constants;
   Room threads;
   int64_t each;  // floats of a thread
 
-  ForwardRoom(const Core& o, Room room) : packed(o, room, false), norm(o, room), threads(room) {
+  ForwardRoom(const Core& o, Room room) : packed(o, room, false), constants(o, room), threads(room) {
     Room count{nullptr};
     ForwardScratch scratch(o, count);
     each = count.used;
@@ -882,7 +954,7 @@ void forward_thread(const Core& o, int64_t thread) {
     const int64_t first = o.begin(s), b = o.begin(s + 1) - first;
     for (int64_t t = 0; t < o.steps; t++) {
       float* at = o.keep_tape ? o.tape + (s * o.steps + t) * page_floats : scratch.page;
-      step_forward(o, t, first, b, room.packed, room.norm, Page(o, Room{at}, b), scratch);
+      step_forward(o, t, first, b, room.packed, room.constants, Page(o, Room{at}, b), scratch);
     }
   }
 }
@@ -890,7 +962,7 @@ void forward_thread(const Core& o, int64_t thread) {
 void forward_pack(const Core& o, int64_t thread) {
   const ForwardRoom room(o, Room{o.workspace});
   room.packed.fill(o, false, thread);
-  if (thread == 0) room.norm.fill(o);
+  if (thread == 0) room.constants.fill(o);
 }
 
 // ---------------------------------------------------------------------------------- backward
@@ -978,10 +1050,10 @@ void gates_back(const Core& o, int64_t b, const float* d_out, const float* memor
 }
 
 // From d_attended [b N, M], the gradient of memory plus attention, to those of the raw qkv.
-void attend_back(const Core& o, int64_t b, const QkvNorm& norm, const Page& page,
+void attend_back(const Core& o, int64_t b, const Constants& constants, const Page& page,
                  const BackwardScratch& s, float* d_qkv, float* d_inputs, float* const* d) {
   const int64_t F = o.F, M = o.M, K = o.key_size, R = b * o.slots;
-  rows_of(o, b, page, norm, s.rows);
+  rows_of(o, b, page, constants, s.rows);
   const auto d_value = [&](const Lane& lane) {
     return s.d_attended + (lane.sequence * o.slots + lane.slot) * M + lane.head * o.head_size;
   };
@@ -1009,16 +1081,16 @@ void attend_back(const Core& o, int64_t b, const QkvNorm& norm, const Page& page
       columns(K, [&](int64_t c, auto lanes) { lanes.store(x + c, zero()); });
     }
   }
-  normalise_back(R, d_qkv, page.qkv, page.qkv_rstd, norm.weight, F, d_qkv, d[QKV_NORM_WEIGHT],
+  normalise_back(R, d_qkv, page.qkv, page.qkv_rstd, constants.weight, F, d_qkv, d[QKV_NORM_WEIGHT],
                  d[QKV_NORM_BIAS]);
-  normalise_back(b * o.rows, d_inputs, page.inputs, page.inputs_rstd, norm.weight, F, d_inputs,
+  normalise_back(b * o.rows, d_inputs, page.inputs, page.inputs_rstd, constants.weight, F, d_inputs,
                  d[QKV_NORM_WEIGHT], d[QKV_NORM_BIAS]);
 }
 
 // One step back of b sequences from the first on, the q-th of its chunk. s.d_memory becomes the
 // gradient of the memory before the step.
 void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, const Packed& packed,
-               const QkvNorm& norm, const Page& page, const BackwardScratch& s, float* const* d) {
+               const Constants& constants, const Page& page, const BackwardScratch& s, float* const* d) {
   const int64_t M = o.M, F = o.F, R = b * o.slots, state = o.slots * M, L = o.layers;
   const float* memory = (t ? o.memories + (t - 1) * o.batch * state : o.memory) + first * state;
   const float* d_out = o.d_memories ? o.d_memories + (t * o.batch + first) * state : nullptr;
@@ -1048,7 +1120,7 @@ void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, co
   columns(R * M, [&](int64_t c, auto lanes) {
     lanes.store(s.kept + c, lanes.load(s.kept + c) + lanes.load(s.d_attended + c));
   });
-  attend_back(o, b, norm, page, s, d_qkv, f.inputs + q * b * o.rows * F, d);
+  attend_back(o, b, constants, page, s, d_qkv, f.inputs + q * b * o.rows * F, d);
   Epilogue sum_of_ways;
   sum_of_ways.plus = s.kept;
   sum_of_ways.plus_ld = M;
@@ -1125,11 +1197,11 @@ void chunk_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_t 
 
 struct BackwardRoom {
   Packed packed;
-  QkvNorm norm;
+  Constants constants;
   Room threads;
   int64_t gradients, each;  // floats of a thread's gradients, and of all it needs
 
-  BackwardRoom(const Core& o, Room room) : packed(o, room, true), norm(o, room), threads(room) {
+  BackwardRoom(const Core& o, Room room) : packed(o, room, true), constants(o, room), threads(room) {
     Room count{nullptr};
     for (int name = 0; name < NAMES; name++) count.take(o.size(name));
     gradients = count.used;
@@ -1163,7 +1235,7 @@ void backward_thread(const Core& o, int64_t thread) {
       const int64_t begin = end > o.chunk ? end - o.chunk : 0;
       for (int64_t t = end - 1; t >= begin; t--) {
         const Page page(o, Room{pages + t * page_floats}, b);
-        step_back(o, t, t - begin, first, b, room.packed, room.norm, page, s, d);
+        step_back(o, t, t - begin, first, b, room.packed, room.constants, page, s, d);
       }
       chunk_back(o, begin, end - begin, first, b, room.packed, pages + begin * page_floats,
                  page_floats, s, d);
@@ -1176,7 +1248,7 @@ void backward_thread(const Core& o, int64_t thread) {
 void backward_pack(const Core& o, int64_t thread) {
   const BackwardRoom room(o, Room{o.workspace});
   room.packed.fill(o, true, thread);
-  if (thread == 0) room.norm.fill(o);
+  if (thread == 0) room.constants.fill(o);
 }
 
 // Add the other threads' gradients to the first one's, always in the same order. Then undo the
@@ -1197,8 +1269,8 @@ void backward_sum(const Core& o, int64_t thread) {
     }
   }
   for (int64_t c = o.F * thread / o.threads; c < o.F * (thread + 1) / o.threads; c++) {
-    o.d_weights[QKV_NORM_WEIGHT][c] *= QkvNorm::scale(o, c);
-    o.d_weights[QKV_NORM_BIAS][c] *= QkvNorm::scale(o, c);
+    o.d_weights[QKV_NORM_WEIGHT][c] *= Constants::scale(o, c);
+    o.d_weights[QKV_NORM_BIAS][c] *= Constants::scale(o, c);
   }
 }
 

@@ -1,6 +1,7 @@
 """The native path: fold the input weights, then run the recurrence in one call of kernel.cpp."""
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,14 @@ WEIGHTS = (
 )
 """The weights of the kernel, in the order of its ``enum Name``."""
 
+CORE_WEIGHTS = WEIGHTS[4:]
+"""Those that are parameters as they are; `input_weights` makes the others."""
+
 SIZES = (
     *("steps", "batch", "rows", "input_size", "slots", "heads", "key_size", "head_size", "layers"),
     *("gate_width", "threads", "keep_tape"),
 )
+CONSTANTS = ("input_bias", "forget_bias")
 INPUTS = ("parallel", "thread_number", "thread_count", "inputs", "memory")
 OUTPUTS = ("memories", "tape", "workspace", "d_memories", "d_last", "d_memory", "d_inputs")
 
@@ -45,6 +50,7 @@ class Problem(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in SIZES),
+        *((name, ctypes.c_double) for name in CONSTANTS),
         *((name, ctypes.c_void_p) for name in INPUTS),
         *((name, ctypes.c_void_p) for name in WEIGHTS),
         *((name, ctypes.c_void_p) for name in OUTPUTS),
@@ -61,8 +67,8 @@ def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None
     """Why the native core cannot run this problem on any machine."""
     if memory.device.type != "cpu":
         return f"the tensors must be on the CPU, they are on {memory.device.type!r}"
-    if len(p.qkv_weight) > 1:
-        return f"num_blocks must be 1, got {len(p.qkv_weight)}"
+    if p.qkv_weight.shape[0] > 1:
+        return f"num_blocks must be 1, got {p.qkv_weight.shape[0]}"
     for kind, dtype in zip(("products", "memory"), dtypes(inputs, memory), strict=True):
         if dtype != torch.float32:
             return f"{kind} must be in float32, they are in {dtype}"
@@ -71,18 +77,20 @@ def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None
 
 def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
     """All steps. Arguments and results as in `reference.unroll`; see `why_not` for the limits."""
-    with torch.autocast("cpu", enabled=False):
-        rows, weights = input_weights(inputs.to(torch.float32), p, o)
-        tensors = memory.to(torch.float32), rows, *weights
-        names = WEIGHTS[len(weights) :]
-        rest = [getattr(p, name) for name in names]
-        memories, last = Recurrence.apply(  # type: ignore[no-untyped-call]
-            o, needs_tape((*tensors, *rest)), *tensors, *rest
-        )
+    if torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            return unroll(inputs, memory, p, o)
+    rows, given = input_weights(inputs.to(torch.float32), p)
+    tensors = memory.to(torch.float32), rows, *given, *(getattr(p, name) for name in CORE_WEIGHTS)
+    if needs_tape(tensors):
+        memories, last = Recurrence.apply(o, *tensors)  # type: ignore[no-untyped-call]
+    else:
+        _, memories, _ = run_forward(o, tensors, keep_tape=False)
+        last = memories[-1].clone()
     return memories.to(memory.dtype), last.to(memory.dtype)
 
 
-def input_weights(inputs: Tensor, p: Parameters, o: Options) -> tuple[Tensor, list[Tensor | None]]:
+def input_weights(inputs: Tensor, p: Parameters) -> tuple[Tensor, list[Tensor | None]]:
     """The input's rows and what they are multiplied with, by ordinary autograd.
 
     The projection is folded into the weights that follow where that is fewer multiplications;
@@ -91,7 +99,6 @@ def input_weights(inputs: Tensor, p: Parameters, o: Options) -> tuple[Tensor, li
     Args:
         inputs: ``[T, B, n, I]``.
         p: the parameters.
-        o: the options.
 
     Returns:
         Rows ``[T, B, n, J]`` with J either I or M, and weight ``[F, J]`` and bias ``[F]`` of their
@@ -114,36 +121,49 @@ def input_weights(inputs: Tensor, p: Parameters, o: Options) -> tuple[Tensor, li
     qkv = folded(p.qkv_weight.squeeze(0), p.qkv_bias.squeeze(0))
     if p.gate_input_weight is None or p.gate_input_bias is None or p.gate_memory_bias is None:
         return inputs, [*qkv, None, None]
-    constants = p.gate_input_bias.new_tensor([o.input_bias, o.forget_bias])
     bias = p.gate_input_bias + p.gate_memory_bias
-    bias = bias + constants.repeat_interleave(len(bias) // 2)
     return inputs, [*qkv, *folded(p.gate_input_weight, bias)]
+
+
+Given = Sequence[Tensor | None]  # memory, input rows, then WEIGHTS
+
+
+def run_forward(
+    o: Options, given: Given, *, keep_tape: bool
+) -> tuple[Given, Tensor, tuple[Tensor, int, int]]:
+    """Run all steps.
+
+    Returns:
+        What was given, contiguous; the memories ``[T, B, N, M]``; and for the backward pass the
+        tape, the threads that its layout is for, and the floats of workspace needed.
+    """
+    given = [None if x is None else x.contiguous() for x in given]
+    problem = _problem(o, given)
+    problem.keep_tape = keep_tape
+    floats = (ctypes.c_int64 * 3)()
+    library = build.library()
+    library.rrnn_sizes(ctypes.byref(problem), floats)
+    memory, inputs = given[0], given[1]
+    assert memory is not None
+    assert inputs is not None
+    memories = memory.new_empty(inputs.shape[0], *memory.shape)
+    tape, workspace = memory.new_empty(floats[0]), memory.new_empty(floats[1])
+    problem.memories, problem.tape = memories.data_ptr(), tape.data_ptr()
+    problem.workspace = workspace.data_ptr()
+    library.rrnn_forward(ctypes.byref(problem))
+    return given, memories, (tape, problem.threads, floats[2])
 
 
 class Recurrence(torch.autograd.Function):
     """The loop over time, forward and backward."""
 
     @staticmethod
-    def forward(
-        ctx: Any, o: Options, keep_tape: bool, memory: Tensor, inputs: Tensor, *weights: Any
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, o: Options, *given: Tensor | None) -> tuple[Tensor, Tensor]:
         """Memories ``[T, B, N, M]`` and the last one, from memory, input rows and `WEIGHTS`."""
-        memory, inputs = memory.contiguous(), inputs.contiguous()
-        weights = tuple(None if x is None else x.contiguous() for x in weights)
-        problem = _problem(o, memory, inputs, weights)
-        problem.keep_tape = keep_tape
-        floats = (ctypes.c_int64 * 3)()
-        library = build.library()
-        library.rrnn_sizes(ctypes.byref(problem), floats)
-        memories = memory.new_empty(len(inputs), *memory.shape)
-        tape, workspace = memory.new_empty(floats[0]), memory.new_empty(floats[1])
-        problem.memories, problem.tape = memories.data_ptr(), tape.data_ptr()
-        problem.workspace = workspace.data_ptr()
-        library.rrnn_forward(ctypes.byref(problem))
-        if keep_tape:
-            ctx.save_for_backward(memory, inputs, memories, tape, *weights)
-            ctx.options, ctx.threads, ctx.floats = o, problem.threads, floats[2]
-            ctx.set_materialize_grads(False)
+        saved, memories, (tape, *ctx.layout) = run_forward(o, given, keep_tape=True)
+        ctx.save_for_backward(memories, tape, *saved)
+        ctx.options = o
+        ctx.set_materialize_grads(False)
         return memories, memories[-1].clone()
 
     @staticmethod
@@ -152,46 +172,54 @@ class Recurrence(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         """Gradients of memory, input rows and `WEIGHTS`."""
         refuse_second_derivative("the native core", 'take backend="reference"')
-        memory, inputs, memories, tape, *weights = ctx.saved_tensors
-        problem = _problem(ctx.options, memory, inputs, weights)
-        problem.keep_tape, problem.threads = True, ctx.threads  # the tape's layout depends on them
+        memories, tape, *given = ctx.saved_tensors
+        memory, inputs, *weights = given
+        problem = _problem(ctx.options, given)
+        problem.keep_tape = True
+        problem.threads, floats = ctx.layout
         problem.memories, problem.tape = memories.data_ptr(), tape.data_ptr()
         d_memories = None if d_memories is None else d_memories.contiguous()
         d_last = None if d_last is None else d_last.contiguous()
         problem.d_memories = None if d_memories is None else d_memories.data_ptr()
         problem.d_last = None if d_last is None else d_last.data_ptr()
-        workspace, d_memory = memory.new_empty(ctx.floats), torch.empty_like(memory)
-        d_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[3] else None
+        workspace, d_memory = memory.new_empty(floats), torch.empty_like(memory)
+        d_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[2] else None
         d_weights = [None if x is None else torch.empty_like(x) for x in weights]
         problem.workspace, problem.d_memory = workspace.data_ptr(), d_memory.data_ptr()
         problem.d_inputs = None if d_inputs is None else d_inputs.data_ptr()
         for name, x in zip(WEIGHTS, d_weights, strict=True):
             setattr(problem, f"d_{name}", None if x is None else x.data_ptr())
         build.library().rrnn_backward(ctypes.byref(problem))
-        return None, None, d_memory, d_inputs, *d_weights
+        return None, d_memory, d_inputs, *d_weights
 
 
-def _problem(
-    o: Options, memory: Tensor, inputs: Tensor, weights: tuple[Tensor | None, ...]
-) -> Problem:
+def _problem(o: Options, given: Given) -> Problem:
     """What forward and backward have in common; the tensors are contiguous and outlive it."""
-    problem = Problem()
-    problem.steps, problem.batch, problem.rows, problem.input_size = inputs.shape
-    problem.slots = memory.shape[1]
-    problem.heads, problem.key_size, problem.head_size = o.num_heads, o.key_size, o.head_size
-    for name, x in zip(WEIGHTS, weights, strict=True):
-        setattr(problem, name, None if x is None else x.data_ptr())
-        if x is not None and name == "mlp_weight":
-            problem.layers = len(x)
-        if x is not None and name == "gate_memory_weight":
-            problem.gate_width = len(x) // 2
-    problem.inputs, problem.memory = inputs.data_ptr(), memory.data_ptr()
+    memory, inputs, *weights = given
+    assert memory is not None
+    assert inputs is not None
+    mlp, gates = weights[WEIGHTS.index("mlp_weight")], weights[WEIGHTS.index("gate_memory_weight")]
+    assert mlp is not None
+    batch, slots = memory.shape[:2]
     team = _openmp()
-    problem.threads = 1
-    if team is not None:
-        problem.threads = min(torch.get_num_threads(), len(memory))
-        problem.parallel, problem.thread_number, problem.thread_count = team
-    return problem
+    threads = 1 if team is None else min(torch.get_num_threads(), batch)
+    return Problem(
+        *inputs.shape,
+        slots,
+        o.num_heads,
+        o.key_size,
+        o.head_size,
+        mlp.shape[0],
+        0 if gates is None else gates.shape[0] // 2,
+        threads,
+        False,
+        o.input_bias,
+        o.forget_bias,
+        *(team or (None, None, None)),
+        inputs.data_ptr(),
+        memory.data_ptr(),
+        *(None if x is None else x.data_ptr() for x in weights),
+    )
 
 
 @cache
