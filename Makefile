@@ -22,6 +22,7 @@ help:
 	@echo "make pretrained RUN=run NAME=name [DATA=folder]   make a shipped model of a run"
 
 setup: $(VENV)/.developer
+	-$(VENV)/bin/rrnn build
 
 demo: $(VENV)/.user
 	$(VENV)/bin/rrnn demo

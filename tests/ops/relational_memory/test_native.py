@@ -310,6 +310,43 @@ def test_results_are_freed_at_once(problem: Callable[..., Any]) -> None:
         gc.enable()
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # PyTorch's own
+def test_forward_mode_is_refused(problem: Callable[..., Any]) -> None:
+    given = problem().to(torch.float32)
+    frozen = [None if x is None else x.detach() for x in given.parameters]
+    with torch.autograd.forward_ad.dual_level():
+        inputs = torch.autograd.forward_ad.make_dual(given.inputs.detach(), given.inputs.detach())
+        with pytest.raises(RuntimeError, match="jvp"):
+            relational_memory(
+                inputs,
+                given.memory.detach(),
+                type(given.parameters)(*frozen),
+                given.options,
+                backend="native",
+            )
+
+
+def test_trains_like_the_reference() -> None:
+    losses: dict[str, list[float]] = {}
+    for backend in ("reference", "native"):
+        torch.manual_seed(0)
+        core = RelationalMemory(3, 2, 4, 2, backend=backend)
+        head = torch.nn.Linear(16, 3)
+        optimizer = torch.optim.Adam([*core.parameters(), *head.parameters()], lr=1e-2)
+        inputs = torch.randn(5, 16, 3)
+        losses[backend] = []
+        for _ in range(200):
+            optimizer.zero_grad()
+            loss = (head(core(inputs)[0][1:]) - inputs[:-1]).square().mean()
+            loss.backward()
+            optimizer.step()
+            losses[backend].append(loss.item())
+    # later the ReLUs' kinks amplify rounding: then the fused loop differs as much
+    np.testing.assert_allclose(losses["native"][:50], losses["reference"][:50], rtol=1e-4)
+    for name in losses:
+        assert losses[name][-1] < losses[name][0] / 5
+
+
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_module(batch_first: bool) -> None:
     torch.manual_seed(1)

@@ -17,7 +17,7 @@ from .recompute import Recomputed
 
 WIDEST = 8192  # elements of a padded row that a Triton program holds in registers
 AUTO_NATIVE = False  # whether "auto" may choose "native"
-LEAST_WORK = 64  # steps times batch from which "auto" prefers "native", which packs weights first
+LEAST_WORK = 1  # steps times batch from which "auto" chooses "native"
 
 
 @cache

@@ -76,17 +76,19 @@ def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None
 
 
 def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
-    """All steps. Arguments and results as in `reference.unroll`; see `why_not` for the limits."""
+    """All steps. Arguments and results as in `reference.unroll`; see `why_not` for the limits.
+
+    It uses ``torch.get_num_threads()`` threads of PyTorch's OpenMP library. As with all of PyTorch,
+    a process that is forked afterwards must not compute with several threads: start it by spawn.
+    """
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
             return unroll(inputs, memory, p, o)
     rows, given = input_weights(inputs.to(torch.float32), p)
     tensors = memory.to(torch.float32), rows, *given, *(getattr(p, name) for name in CORE_WEIGHTS)
-    if needs_tape(tensors):
-        memories, last = Recurrence.apply(o, *tensors)  # type: ignore[no-untyped-call]
-    else:
-        _, memories, _ = run_forward(o, tensors, keep_tape=False)
-        last = memories[-1].clone()
+    memories, last = Recurrence.apply(  # type: ignore[no-untyped-call]
+        o, needs_tape(tensors), *tensors
+    )
     return memories.to(memory.dtype), last.to(memory.dtype)
 
 
@@ -125,45 +127,36 @@ def input_weights(inputs: Tensor, p: Parameters) -> tuple[Tensor, list[Tensor | 
     return inputs, [*qkv, *folded(p.gate_input_weight, bias)]
 
 
-Given = Sequence[Tensor | None]  # memory, input rows, then WEIGHTS
-
-
-def run_forward(
-    o: Options, given: Given, *, keep_tape: bool
-) -> tuple[Given, Tensor, tuple[Tensor, int, int]]:
-    """Run all steps.
-
-    Returns:
-        What was given, contiguous; the memories ``[T, B, N, M]``; and for the backward pass the
-        tape, the threads that its layout is for, and the floats of workspace needed.
-    """
-    given = [None if x is None else x.contiguous() for x in given]
-    problem = _problem(o, given)
-    problem.keep_tape = keep_tape
-    floats = (ctypes.c_int64 * 3)()
-    library = build.library()
-    library.rrnn_sizes(ctypes.byref(problem), floats)
-    memory, inputs = given[0], given[1]
-    assert memory is not None
-    assert inputs is not None
-    memories = memory.new_empty(inputs.shape[0], *memory.shape)
-    tape, workspace = memory.new_empty(floats[0]), memory.new_empty(floats[1])
-    problem.memories, problem.tape = memories.data_ptr(), tape.data_ptr()
-    problem.workspace = workspace.data_ptr()
-    library.rrnn_forward(ctypes.byref(problem))
-    return given, memories, (tape, problem.threads, floats[2])
+Given = Sequence[Tensor | None]
+"""Memory, input rows, then `WEIGHTS`; None where there is no gate."""
 
 
 class Recurrence(torch.autograd.Function):
     """The loop over time, forward and backward."""
 
     @staticmethod
-    def forward(ctx: Any, o: Options, *given: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, o: Options, keep_tape: bool, *given: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Memories ``[T, B, N, M]`` and the last one, from memory, input rows and `WEIGHTS`."""
-        saved, memories, (tape, *ctx.layout) = run_forward(o, given, keep_tape=True)
-        ctx.save_for_backward(memories, tape, *saved)
-        ctx.options = o
-        ctx.set_materialize_grads(False)
+        given = tuple(None if x is None else x.contiguous() for x in given)
+        memory, inputs = given[:2]
+        assert memory is not None
+        assert inputs is not None
+        problem = _problem(o, given)
+        problem.keep_tape = keep_tape
+        floats = (ctypes.c_int64 * 3)()  # of the tape and of both workspaces
+        library = build.library()
+        library.rrnn_sizes(ctypes.byref(problem), floats)
+        memories = memory.new_empty(inputs.shape[0], *memory.shape)
+        tape, workspace = memory.new_empty(floats[0]), memory.new_empty(floats[1])
+        problem.memories, problem.tape = memories.data_ptr(), tape.data_ptr()
+        problem.workspace = workspace.data_ptr()
+        library.rrnn_forward(ctypes.byref(problem))
+        if keep_tape:
+            ctx.save_for_backward(memories, tape, *given)
+            ctx.options, ctx.threads, ctx.floats = o, problem.threads, floats[2]
+            ctx.set_materialize_grads(False)
         return memories, memories[-1].clone()
 
     @staticmethod
@@ -175,22 +168,21 @@ class Recurrence(torch.autograd.Function):
         memories, tape, *given = ctx.saved_tensors
         memory, inputs, *weights = given
         problem = _problem(ctx.options, given)
-        problem.keep_tape = True
-        problem.threads, floats = ctx.layout
+        problem.keep_tape, problem.threads = True, ctx.threads  # as the tape was laid out for
         problem.memories, problem.tape = memories.data_ptr(), tape.data_ptr()
         d_memories = None if d_memories is None else d_memories.contiguous()
         d_last = None if d_last is None else d_last.contiguous()
         problem.d_memories = None if d_memories is None else d_memories.data_ptr()
         problem.d_last = None if d_last is None else d_last.data_ptr()
-        workspace, d_memory = memory.new_empty(floats), torch.empty_like(memory)
-        d_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[2] else None
+        workspace, d_memory = memory.new_empty(ctx.floats), torch.empty_like(memory)
+        d_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[3] else None
         d_weights = [None if x is None else torch.empty_like(x) for x in weights]
         problem.workspace, problem.d_memory = workspace.data_ptr(), d_memory.data_ptr()
         problem.d_inputs = None if d_inputs is None else d_inputs.data_ptr()
         for name, x in zip(WEIGHTS, d_weights, strict=True):
             setattr(problem, f"d_{name}", None if x is None else x.data_ptr())
         build.library().rrnn_backward(ctypes.byref(problem))
-        return None, d_memory, d_inputs, *d_weights
+        return None, None, d_memory, d_inputs, *d_weights
 
 
 def _problem(o: Options, given: Given) -> Problem:
