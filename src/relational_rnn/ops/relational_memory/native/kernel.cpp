@@ -52,6 +52,7 @@ INLINE vec all(float x) { return x - vec{}; }  // x + vec{} would turn -0 into 0
 struct Whole {
   vec load(const float* p) const { return *reinterpret_cast<const unaligned_vec*>(p); }
   void store(float* p, vec x) const { *reinterpret_cast<unaligned_vec*>(p) = x; }
+  vec kept(vec x) const { return x; }
 };
 
 // Access to the first `count` elements; the others read as zero.
@@ -61,6 +62,7 @@ struct First {
   __mmask16 mask() const { return static_cast<__mmask16>((1u << count) - 1); }
   vec load(const float* p) const { return _mm512_maskz_loadu_ps(mask(), p); }
   void store(float* p, vec x) const { _mm512_mask_storeu_ps(p, mask(), x); }
+  vec kept(vec x) const { return _mm512_maskz_mov_ps(mask(), x); }
 #else
   vec load(const float* p) const {
     vec x = zero();
@@ -69,6 +71,10 @@ struct First {
   }
   void store(float* p, vec x) const {
     for (int i = 0; i < count; i++) p[i] = x[i];
+  }
+  vec kept(vec x) const {  // zero in the other lanes
+    for (int i = count; i < W; i++) x[i] = 0;
+    return x;
   }
 #endif
 };
@@ -429,20 +435,23 @@ void weight_gradient(int64_t groups, int64_t rows, int64_t outs, int64_t ins, co
 
 constexpr float EPSILON = 1e-5f;
 
-// x becomes (x - mean) / std; returns 1 / std.
-INLINE float normalise(float* x, int64_t n) {
+// x becomes (x - mean) / std and is handed to use(column, lanes, x); returns 1 / std.
+template <class Use>
+INLINE float normalise(float* x, int64_t n, Use use) {
   vec total = zero();
   columns(n, [&](int64_t c, auto lanes) { total += lanes.load(x + c); });
   const vec mean = all(sum(total) / static_cast<float>(n));
   vec squares = zero();
   columns(n, [&](int64_t c, auto lanes) {
-    const vec d = lanes.load(x + c) - mean;
-    lanes.store(x + c, d);
-    const vec kept = lanes.load(x + c);  // without the lanes beyond n
-    squares += kept * kept;
+    const vec d = lanes.kept(lanes.load(x + c) - mean);
+    squares += d * d;
   });
   const float rstd = 1 / std::sqrt(sum(squares) / static_cast<float>(n) + EPSILON);
-  columns(n, [&](int64_t c, auto lanes) { lanes.store(x + c, lanes.load(x + c) * all(rstd)); });
+  columns(n, [&](int64_t c, auto lanes) {
+    const vec normal = (lanes.load(x + c) - mean) * all(rstd);
+    lanes.store(x + c, normal);
+    use(c, lanes, normal);
+  });
   return rstd;
 }
 
@@ -831,11 +840,24 @@ struct ForwardScratch {
 void attend(const Core& o, int64_t b, const Constants& constants, const float* memory, const Page& page,
             const ForwardScratch& s) {
   const int64_t F = o.F, M = o.M, R = b * o.slots;
-  for (int64_t r = 0; r < R; r++) page.qkv_rstd[r] = normalise(page.qkv + r * F, F);
-  for (int64_t r = 0; r < b * o.rows; r++) {
-    page.inputs_rstd[r] = normalise(page.inputs + r * F, F);
+  const float *weight = o.weights[ATTENTION_NORM_WEIGHT], *bias = o.weights[ATTENTION_NORM_BIAS];
+  const auto answer = [&](float* x, float* row) {
+    return normalise(x, F, [&](int64_t c, auto lanes, vec normal) {
+      lanes.store(row + c,
+                  normal * lanes.load(constants.weight + c) + lanes.load(constants.bias + c));
+    });
+  };
+  for (int64_t i = 0; i < b; i++) {
+    float* rows = s.rows + i * o.answers * F;
+    for (int64_t n = 0; n < o.slots; n++) {
+      const int64_t r = i * o.slots + n;
+      page.qkv_rstd[r] = answer(page.qkv + r * F, rows + n * F);
+    }
+    for (int64_t n = 0; n < o.rows; n++) {
+      const int64_t r = i * o.rows + n;
+      page.inputs_rstd[r] = answer(page.inputs + r * F, rows + (o.slots + n) * F);
+    }
   }
-  rows_of(o, b, page, constants, s.rows);
   const auto query = [&](const Lane& lane) {
     return s.rows + (lane.sequence * o.answers + lane.slot) * F + lane.head * o.head_width;
   };
@@ -850,9 +872,9 @@ void attend(const Core& o, int64_t b, const Constants& constants, const float* m
     columns(M, [&](int64_t c, auto lanes) {
       lanes.store(x + c, lanes.load(x + c) + lanes.load(memory + r * M + c));
     });
-    page.attended_rstd[r] = normalise(x, M);
-    scale_and_shift(x, o.weights[ATTENTION_NORM_WEIGHT], o.weights[ATTENTION_NORM_BIAS], M,
-                    s.attended + r * M);
+    page.attended_rstd[r] = normalise(x, M, [&](int64_t c, auto lanes, vec normal) {
+      lanes.store(s.attended + r * M + c, normal * lanes.load(weight + c) + lanes.load(bias + c));
+    });
   }
 }
 
@@ -866,18 +888,17 @@ void update(const Core& o, int64_t b, const float* memory, const Page& page,
   });
   for (int64_t r = 0; r < R; r++) {
     float* x = page.mixed + r * M;
-    page.mixed_rstd[r] = normalise(x, M);
-    if (G == 0) {
-      scale_and_shift(x, weight, bias, M, out + r * M);
-      continue;
-    }
     const float *input_gate = page.gates + r * 2 * G, *forget_gate = input_gate + G;
-    columns(M, [&](int64_t c, auto lanes) {
-      const vec y = tanh_of(lanes.load(x + c) * lanes.load(weight + c) + lanes.load(bias + c));
-      const vec i = G == 1 ? all(*input_gate) : lanes.load(input_gate + c);
-      const vec f = G == 1 ? all(*forget_gate) : lanes.load(forget_gate + c);
-      lanes.store(page.candidate + r * M + c, y);
-      lanes.store(out + r * M + c, i * y + f * lanes.load(memory + r * M + c));
+    page.mixed_rstd[r] = normalise(x, M, [&](int64_t c, auto lanes, vec normal) {
+      vec y = normal * lanes.load(weight + c) + lanes.load(bias + c);
+      if (G > 0) {
+        const vec i = G == 1 ? all(*input_gate) : lanes.load(input_gate + c);
+        const vec f = G == 1 ? all(*forget_gate) : lanes.load(forget_gate + c);
+        y = tanh_of(y);
+        lanes.store(page.candidate + r * M + c, y);
+        y = i * y + f * lanes.load(memory + r * M + c);
+      }
+      lanes.store(out + r * M + c, y);
     });
   }
 }
