@@ -9,12 +9,13 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$p" && break; done)
 INSTALL := $(MODULE) pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo test test-slow test-gpu lint bench readme tasks pretrained
+.PHONY: help setup demo test test-slow test-gpu test-sanitize lint bench readme tasks pretrained
 
 help:
 	@echo "make demo       train a small RMC and a small LSTM and compare them (one to two minutes)"
 	@echo "make test       the test suite          make test-slow   slow tests"
 	@echo "make lint       ruff and mypy           make test-gpu    tests that need a CUDA device"
+	@echo "make test-sanitize   the native core under the compiler's sanitizers"
 	@echo "make bench      time the cores          make setup       only create the environment"
 	@echo "make tasks      train the small models of results/tasks again (hours)"
 	@echo "make readme     fill the tables of README.md and docs/ from results/"
@@ -22,6 +23,7 @@ help:
 	@echo "Afterwards: source $(VENV)/bin/activate puts rrnn on the PATH"
 
 setup: $(VENV)/.developer
+	-$(VENV)/bin/rrnn build
 
 demo: $(VENV)/.user
 	$(VENV)/bin/rrnn demo
@@ -34,6 +36,16 @@ test-slow: $(VENV)/.developer
 
 test-gpu: $(VENV)/.developer
 	$(MODULE) pytest -m gpu
+
+# The native core with GCC's address and undefined-behaviour sanitizers.
+SANITIZED := RRNN_NATIVE_FLAGS="-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
+SANITIZERS := libasan.so libubsan.so libstdc++.so
+
+test-sanitize: $(VENV)/.developer
+	CXX=g++ $(SANITIZED) $(VENV)/bin/rrnn build
+	CXX=g++ $(SANITIZED) ASAN_OPTIONS=detect_leaks=0 \
+		LD_PRELOAD="$(foreach l,$(SANITIZERS),$$(g++ -print-file-name=$(l)))" \
+		$(MODULE) pytest tests/ops/relational_memory/test_native.py
 
 lint: $(VENV)/.developer
 	$(MODULE) ruff check .

@@ -39,6 +39,7 @@ VERBS = {
     "inspect": "show the attention and the gates of a run's model",
     "bench": "measure speed",
     "sweep": "train with many settings and compare them",
+    "build": "compile the native CPU core ahead of its first use",
     "demo": "train a small RMC and a small LSTM and compare them",
 }
 """Every verb with its line of help; the file of a verb has its name, if not in `FILES`."""

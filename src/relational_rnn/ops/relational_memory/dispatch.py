@@ -14,6 +14,8 @@ from ..second_derivative import refuse_second_derivative
 from . import reference
 from .fused import recurrence as fused
 from .hoist import dtypes
+from .native import build
+from .native import recurrence as native_recurrence
 from .parameters import Options, Parameters
 
 Unroll = Callable[[Tensor, Tensor, Parameters, Options], tuple[Tensor, Tensor]]
@@ -22,6 +24,10 @@ WIDEST_ROW = 8192
 """Elements of a padded row that a Triton program holds in registers."""
 TRITON_DEVICES = ("cuda",)
 """Device types on which ``"auto"`` considers Triton."""
+AUTO_NATIVE = False
+"""Whether ``"auto"`` may choose the native core."""
+LEAST_WORK = 1
+"""Steps times batch from which ``"auto"`` chooses the native core."""
 
 
 def why_not_triton(memory: Tensor, p: Parameters, o: Options) -> str | None:
@@ -66,9 +72,18 @@ def triton(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
     return unroll(inputs, memory, p, o)
 
 
+def native(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
+    """The path compiled for this CPU; arguments and results as in `relational_memory`."""
+    reason = native_recurrence.why_not(inputs, memory, p)
+    if reason is not None:
+        raise ValueError(f"backend 'native' cannot run: {reason}")
+    return native_recurrence.unroll(inputs, memory, p, o)
+
+
 BACKENDS: dict[str, Unroll] = {
     "reference": reference.unroll,
     "fused": fused.unroll,
+    "native": native,
     "triton": triton,
 }
 
@@ -80,12 +95,24 @@ def check_backend(name: object) -> None:
 
 
 def choose(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str:
-    """The backend that ``"auto"`` means for this problem."""
-    if memory.device.type not in TRITON_DEVICES or why_not_triton(memory, p, o) is not None:
-        return "fused"
-    from .triton.self_check import passes  # Triton is optional, and slow to import
+    """The backend that ``"auto"`` means for this problem.
 
-    return "triton" if passes(inputs, memory, p, o) else "fused"
+    On a CUDA device ``"triton"`` where it can run and agrees with the reference
+    (`triton.self_check`); on a CPU ``"native"`` where it can run and is the fastest; else
+    ``"fused"``.
+    """
+    if memory.device.type in TRITON_DEVICES and why_not_triton(memory, p, o) is None:
+        from .triton.self_check import passes  # Triton is optional, and slow to import
+
+        return "triton" if passes(inputs, memory, p, o) else "fused"
+    if (
+        AUTO_NATIVE
+        and native_recurrence.why_not_problem(inputs, memory, p) is None
+        and inputs.shape[:2].numel() >= LEAST_WORK
+        and build.available()
+    ):
+        return "native"
+    return "fused"
 
 
 def relational_memory(
@@ -104,9 +131,8 @@ def relational_memory(
         memory: ``[B, N, M]``.
         p: the parameters.
         o: the options.
-        backend: a name in `BACKENDS`, or ``"auto"``: ``"triton"`` on a CUDA device where it can run
-            and agrees with the reference (`triton.self_check`), else ``"fused"``;
-            ``"reference"`` under `torch.export`.
+        backend: a name in `BACKENDS`, or ``"auto"``, see `choose`; under `torch.export`
+            ``"auto"`` is ``"reference"``.
         checkpoint_every: keep the memory of every so many steps for the backward pass, and
             recompute the rest there; None keeps everything.
 

@@ -1,0 +1,235 @@
+"""The native path: fold the input weights, then run the recurrence in one call of kernel.cpp."""
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...second_derivative import refuse_second_derivative
+from ..hoist import dtypes, needs_tape
+from ..parameters import Options, Parameters
+from . import build
+
+WEIGHTS = (
+    "input_qkv_weight",  # [F, I]
+    "input_qkv_bias",  # [F]
+    "input_gates_weight",  # [2 G, n I]
+    "input_gates_bias",  # [2 G]
+    "qkv_weight",  # [1, F, M]
+    "qkv_bias",  # [1, F]
+    "qkv_norm_weight",  # [1, F]
+    "qkv_norm_bias",  # [1, F]
+    "attention_norm_weight",  # [1, M]
+    "attention_norm_bias",  # [1, M]
+    "mlp_weight",  # [L, M, M]
+    "mlp_bias",  # [L, M]
+    "mlp_norm_weight",  # [1, M]
+    "mlp_norm_bias",  # [1, M]
+    "gate_memory_weight",  # [2 G, M]
+)
+"""The weights of the kernel, in the order of its ``enum Name``."""
+
+CORE_WEIGHTS = WEIGHTS[4:]
+"""Those that are parameters as they are; `input_weights` makes the others."""
+
+SIZES = (
+    *("steps", "batch", "rows", "input_size", "slots", "heads", "key_size", "head_size", "layers"),
+    *("gate_width", "threads", "keep_tape"),
+)
+CONSTANTS = ("input_bias", "forget_bias")
+INPUTS = ("parallel", "thread_number", "thread_count", "inputs", "memory")
+OUTPUTS = ("memories", "tape", "workspace", "d_memories", "d_last", "d_memory", "d_inputs")
+
+
+class Problem(ctypes.Structure):
+    """``struct Problem`` of kernel.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in SIZES),
+        *((name, ctypes.c_double) for name in CONSTANTS),
+        *((name, ctypes.c_void_p) for name in INPUTS),
+        *((name, ctypes.c_void_p) for name in WEIGHTS),
+        *((name, ctypes.c_void_p) for name in OUTPUTS),
+        *((f"d_{name}", ctypes.c_void_p) for name in WEIGHTS),
+    )
+
+
+def why_not(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None:
+    """Why the native core cannot run this problem here; None if it can. May compile it."""
+    return why_not_problem(inputs, memory, p) or build.why_not()
+
+
+def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None:
+    """Why the native core cannot run this problem on any machine."""
+    if memory.device.type != "cpu":
+        return f"the tensors must be on the CPU, they are on {memory.device.type!r}"
+    if p.qkv_weight.shape[0] > 1:
+        return f"num_blocks must be 1, got {p.qkv_weight.shape[0]}"
+    for kind, dtype in zip(("products", "memory"), dtypes(inputs, memory), strict=True):
+        if dtype != torch.float32:
+            return f"{kind} must be in float32, they are in {dtype}"
+    return None
+
+
+def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
+    """All steps. Arguments and results as in `reference.unroll`; see `why_not` for the limits.
+
+    It uses ``torch.get_num_threads()`` threads of PyTorch's OpenMP library. As with all of PyTorch,
+    a process that is forked afterwards must not compute with several threads: start it by spawn.
+    """
+    if torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            return unroll(inputs, memory, p, o)
+    rows, given = input_weights(inputs.to(torch.float32), p)
+    tensors = memory.to(torch.float32), rows, *given, *(getattr(p, name) for name in CORE_WEIGHTS)
+    memories, last = Recurrence.apply(  # type: ignore[no-untyped-call]
+        o, needs_tape(tensors), *tensors
+    )
+    return memories.to(memory.dtype), last.to(memory.dtype)
+
+
+def input_weights(inputs: Tensor, p: Parameters) -> tuple[Tensor, list[Tensor | None]]:
+    """The input's rows and what they are multiplied with, by ordinary autograd.
+
+    The projection is folded into the weights that follow where that is fewer multiplications;
+    otherwise the rows are projected.
+
+    Args:
+        inputs: ``[T, B, n, I]``.
+        p: the parameters.
+
+    Returns:
+        Rows ``[T, B, n, J]`` with J either I or M, and weight ``[F, J]`` and bias ``[F]`` of their
+        qkv, weight ``[2 G, n J]`` and bias ``[2 G]`` of their gate logits (None without gates).
+    """
+    size, memory = inputs.shape[-1], p.projection_weight.shape[0]
+    width = p.qkv_weight.shape[1] + (0 if p.gate_input_weight is None else len(p.gate_input_weight))
+    rows = inputs.shape[:-1].numel()
+    fold = rows * memory * (size + width) > size * width * (rows + memory)
+    if not fold:
+        inputs = torch.nn.functional.linear(inputs, p.projection_weight, p.projection_bias)
+
+    def folded(weight: Tensor, bias: Tensor) -> list[Tensor | None]:
+        if not fold:
+            return [weight, bias]
+        each = weight.view(len(weight), -1, memory)  # side by side: a weight for each input row
+        bias = bias + each.sum(1) @ p.projection_bias
+        return [(each @ p.projection_weight).flatten(1), bias]
+
+    qkv = folded(p.qkv_weight.squeeze(0), p.qkv_bias.squeeze(0))
+    if p.gate_input_weight is None or p.gate_input_bias is None or p.gate_memory_bias is None:
+        return inputs, [*qkv, None, None]
+    bias = p.gate_input_bias + p.gate_memory_bias
+    return inputs, [*qkv, *folded(p.gate_input_weight, bias)]
+
+
+Given = Sequence[Tensor | None]
+"""Memory, input rows, then `WEIGHTS`; None where there is no gate."""
+
+
+class Recurrence(torch.autograd.Function):
+    """The loop over time, forward and backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, o: Options, keep_tape: bool, *given: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Memories ``[T, B, N, M]`` and the last one, from memory, input rows and `WEIGHTS`."""
+        given = tuple(None if x is None else x.contiguous() for x in given)
+        memory, inputs = given[:2]
+        assert memory is not None
+        assert inputs is not None
+        problem = _problem(o, given)
+        problem.keep_tape = keep_tape
+        floats = (ctypes.c_int64 * 3)()  # of the tape and of both workspaces
+        library = build.library()
+        library.rrnn_sizes(ctypes.byref(problem), floats)
+        memories = memory.new_empty(inputs.shape[0], *memory.shape)
+        tape, workspace = memory.new_empty(floats[0]), memory.new_empty(floats[1])
+        problem.memories, problem.tape = memories.data_ptr(), tape.data_ptr()
+        problem.workspace = workspace.data_ptr()
+        library.rrnn_forward(ctypes.byref(problem))
+        if keep_tape:
+            ctx.save_for_backward(memories, tape, *given)
+            ctx.options, ctx.threads, ctx.floats = o, problem.threads, floats[2]
+            ctx.set_materialize_grads(False)
+        return memories, memories[-1].clone()
+
+    @staticmethod
+    def backward(
+        ctx: Any, d_memories: Tensor | None, d_last: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        """Gradients of memory, input rows and `WEIGHTS`."""
+        refuse_second_derivative("the native core", 'take backend="reference"')
+        memories, tape, *given = ctx.saved_tensors
+        memory, inputs, *weights = given
+        problem = _problem(ctx.options, given)
+        problem.keep_tape, problem.threads = True, ctx.threads  # as the tape was laid out for
+        problem.memories, problem.tape = memories.data_ptr(), tape.data_ptr()
+        d_memories = None if d_memories is None else d_memories.contiguous()
+        d_last = None if d_last is None else d_last.contiguous()
+        problem.d_memories = None if d_memories is None else d_memories.data_ptr()
+        problem.d_last = None if d_last is None else d_last.data_ptr()
+        workspace, d_memory = memory.new_empty(ctx.floats), torch.empty_like(memory)
+        d_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[3] else None
+        d_weights = [None if x is None else torch.empty_like(x) for x in weights]
+        problem.workspace, problem.d_memory = workspace.data_ptr(), d_memory.data_ptr()
+        problem.d_inputs = None if d_inputs is None else d_inputs.data_ptr()
+        for name, x in zip(WEIGHTS, d_weights, strict=True):
+            setattr(problem, f"d_{name}", None if x is None else x.data_ptr())
+        build.library().rrnn_backward(ctypes.byref(problem))
+        return None, None, d_memory, d_inputs, *d_weights
+
+
+def _problem(o: Options, given: Given) -> Problem:
+    """What forward and backward have in common; the tensors are contiguous and outlive it."""
+    memory, inputs, *weights = given
+    assert memory is not None
+    assert inputs is not None
+    mlp, gates = weights[WEIGHTS.index("mlp_weight")], weights[WEIGHTS.index("gate_memory_weight")]
+    assert mlp is not None
+    batch, slots = memory.shape[:2]
+    team = _openmp()
+    threads = 1 if team is None else min(torch.get_num_threads(), batch)
+    return Problem(
+        *inputs.shape,
+        slots,
+        o.num_heads,
+        o.key_size,
+        o.head_size,
+        mlp.shape[0],
+        0 if gates is None else gates.shape[0] // 2,
+        threads,
+        False,
+        o.input_bias,
+        o.forget_bias,
+        *(team or (None, None, None)),
+        inputs.data_ptr(),
+        memory.data_ptr(),
+        *(None if x is None else x.data_ptr() for x in weights),
+    )
+
+
+@cache
+def _openmp() -> tuple[int, int, int] | None:
+    """Addresses of three functions of the OpenMP library that PyTorch uses; None: no threads.
+
+    The kernel calls them instead of being compiled with OpenMP, so that it needs no second
+    library, which would have threads of its own.
+    """
+    folder = Path(torch.__file__).parent / "lib"
+    loaded = [None, *sorted(map(str, (*folder.glob("libgomp*"), *folder.glob("libomp*"))))]
+    for name in loaded:
+        try:
+            library = ctypes.CDLL(name)
+            found = library.GOMP_parallel, library.omp_get_thread_num, library.omp_get_num_threads
+        except (AttributeError, OSError):
+            continue
+        addresses = [ctypes.cast(function, ctypes.c_void_p).value for function in found]
+        if all(addresses):
+            return addresses[0] or 0, addresses[1] or 0, addresses[2] or 0
+    return None
