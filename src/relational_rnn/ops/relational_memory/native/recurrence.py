@@ -164,7 +164,7 @@ class Recurrence(torch.autograd.Function):
         ctx: Any, d_memories: Tensor | None, d_last: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         """Gradients of memory, input rows and `WEIGHTS`."""
-        refuse_second_derivative("the native core", 'take backend="reference"')
+        refuse_second_derivative("the native core", 'use backend="reference"')
         memories, tape, *given = ctx.saved_tensors
         memory, inputs, *weights = given
         problem = _problem(ctx.options, given)
