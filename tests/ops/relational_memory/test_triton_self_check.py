@@ -3,6 +3,7 @@
 For a CUDA device (`make test-gpu`); `test_triton_interpreter.py` runs the same tests on a CPU.
 """
 
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -250,3 +251,14 @@ def test_a_check_without_gradients_finds_a_wrong_backward_pass(
             assert watch.run(tiny()) == "fused"
         assert not torch.is_grad_enabled()
     assert watch.checks == 1
+
+
+def test_a_reference_that_is_not_finite_confirms_nothing(
+    watch: Watch, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from relational_rnn.ops.relational_memory.triton import self_check
+
+    nothing_known = self_check.Errors({"memories": math.inf}, {"memories": math.inf})
+    monkeypatch.setattr(self_check, "measure", lambda configuration: nothing_known)
+    with pytest.warns(RuntimeWarning, match="the reference is not finite"):
+        assert watch.run(tiny()) == "fused"

@@ -7,7 +7,7 @@ with the very kernels that the configuration compiles to.
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from math import inf, isnan
+from math import inf, isfinite, isnan
 from threading import Lock
 from typing import NamedTuple
 
@@ -100,6 +100,8 @@ def find_fault(configuration: Configuration) -> str | None:
         except Exception as error:  # whatever the compiler, the driver or a kernel raises
             first_line = next(iter(str(error).splitlines()), "")
             return f"{type(error).__name__}: {first_line}"
+    if not all(map(isfinite, errors.usual.values())):
+        return f"the reference is not finite in {configuration.sizes.product}"
     name = max(errors.found, key=errors.found.__getitem__)
     worst, allowed = errors.found[name], errors.allowed(configuration.sizes.product)
     if worst <= allowed:
