@@ -48,6 +48,12 @@ def add(parser: ArgumentParser) -> None:
         "configurations of generated tasks instead",
     )
     parser.add_argument(
+        "--busy",
+        action="store_true",
+        help="measure training on an idle machine and next to busy processes, with the command's "
+        "choice of threads and with others, instead (about ten minutes on two cores)",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         default=Path("results/bench"),
@@ -97,7 +103,7 @@ def _choice(arguments: Namespace) -> Choice:
         choices.append(Choice("memory", "memory", ["--memory-steps", str(steps)], {"steps": steps}))
     choices += [
         Choice(kind, kind, [f"--{kind}"], {})
-        for kind in ("profile", "scale", "corpus", "batches")
+        for kind in ("profile", "scale", "corpus", "batches", "busy")
         if arguments[kind]
     ]
     if len(choices) > 1:
