@@ -4,11 +4,12 @@ A text is encoded once. The files lie in a cache folder, under the hash of the t
 
 - ``train.bin``, ``valid.bin``, ``test.bin``: ids, little-endian uint16 or uint32;
 - ``vocabulary.json``: the words;
-- ``manifest.json``: dtype, number of tokens, and hashes.
+- ``manifest.json``: dtype, number of tokens, and the hashes of the text and of these files.
 """
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -16,7 +17,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,10 @@ from .vocabulary import Vocabulary
 
 FORMAT = 1  # part of the folder's name; increment it when the files change
 FILES = (*(f"{split}.bin" for split in SPLITS), "vocabulary.json", "manifest.json")
+
+DTYPES = ("<u2", "<u4")
+CHUNK = 1 << 20  # bytes checked at a time, a multiple of the size of an id
+DAMAGE = (OSError, UserError, ValueError, LookupError, TypeError, RecursionError)
 
 Tokens = dict[Split, np.memmap[Any, np.dtype[np.unsignedinteger[Any]]]]
 
@@ -128,23 +133,49 @@ def encode_corpus(
 
 
 def read_prepared(folder: Path) -> tuple[Vocabulary, Tokens] | None:
-    """Open prepared files, without reading the ids.
+    """Open prepared files, after checking every byte of them against the manifest.
 
     Returns:
         The vocabulary and the ids ``[tokens]`` of each split, uint16 or uint32, mapped read-only;
         None if a file is missing or does not match the manifest.
     """
-    with contextlib.suppress(OSError, UserError, ValueError, LookupError, TypeError):
+    with contextlib.suppress(*DAMAGE):
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         vocabulary = Vocabulary.load(folder / "vocabulary.json")
-        tokens: Tokens = {
-            split: np.memmap(folder / f"{split}.bin", dtype=manifest["dtype"], mode="r")
-            for split in SPLITS
-        }
-        counts = {split: len(ids) for split, ids in tokens.items()}
-        if (vocabulary.digest, counts) == (manifest["vocabulary"], manifest["tokens"]):
-            return vocabulary, tokens
+        dtype = np.dtype(manifest["dtype"])
+        if vocabulary.digest != manifest["vocabulary"] or dtype.str not in DTYPES:
+            return None
+        tokens: Tokens = {}
+        hashes = {}
+        for split in SPLITS:
+            with open(folder / f"{split}.bin", "rb") as file:
+                hashes[split] = _checked(file, dtype, ids=len(vocabulary))
+                tokens[split] = np.memmap(file, dtype=dtype, mode="r")
+        if {split: len(ids) for split, ids in tokens.items()} != manifest["tokens"]:
+            return None
+        if "sha256" not in manifest:  # of an earlier version: complete it
+            with contextlib.suppress(OSError, UserError):  # a shared cache may be read-only
+                _write_manifest(folder, manifest | {"sha256": hashes})
+        elif hashes != manifest["sha256"]:
+            return None
+        return vocabulary, tokens
     return None  # whatever the damage, the files are prepared again
+
+
+def _checked(file: BinaryIO, dtype: np.dtype[Any], *, ids: int) -> str:
+    """SHA-256 of a token file.
+
+    Read at every start, which costs 3 ms for WikiText-2 (5 MB) and 0.3 s for WikiText-103 (415 MB).
+
+    Raises:
+        ValueError: an id is not below ``ids``, or the last one is cut off.
+    """
+    digest = hashlib.sha256()
+    while part := file.read(CHUNK):
+        digest.update(part)
+        if np.frombuffer(part, dtype).max() >= ids:
+            raise ValueError(f"ids must be below {ids}")
+    return digest.hexdigest()
 
 
 def prepare(source: Source, folder: Path) -> tuple[Vocabulary, Tokens]:
@@ -198,13 +229,13 @@ def _write(source: Source, folder: Path) -> None:
     with _reading(source, SPLITS[1:], "checking words") as words:
         for split in SPLITS[1:]:
             vocabulary.check(words(split), where=source.where(split))
-    dtype = np.dtype("<u2" if len(vocabulary) <= 1 << 16 else "<u4")
-    counts = {}
+    dtype = np.dtype(DTYPES[len(vocabulary) > 1 << 16])
+    counts, hashes = {}, {}
     with _reading(source, SPLITS, "encoding") as words:
         for split in SPLITS:
             where = source.where(split)
             ids = (vocabulary.encode(part, where=where) for part in words(split))
-            counts[split] = _write_ids(ids, folder / f"{split}.bin", dtype)
+            counts[split], hashes[split] = _write_ids(ids, folder / f"{split}.bin", dtype)
     vocabulary.save(folder / "vocabulary.json")
     manifest = {
         "format": FORMAT,
@@ -212,7 +243,12 @@ def _write(source: Source, folder: Path) -> None:
         "dtype": dtype.str,
         "vocabulary": vocabulary.digest,
         "tokens": counts,
+        "sha256": hashes,
     }
+    _write_manifest(folder, manifest)
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     write_text(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
 
 
@@ -232,10 +268,15 @@ def _reading(
         yield lambda split: tokenize(pieces(split))
 
 
-def _write_ids(parts: Iterable[NDArray[np.int64]], path: Path, dtype: np.dtype[Any]) -> int:
-    count = 0
+def _write_ids(
+    parts: Iterable[NDArray[np.int64]], path: Path, dtype: np.dtype[Any]
+) -> tuple[int, str]:
+    """Write a token file; return the number of tokens and the SHA-256 of the file."""
+    count, digest = 0, hashlib.sha256()
     with replacing(path) as file:
-        for ids in parts:
-            file.write(ids.astype(dtype).data)
+        for part in parts:
+            ids = part.astype(dtype)
+            file.write(ids.data)
+            digest.update(ids.data)
             count += len(ids)
-    return count
+    return count, digest.hexdigest()

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from functools import cached_property
@@ -99,6 +100,7 @@ class Folder:
             if file.stat().st_size == 0:
                 raise UserError(f"{file}: is empty; it must hold whitespace-separated words")
         self._files = files
+        self._hashed: dict[Path, str] = {}  # state of each file when it was hashed
 
     def where(self, split: Split) -> str:
         """Path of the file."""
@@ -115,29 +117,46 @@ class Folder:
         return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
     def text(self, split: Split) -> Iterator[str]:
-        """Yield the file as :func:`read` does."""
-        return read(self._files[split])
+        """Yield the file as :func:`read` does.
+
+        Raises:
+            UserError: also if the file is no longer the one that :attr:`digest` belongs to.
+        """
+        path = self._files[split]
+        yield from read(path)
+        if path in self._hashed and _state(path) != self._hashed[path]:
+            raise UserError(f"{path}: changed while it was read; try again")
 
     def _sha256(self, path: Path) -> str:
-        """Hash a file, or return the stored hash if size and modification time are unchanged."""
-        status = path.stat()
-        seen = f"{status.st_size} {status.st_mtime_ns} "
+        """Hash a file, or return the stored hash if the file is unchanged."""
+        seen = self._hashed[path] = _state(path)
+        changed = max(path.stat().st_mtime_ns, path.stat().st_ctime_ns)
         key = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
         stamp = self._stamps / key
         with contextlib.suppress(OSError, UnicodeDecodeError):
             stored = stamp.read_text(encoding="utf-8")
-            if stored.startswith(seen):
+            if re.fullmatch(re.escape(seen) + "[0-9a-f]{64}", stored):
                 return stored.removeprefix(seen)
         try:
             with open(path, "rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-        if time.time_ns() - status.st_mtime_ns > CLOCK_GRAIN:
+        if time.time_ns() - changed > CLOCK_GRAIN:
             with contextlib.suppress(OSError, UserError):  # a shared cache may be read-only
                 self._stamps.mkdir(parents=True, exist_ok=True)
                 write_text(stamp, seen + digest)
         return digest
+
+
+def _state(path: Path) -> str:
+    """What changes with the content: size, times and inode.
+
+    The modification time can be set back (``touch -r``, ``rsync -t``). The time of the inode's
+    change cannot, and another file that is moved to this place has another inode.
+    """
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino} "
 
 
 def read(path: Path) -> Iterator[str]:
