@@ -12,8 +12,6 @@ import errno
 import hashlib
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from platformdirs import user_cache_path
 from ...errors import UserError
 from ...files import replacing, write_text
 from ...progress import progress
+from .private_folder import private_folder, remove_leftovers
 from .sources import Source, find_source
 from .tokenization import SPLITS, UNKNOWN, Split, tokenize
 from .vocabulary import Vocabulary
@@ -189,14 +188,13 @@ def prepare(source: Source, folder: Path) -> tuple[Vocabulary, Tokens]:
         UserError: the text cannot be used (see its source, and :meth:`.Vocabulary.check`), or the
             cache cannot be written.
     """
-    private = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        private.mkdir(parents=True)
-        _write(source, private)
-        if read_prepared(folder) is None:
-            folder.mkdir(exist_ok=True)
-            for name in FILES:  # the manifest last: without it, the other files are ignored
-                os.replace(private / name, folder / name)
+        with private_folder(folder) as private:
+            _write(source, private)
+            if read_prepared(folder) is None:
+                folder.mkdir(exist_ok=True)
+                for name in FILES:  # the manifest last: without it, the other files are ignored
+                    os.replace(private / name, folder / name)
         opened = read_prepared(folder)
         if opened is None:
             raise OSError(errno.EIO, "not read back as written")
@@ -206,14 +204,13 @@ def prepare(source: Source, folder: Path) -> tuple[Vocabulary, Tokens]:
             f"{folder.parent}: the prepared text cannot be written: {error.strerror}; free some "
             "space, or set RRNN_CACHE to another folder"
         ) from error
-    finally:
-        shutil.rmtree(private, ignore_errors=True)
 
 
 def _find(source: str, cache_dir: Path | str | None) -> tuple[Source, Path]:
     """A text, and the folder of its prepared files."""
     cache = Path(cache_dir or os.environ.get("RRNN_CACHE") or user_cache_path("relational-rnn"))
     text = find_source(source, cache=cache)
+    remove_leftovers(cache)
     return text, cache / "corpora" / f"{text.name}-{text.digest[:16]}-{FORMAT}"
 
 
