@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -75,6 +77,24 @@ def test_a_prompt_that_is_not_utf8(rrnn, make_run, verb):
     answer = rrnn(verb, "mine", "--prompt", "the \udcff")
     assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
     assert "the prompt: is not UTF-8 (character 4: '\\udcff')" in answer.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("limit", [0, 12_000], ids=["at once", "in a block"])
+def test_score_to_a_file_that_becomes_too_large(make_run, tmp_path, limit):
+    import resource
+
+    make_run()
+    (tmp_path / "words.txt").write_text("the cat sat on the mat\n" * 150, encoding="utf-8")
+    with open(tmp_path / "out.txt", "wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "relational_rnn", "score", "mine", "words.txt"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+    assert (done.returncode, done.stderr) == (2, "error: the output: File too large\n")
 
 
 def test_score_of_a_file_whose_name_is_not_utf8(rrnn, make_run, tmp_path):
