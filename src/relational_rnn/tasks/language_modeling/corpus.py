@@ -233,6 +233,12 @@ def _write(source: Source, folder: Path) -> None:
             where = source.where(split)
             ids = (vocabulary.encode(part, where=where) for part in words(split))
             counts[split], hashes[split] = _write_ids(ids, folder / f"{split}.bin", dtype)
+            published = source.tokens(split)
+            if published not in (None, counts[split]):
+                raise UserError(
+                    f"{where}: has {counts[split]:,} tokens instead of the published "
+                    f"{published:,}; delete the download and try again"
+                )
     vocabulary.save(folder / "vocabulary.json")
     manifest = {
         "format": FORMAT,

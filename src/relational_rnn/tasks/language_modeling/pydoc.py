@@ -41,6 +41,10 @@ class Pydoc:
         """Characters of a split."""
         return len(self._parts[split])
 
+    def tokens(self, split: Split) -> int | None:
+        """None: it depends on the version of Python."""
+        return None
+
     def text(self, split: Split) -> Iterator[str]:
         """Yield the text of a split.
 

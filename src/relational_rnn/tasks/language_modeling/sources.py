@@ -43,6 +43,9 @@ class Source(Protocol):
     def size(self, split: Split) -> int:
         """Approximate number of characters of a split, for progress displays."""
 
+    def tokens(self, split: Split) -> int | None:
+        """Published number of tokens of a split, which is checked; None if there is none."""
+
     def text(self, split: Split) -> Iterator[str]:
         """Yield a split in pieces, cut anywhere; lines end with ``"\\n"``."""
 
@@ -109,6 +112,10 @@ class Folder:
     def size(self, split: Split) -> int:
         """Bytes of the file: the number of characters, if all are ASCII."""
         return self._files[split].stat().st_size
+
+    def tokens(self, split: Split) -> int | None:
+        """None: any number is right."""
+        return None
 
     @cached_property
     def digest(self) -> str:
