@@ -55,8 +55,9 @@ def test_the_folder_of_a_killed_process_is_removed_by_the_next(preparing, folder
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_process_that_is_asked_to_stop_removes_it(preparing, cache, number):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_process_that_is_asked_to_stop_removes_it(preparing, cache, name):
+    number = getattr(signal, name)
     preparing.send_signal(number)
     assert preparing.wait(timeout=30) == 128 + number
     assert private(cache) == []

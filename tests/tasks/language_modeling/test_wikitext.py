@@ -142,6 +142,26 @@ def test_offline_and_not_cached(tmp_path, monkeypatch):
     )
 
 
+def test_prepared_files_that_are_damaged_and_no_hub(tmp_path, hub, monkeypatch):
+    def offline(*_, **__):
+        raise LocalEntryNotFoundError("no traffic allowed")
+
+    serve(tmp_path, monkeypatch, {split: rows(text) for split, text in TEXT.items()})
+    open_corpus("wikitext-2", cache_dir=tmp_path / "cache")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    open_corpus("wikitext-2", cache_dir=tmp_path / "cache")
+    (folder,) = (tmp_path / "cache" / "corpora").iterdir()
+    ids = (folder / "train.bin").read_bytes()
+    other = tmp_path / "other"
+    other.write_bytes(ids[2:] + ids[:2])
+    other.replace(folder / "train.bin")
+    with pytest.raises(UserError) as caught:
+        open_corpus("wikitext-2", cache_dir=tmp_path / "cache")
+    assert str(caught.value).startswith(
+        f"{folder}: damaged, and not prepared again: wikitext-2: wikitext-2-v1/train"
+    )
+
+
 def test_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(UserError) as caught:

@@ -199,6 +199,10 @@ def prepare(source: Source, folder: Path) -> tuple[Vocabulary, Tokens]:
         if opened is None:
             raise OSError(errno.EIO, "not read back as written")
         return opened
+    except UserError as error:
+        if folder.is_dir():  # it was prepared once, and did not match its manifest
+            raise UserError(f"{folder}: damaged, and not prepared again: {error}") from error
+        raise
     except OSError as error:
         raise UserError(
             f"{folder.parent}: the prepared text cannot be written: {error.strerror}; free some "
