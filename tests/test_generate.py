@@ -1,3 +1,4 @@
+import math
 from collections import Counter
 from itertools import islice
 
@@ -8,6 +9,7 @@ from torch import nn
 from relational_rnn.errors import UserError
 from relational_rnn.generate import as_text, generate
 from relational_rnn.tasks.language_modeling import Vocabulary
+from relational_rnn.tasks.language_modeling.tokenization import tokenize
 
 WORDS = ["the", "<eos>", "cat", "sat", "<unk>"]
 
@@ -75,6 +77,8 @@ def test_the_seed_decides(vocabulary):
         pytest.param({"top_p": 0.69}, [4 / 7, 3 / 7, 0, 0, 0], id="top-p"),
         pytest.param({"top_p": 0.75}, [4 / 9, 3 / 9, 2 / 9, 0, 0], id="top-p reaches into a word"),
         pytest.param({"top_p": 1e-9}, [1, 0, 0, 0, 0], id="top-p of one word at least"),
+        pytest.param({"top_p": 1e-300}, [1, 0, 0, 0, 0], id="top-p below the smallest float32"),
+        pytest.param({"temperature": 1e300}, [0.2] * 5, id="temperature above the largest float32"),
         pytest.param({"top_p": 1.0}, [0.4, 0.3, 0.2, 0.1, 0.0], id="top-p of all"),
         pytest.param({"top_k": 3, "top_p": 0.5}, [4 / 7, 3 / 7, 0, 0, 0], id="top-k, then top-p"),
     ],
@@ -136,3 +140,39 @@ def test_seeds_out_of_range(vocabulary):
     for seed in (-1, 2**63):
         with pytest.raises(ValueError, match=f"seed must be an integer from 0 .*, got {seed}"):
             draw(Counting(), vocabulary, seed=seed)
+
+
+def test_line_ends_of_the_prompt_are_eos(vocabulary):
+    model = Counting()
+    draw(model, vocabulary, words=1, prompt="the cat\r\n\nsat\n", seed=1)
+    assert vocabulary.decode(model.read) == ["<eos>", *tokens("the cat\n\nsat\n")]
+
+
+def tokens(text):
+    return [word for part in tokenize([text]) for word in part]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 1e-300}, {"temperature": 1e300}, {"top_k": 1}, {"top_p": 1e-9}]
+)
+def test_without_unknown(vocabulary, options):
+    model = Counting((0.0, 0.0, 0.0, 0.0, 9.0))
+    words = draw(model, vocabulary, words=40, seed=1, without_unknown=True, **options)
+    assert "<unk>" not in words
+    assert "<unk>" in draw(model, vocabulary, words=40, seed=1)
+
+
+@pytest.mark.parametrize("without_unknown", [False, True])
+@pytest.mark.parametrize(
+    "logits", [(math.nan, 1, 1, 1, 1), (math.inf, 1, 1, 1, 1), (-math.inf,) * 5], ids=str
+)
+def test_scores_that_are_not_numbers(vocabulary, logits, without_unknown):
+    words = generate(Counting(logits), vocabulary, without_unknown=without_unknown)
+    with pytest.raises(UserError, match=r"^the model: its scores are nan.* damaged or have diver"):
+        next(words)
+
+
+def test_a_word_that_is_impossible_is_not_drawn(vocabulary):
+    model = Counting((-math.inf, 0.0, 0.0, 0.0, 0.0))
+    for temperature in (1e-300, 1.0, 1e300):
+        assert "the" not in draw(model, vocabulary, words=40, temperature=temperature, seed=1)

@@ -3,11 +3,19 @@
 import pytest
 import torch
 
-from relational_rnn.config import NthFarthestConfig, ProgramsConfig
+from relational_rnn.config import LanguageModelingConfig, NthFarthestConfig, ProgramsConfig
 from relational_rnn.errors import UserError
+from relational_rnn.generate import generate
 from relational_rnn.inspection import inspect
-from relational_rnn.registry import build_task, build_task_model, load_task_model
+from relational_rnn.models.language_model import LanguageModel
+from relational_rnn.registry import (
+    build_task,
+    build_task_model,
+    load_language_model,
+    load_task_model,
+)
 from relational_rnn.runs import Run
+from relational_rnn.tasks.language_modeling import Vocabulary, read_prompt
 from relational_rnn.tasks.sampling import BatchSource
 from relational_rnn.weights import save_weights
 
@@ -69,6 +77,49 @@ def test_reading_at_once_and_writing_step_by_step_show_the_same_reading(tmp_path
         for name in ("programs", "predictions")
     ]
     torch.testing.assert_close(*seen)
+
+
+@pytest.fixture
+def language(tmp_path):
+    torch.manual_seed(3)
+    config = LanguageModelingConfig(embedding_size=8, head_size=4, num_heads=2, seed=5)
+    run = Run(tmp_path / "language")
+    run.save_config(config)
+    Vocabulary(["the", "<eos>", "cat", "<unk>", "sat", "mat", "dog"]).save(run.vocabulary_path)
+    model = LanguageModel(config, len(run.vocabulary))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(20)  # the memory decides, not the biases
+    save_weights(model, run.weights_path)
+    return run
+
+
+@pytest.mark.parametrize(
+    "prompt", ["the cat", "sat", "dog mat\nthe", "the\n", "zebra", "cat the sat", "mat\n\nmat"]
+)
+def test_a_prompt_is_read_as_generate_reads_it(language, prompt):
+    seen = inspect(language, prompt=prompt)
+    likeliest = generate(
+        load_language_model(language), language.vocabulary, prompt=prompt, top_k=1, words=1
+    )
+    assert seen.title == f"language: the likeliest next word is “{next(likeliest)}”"
+    assert seen.steps == read_prompt(prompt, language.vocabulary).words
+    assert len(seen.attention) == len(seen.steps)
+
+
+def test_unknown_words_are_labelled_as_read(language):
+    seen = inspect(language, prompt="the zebra")
+    assert seen.steps == ["<eos>", "the", "<unk>"]
+    assert seen.note == "the prompt: words not in the vocabulary are read as <unk>: 'zebra'"
+
+
+@pytest.mark.parametrize("prompt", [None, "", " \n"])
+def test_without_a_prompt_the_words_are_the_models_own(language, prompt):
+    seen = inspect(language, prompt=prompt)
+    assert seen.note is None
+    assert len(seen.steps) == 1 + 12
+    assert set(seen.steps) <= set(language.vocabulary.words) - {"<unk>"}
+    assert inspect(language).steps == seen.steps
 
 
 @pytest.mark.parametrize(

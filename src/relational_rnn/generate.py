@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from .errors import UserError
 from .models.language_model import LanguageModel
-from .tasks.language_modeling import Vocabulary
+from .tasks.language_modeling import Vocabulary, read_prompt
 
-COLDEST = 1e-30  # lowest temperature that float32 can represent; lower ones draw the same words
+COLDEST, HOTTEST = 1e-30, 1e30  # float32 can represent these; beyond, the words drawn are the same
 
 
 def generate(
@@ -21,26 +22,29 @@ def generate(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int | None = None,
+    without_unknown: bool = False,
 ) -> Iterator[str]:
     """Sample words one after another; each is yielded as soon as it is drawn.
 
-    The model first reads ``<eos>`` and the prompt, starting from an empty memory. Words are drawn
-    from its full distribution, which includes ``<unk>`` and ``<eos>`` (a new line).
+    The model first reads the prompt (see :func:`.read_prompt`), starting from an empty memory.
+    Words are drawn from its full distribution, which includes ``<unk>`` and ``<eos>`` (a new line).
 
     Args:
         model: in evaluation mode; runs on the device of its parameters.
         vocabulary: the vocabulary of the model.
         words: number of words to draw.
-        prompt: text to continue, whitespace-separated words.
+        prompt: text to continue, whitespace-separated words; a line end is read as ``<eos>``.
         temperature: above 0; values below 1 favor likely words.
         top_k: draw from the k most likely words only.
         top_p: draw from the most likely words with this total probability only (nucleus sampling,
             Holtzman et al. 2019); applied after ``top_k``.
         seed: equal seeds give equal words, on any device, apart from rounding.
+        without_unknown: never draw ``<unk>``.
 
     Raises:
         ValueError: an argument is out of range; raised before anything is drawn.
-        UserError: the prompt has a word that is not in a vocabulary without ``<unk>``.
+        UserError: the prompt has a word that is not in a vocabulary without ``<unk>``, or is not
+            UTF-8; while drawing, the model's scores are not numbers.
     """
     if words < 1:
         raise ValueError(f"words must be at least 1, got {words}")
@@ -52,7 +56,9 @@ def generate(
         raise ValueError(f"top_k must be at least 1, got {top_k}")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
-    read = [vocabulary.eos, *vocabulary.encode(prompt.split(), where="the prompt").tolist()]
+    read = read_prompt(prompt, vocabulary).ids
+    excluded = vocabulary.unknown if without_unknown else None
+    temperature = min(max(temperature, COLDEST), HOTTEST)
     generator = torch.Generator()
     if seed is None:
         generator.seed()
@@ -67,8 +73,16 @@ def generate(
             with torch.no_grad():
                 hidden, state = model.features(torch.tensor(tokens, device=device)[:, None], state)
                 scores = model.head.log_probabilities(hidden[-1, 0]).float().cpu()  # [V]
-                scores -= scores.max()  # the maximum is 0, which stays finite when divided
-                shares = _shares(scores / max(temperature, COLDEST), top_k, top_p)
+                if excluded is not None:
+                    scores[excluded] = -torch.inf
+                best = scores.max()
+                if not best.isfinite():
+                    raise UserError(
+                        f"the model: its scores are {best.item()}, so no word can be drawn; its "
+                        "weights are damaged or have diverged, use those of another run"
+                    )
+                scores -= best  # the maximum is 0, which stays finite when divided
+                shares = _shares(scores / temperature, top_k, top_p)
                 tokens = [int(torch.multinomial(shares, 1, generator=generator))]
             yield vocabulary.words[tokens[0]]
 
@@ -95,6 +109,7 @@ def _shares(scores: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
     shares = scores.softmax(0)
     if top_p is not None:
         ordered, words = shares.sort(descending=True)
-        before = ordered.cumsum(0) - ordered
-        shares = shares.scatter(0, words, ordered.where(before < top_p, 0.0))
+        kept = ordered.cumsum(0) - ordered < top_p
+        kept[0] = True  # a top_p below the smallest float32 is rounded to 0
+        shares = shares.scatter(0, words, ordered.where(kept, 0.0))
     return shares

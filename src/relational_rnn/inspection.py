@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from .errors import UserError
+from .generate import generate
 from .models import TaskModel
 from .models.language_model import LanguageModel
 from .nn.relational_memory import RelationalMemory, Trace
 from .registry import build_task, is_generated, load_language_model, load_task_model
 from .runs import Run
+from .tasks.language_modeling import read_prompt
 from .tasks.sampling import BatchSource
 
-DEFAULT_PROMPT = "the value of the list is returned if the key is not found ."
+OWN_WORDS = 12  # of a language model that is inspected without a prompt
 
 
 class Inspection(NamedTuple):
@@ -29,6 +31,7 @@ class Inspection(NamedTuple):
         slots: number N of slots.
         input_gate: ``[T, N]``, mean over the units of a slot; None without gates.
         forget_gate: ``[T, N]``, the same; 1 keeps a slot unchanged.
+        note: one line about the example: words of the prompt that the model does not know.
     """
 
     title: str
@@ -37,6 +40,7 @@ class Inspection(NamedTuple):
     slots: int
     input_gate: Tensor | None
     forget_gate: Tensor | None
+    note: str | None = None
 
 
 def inspect(
@@ -48,11 +52,12 @@ def inspect(
         run: a trained run with a relational memory.
         example: index of an example of the test set, from 0; for the generated tasks.
         layer: index of the recurrent layer, from 1.
-        prompt: whitespace-separated words to read; for language models.
+        prompt: text to read, as :func:`.generate.generate` reads it; for language models. Default:
+            words that the model generates, with the seed of its run.
 
     Raises:
-        UserError: the model has no relational memory, there is no such example or layer, or a word
-            is not in the vocabulary.
+        UserError: the model has no relational memory, there is no such example or layer, or the
+            prompt cannot be read (see :func:`.read_prompt`).
     """
     config = run.config
     if config.model != "rmc":
@@ -68,22 +73,27 @@ def inspect(
     if not is_generated(config):
         if example is not None:
             raise UserError(f"example: {run.folder} is a language model; give --prompt instead")
-        return _language(run, layer, prompt if prompt and prompt.split() else DEFAULT_PROMPT)
+        return _language(run, layer, prompt)
     if prompt is not None:
         raise UserError(f"prompt: {run.folder} is a run of {config.task}; give --example instead")
     return _generated(run, layer, example or 0)
 
 
-def _language(run: Run, layer: int, prompt: str) -> Inspection:
-    words = prompt.split()
-    ids = run.vocabulary.encode(words, where="the prompt")
+def _language(run: Run, layer: int, prompt: str | None) -> Inspection:
+    vocabulary = run.vocabulary
+    read = read_prompt(prompt or "", vocabulary)
     model = load_language_model(run)
-    tokens = torch.as_tensor(ids, dtype=torch.int64)[:, None]  # [T, 1]
+    if prompt is None or not prompt.split():
+        own = generate(
+            model, vocabulary, words=OWN_WORDS, seed=run.config.seed, without_unknown=True
+        )
+        read = read_prompt(" ".join(own), vocabulary)
+    tokens = torch.tensor(read.ids)[:, None]  # [T, 1]
     with _Recorder(model, layer) as recorder, torch.no_grad():
         hidden, _ = model.features(tokens, model.initial_state(1))
         best = int(model.head.log_probabilities(hidden[-1:])[0, 0].argmax())
-    title = f"{run.name}: the likeliest next word is “{run.vocabulary.words[best]}”"
-    return recorder.inspection(title, words)
+    title = f"{run.name}: the likeliest next word is “{vocabulary.words[best]}”"
+    return recorder.inspection(title, read.words, read.note)
 
 
 def _generated(run: Run, layer: int, example: int) -> Inspection:
@@ -117,13 +127,15 @@ class _Recorder:
     def _trace(self, core: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         self.traces.append(self.core.trace(*arguments))
 
-    def inspection(self, title: str, steps: list[str]) -> Inspection:
+    def inspection(self, title: str, steps: list[str], note: str | None = None) -> Inspection:
         """The recorded steps, of the first example of the batch."""
         attention = torch.cat([trace.attention for trace in self.traces])[:, :, 0]
-        gates = [
+        input_gate, forget_gate = (
             None
             if getattr(self.traces[0], name) is None
             else torch.cat([getattr(trace, name) for trace in self.traces])[:, 0].mean(dim=-1)
             for name in ("input_gate", "forget_gate")
-        ]
-        return Inspection(title, steps, attention, self.core.mem_slots, *gates)
+        )
+        return Inspection(
+            title, steps, attention, self.core.mem_slots, input_gate, forget_gate, note
+        )

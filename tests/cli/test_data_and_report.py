@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ def test_preparing_shows_progress_on_stderr(rrnn, text, monkeypatch):
     assert lines[-1].startswith(f"text: encoding: 100% · {sum(size.values()):,} of ")
     again = rrnn("data", text, "--json")
     assert (again.out, again.err) == (first.out, "")
+
+
+def test_data_in_a_folder_whose_name_is_not_utf8(rrnn, text, monkeypatch):
+    monkeypatch.setattr("relational_rnn.progress.SHOW_AFTER", 0.0)
+    try:
+        folder = text.rename(text.with_name(os.fsdecode(b"caf\xe9")))
+    except OSError:
+        pytest.skip("this file system allows no such name")
+    for _ in range(2):
+        answer = rrnn("data", folder)
+        assert answer.code == 0 or (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
 
 
 def test_data_that_is_missing(rrnn):

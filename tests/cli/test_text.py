@@ -1,6 +1,9 @@
 """generate and score: from text to text."""
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -33,6 +36,77 @@ def test_generate_without_a_prompt(rrnn, make_run):
     )
     assert first == again != other
     assert not first.startswith(" ")
+
+
+def test_a_prompt_is_read_as_in_training(rrnn, make_run):
+    make_run()
+    answer = rrnn("generate", "mine", "--words", 1, "--top-k", 1, "--prompt", "the zebra sat\n")
+    assert answer.err == (
+        "note: the prompt: words not in the vocabulary are read as <unk>: 'zebra'\n"
+    )
+    line, word, *_ = answer.out.split("\n")
+    assert line == "the zebra sat"
+    shown = rrnn("inspect", "mine", "--prompt", "the zebra sat\n", "--json")
+    assert shown.err == answer.err
+    assert shown.json["title"] == f"mine: the likeliest next word is “{word or '<eos>'}”"
+    assert rrnn("inspect", "mine").err == ""
+
+
+def test_generate_without_unk(rrnn, make_run, text):
+    make_run()
+    words = ("generate", "mine", "--words", 300, "--seed", 1)
+    assert "<unk>" in rrnn(*words).out
+    answer = rrnn(*words, "--no-unk")
+    assert "<unk>" not in answer.out
+    assert answer.err == ""
+
+
+def test_no_unk_without_unk(rrnn, make_run, text):
+    for split in ("train", "valid", "test"):
+        path = text / f"{split}.txt"
+        path.write_text(path.read_text(encoding="utf-8").replace("<unk>", "bit"), encoding="utf-8")
+    make_run()
+    answer = rrnn("generate", "mine", "--words", 3, "--no-unk")
+    assert answer.err == "note: --no-unk has no effect: the vocabulary has no <unk>\n"
+    assert answer.code == 0
+
+
+@pytest.mark.parametrize("verb", ["generate", "inspect"])
+def test_a_prompt_that_is_not_utf8(rrnn, make_run, verb):
+    make_run()
+    answer = rrnn(verb, "mine", "--prompt", "the \udcff")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert "UTF-8" in answer.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("limit", [0, 12_000], ids=["at once", "in a block"])
+def test_score_to_a_file_that_becomes_too_large(make_run, tmp_path, limit):
+    import resource
+
+    make_run()
+    (tmp_path / "words.txt").write_text("the cat sat on the mat\n" * 150, encoding="utf-8")
+    with open(tmp_path / "out.txt", "wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "relational_rnn", "score", "mine", "words.txt"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+    assert (done.returncode, done.stderr) == (2, "error: the output: File too large\n")
+
+
+def test_score_of_a_file_whose_name_is_not_utf8(rrnn, make_run, tmp_path):
+    make_run()
+    name = os.fsdecode(b"caf\xe9.txt")
+    try:
+        (tmp_path / name).write_text("the zebra", encoding="utf-8")
+    except OSError:
+        pytest.skip("this file system allows no such name")
+    for given in (name, name + "x"):
+        answer = rrnn("score", "mine", given)
+        assert answer.code == 0 or (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,32 @@ def _first_literal(program: str) -> str:
     return program[start:end]
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    ("program", "length", "answer"),
+    [
+        pytest.param("9" * 10**6 + "+2", 2, "1", id="sum"),
+        pytest.param("(1" + "0" * 10**6 + "*" + "3" * 10**6 + ")+7", 2, "7", id="product"),
+        pytest.param("1-" + "9" * 10**6, 2, "2", id="negative"),
+        pytest.param("2if" + "8" * 10**6 + "<" + "9" * 10**6 + "else1", 2, "2", id="comparison"),
+        pytest.param("x=1for[9]x+=" + "1" * 10**6, 10**6, "1" + "0" * 10**6, id="loop"),
+        pytest.param("7", 10**7, "7", id="modulus"),
+    ],
+)
+def test_a_million_digits(program: str, length: int, answer: str) -> None:
+    assert evaluate(program, length) == answer
+
+
+@pytest.mark.parametrize("program", ["0-0", "0*(0-1)", "1-1001", "(0-1)*1000"])
+def test_there_is_no_negative_zero(program: str) -> None:
+    assert evaluate(program, 2) == "0"
+
+
+def test_a_length_too_long_to_write() -> None:
+    with pytest.raises(ValueError, match="length must be at most 10,000,000, got 10000001"):
+        evaluate("1", 10_000_001)
+
+
 @pytest.mark.parametrize(
     ("program", "length", "answer"),
     [

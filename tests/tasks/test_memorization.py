@@ -96,6 +96,12 @@ def test_not_a_string_of_digits(text: str) -> None:
         evaluate(text, "copy")
 
 
+def test_a_long_string() -> None:
+    text, answer = generate(5_000, "double", random.Random(0))
+    assert len(text) == 5_000
+    assert answer == text * 2
+
+
 def test_an_answer_too_long_to_write() -> None:
     with pytest.raises(InvalidArgumentError, match="at most 1000000 characters long"):
         evaluate("(" * 60 + "1" + ")" * 60, "double")
@@ -110,8 +116,9 @@ def test_an_answer_too_long_to_write() -> None:
         ),
         ({"curriculum": "naive"}, "curriculum must be one of 'maximum', 'mix', got 'naive'"),
         ({"length": 0}, "length must be an integer of at least 1, got 0"),
+        ({"length": 10**7}, "length must be at most 100,000, got 10000000"),
     ],
-    ids=["category", "curriculum", "length"],
+    ids=["category", "curriculum", "length", "long"],
 )
 def test_bad_arguments(arguments, message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):

@@ -144,13 +144,15 @@ def test_plateaus_are_what_such_solutions_score(objects: int, features: int) -> 
     ("arguments", "message"),
     [
         ({"objects": 1}, "objects must be an integer of at least 2, got 1"),
+        ({"objects": 10**6}, "objects must be at most 10,000, got 1000000"),
+        ({"features": 10**30}, "features must be at most 1,000,000, got 1000000000000"),
         ({"features": 0}, "features must be an integer of at least 1, got 0"),
         (
             {"order": "furthest"},
             r"order must be one of .*, got 'furthest'; did you mean 'farthest'\?",
         ),
     ],
-    ids=["objects", "features", "order"],
+    ids=["objects", "many objects", "many features", "features", "order"],
 )
 def test_bad_arguments(arguments, message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):

@@ -152,9 +152,11 @@ def test_a_program_beyond_the_encoder_or_the_vocabulary() -> None:
             r"curriculum must be one of .*, got 'mixed'; did you mean 'mix'\?",
         ),
         ({"length": 0}, "length must be an integer of at least 1, got 0"),
+        ({"length": 10**7}, "length must be at most 1,000, got 10000000"),
+        ({"nesting": 10**6}, "nesting must be at most 10,000, got 1000000"),
         ({"nesting": 0}, "nesting must be an integer of at least 1, got 0"),
     ],
-    ids=["category", "curriculum", "length", "nesting"],
+    ids=["category", "curriculum", "length", "long", "deep", "nesting"],
 )
 def test_bad_arguments(arguments, message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):

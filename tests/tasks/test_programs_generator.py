@@ -74,6 +74,8 @@ def test_longest_programs_of_the_paper() -> None:
     ("length", "nesting", "operators", "message"),
     [
         (0, 1, ["+"], "length must be an integer of at least 1, got 0"),
+        (10**7, 1, ["+"], "length must be at most 1,000, got 10000000"),
+        (1, 10**6, ["+"], "nesting must be at most 10,000, got 1000000"),
         (1, 0, ["+"], "nesting must be an integer of at least 1, got 0"),
         (1, 1, [], "operators must hold at least one of .*, got none"),
         (

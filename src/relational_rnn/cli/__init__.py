@@ -48,7 +48,10 @@ FILES = {"list": "listing"}  # a submodule named list would hide the builtin her
 
 NUMBERS = {"int": "a whole number", "float": "a number"}
 
-REPORTED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT)
+REPORTED = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+)
 """Errors of the file system that are reported in one line."""
 
 

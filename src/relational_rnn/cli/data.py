@@ -2,6 +2,7 @@
 
 from jsonargparse import ArgumentParser, Namespace
 
+from ..signals import Stopper
 from . import print_json
 
 
@@ -20,7 +21,8 @@ def run(arguments: Namespace) -> None:
     """Prepare the text, unless it is in the cache, and print the counts."""
     from ..tasks.language_modeling import open_corpus
 
-    corpus = open_corpus(arguments.data)
+    with Stopper():  # SIGTERM and SIGHUP remove what was written so far, as Ctrl-C does
+        corpus = open_corpus(arguments.data)
     for split, count in corpus.counts.items():
         print(f"{split:10} {count:>13,} tokens")
     print(f"{'vocabulary':10} {len(corpus.vocabulary):>13,} words")

@@ -1,5 +1,7 @@
 """Generate text with the language model of a run."""
 
+import sys
+
 from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
@@ -10,7 +12,11 @@ def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
     parser.add_argument("--words", type=int, default=100, help="number of words to draw")
-    parser.add_argument("--prompt", default="", help="text to continue, whitespace-separated words")
+    parser.add_argument(
+        "--prompt",
+        default="",
+        help="text to continue, whitespace-separated words; a line end is read as <eos>",
+    )
     parser.add_argument(
         "--temperature",
         type=float,
@@ -23,6 +29,7 @@ def add(parser: ArgumentParser) -> None:
         type=float | None,
         help="draw from the most likely words with this total probability only",
     )
+    parser.add_argument("--no-unk", action="store_true", help="never draw <unk>")
     parser.add_argument("--seed", type=int | None, help="equal seeds give equal texts [random]")
     parser.add_argument(
         "--device",
@@ -41,30 +48,38 @@ def run(arguments: Namespace) -> None:
     from ..generate import as_text, generate
     from ..registry import load_language_model
     from ..runs import find_run
+    from ..tasks.language_modeling import read_prompt
     from ..threads import use_threads_of
 
     found = find_run(arguments.run)
     use_threads_of(found.config)
     model = load_language_model(found, choose_device(arguments.device))
+    prompt = arguments.prompt
+    if note := read_prompt(prompt, found.vocabulary).note:
+        print(f"note: {note}", file=sys.stderr)
+    if arguments.no_unk and found.vocabulary.unknown is None:
+        print("note: --no-unk has no effect: the vocabulary has no <unk>", file=sys.stderr)
     try:
         words = generate(
             model,
             found.vocabulary,
             words=arguments.words,
-            prompt=arguments.prompt,
+            prompt=prompt,
             temperature=arguments.temperature,
             top_k=arguments.top_k,
             top_p=arguments.top_p,
             seed=arguments.seed,
+            without_unknown=arguments.no_unk,
         )
     except ValueError as error:
         raise UserError(str(error)) from error
     drawn: list[str] = []
-    blank = " " if arguments.prompt.strip() else ""
-    print(arguments.prompt.strip(), end=blank, flush=True)
+    before, after = prompt.strip(), prompt[len(prompt.rstrip()) :]
+    if before:
+        print(before, end="\n" if "\n" in after else " ", flush=True)
     for piece in as_text(words):
         print(piece, end="", flush=True)
         drawn.append(piece)
     print()
     if arguments.json:
-        print_json({"prompt": arguments.prompt, "words": arguments.words, "text": "".join(drawn)})
+        print_json({"prompt": prompt, "words": arguments.words, "text": "".join(drawn)})

@@ -1,5 +1,6 @@
 """Show what the memory of a run attends to, and its gates, at every step of one example."""
 
+import sys
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -16,13 +17,14 @@ def add(parser: ArgumentParser) -> None:
         help="index of an example of the test set, for tasks other than language-modeling [0]",
     )
     parser.add_argument(
-        "--prompt", type=str | None, help="whitespace-separated words to read, for a language model"
+        "--prompt",
+        type=str | None,
+        help="text to read, for a language model, as generate reads it [words of the model's own]",
     )
     parser.add_argument("--layer", type=int, default=1, help="index of the recurrent layer, from 1")
-    parser.add_argument(
+    parser.add_argument(  # not type=Path: jsonargparse would refuse a name that is not UTF-8
         "--output",
-        type=Path,
-        default=Path("report"),
+        default="report",
         help="folder to write memory.png and memory.html to",
     )
     parser.add_argument(
@@ -42,7 +44,9 @@ def run(arguments: Namespace) -> None:
         layer=arguments.layer,
         prompt=arguments.prompt,
     )
-    picture, page = write_memory(seen, arguments.output)
+    if seen.note:
+        print(f"note: {seen.note}", file=sys.stderr)
+    picture, page = write_memory(seen, Path(arguments.output))
     print(f"{seen.title}\n{picture}\n{page}")
     if arguments.json:
         print_json({"title": seen.title, "picture": str(picture), "page": str(page)})

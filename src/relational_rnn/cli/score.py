@@ -11,7 +11,8 @@ from . import print_json
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
-    parser.add_argument("file", type=Path, help="a text file in UTF-8, whitespace-separated words")
+    # Not type=Path: jsonargparse would refuse a name that is not UTF-8.
+    parser.add_argument("file", help="a text file in UTF-8, whitespace-separated words")
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
@@ -33,10 +34,10 @@ def run(arguments: Namespace) -> None:
 
     found = find_run(arguments.run)
     use_threads_of(found.config)
-    words = _words(arguments.file)
+    words = _words(Path(arguments.file))
     model = load_language_model(found, choose_device(arguments.device))
     vocabulary = found.vocabulary
-    ids = vocabulary.encode(words, where=str(arguments.file))
+    ids = vocabulary.encode(words, where=arguments.file)
     losses = token_losses(model, ids, start=vocabulary.eos)
     score = Score.of(losses)
     unknown = [word for word in words if word not in vocabulary.index]

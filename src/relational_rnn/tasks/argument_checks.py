@@ -28,6 +28,18 @@ def at_least(name: str, value: int, minimum: int) -> int:
     return number
 
 
+def between(name: str, value: int, minimum: int, maximum: int) -> int:
+    """Return ``value`` as an ``int``; the maximum keeps a typo from filling the memory.
+
+    Raises:
+        InvalidArgumentError: ``value`` is not an integer, or out of range.
+    """
+    number = at_least(name, value, minimum)
+    if number > maximum:
+        raise InvalidArgumentError(f"{name} must be at most {maximum:,}, got {value!r}")
+    return number
+
+
 def one_of(name: str, value: str, choices: Collection[str]) -> str:
     """Return ``value``.
 

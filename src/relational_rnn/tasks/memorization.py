@@ -6,13 +6,14 @@ there); ``evaluate`` accepts them.
 """
 
 import random
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .argument_checks import InvalidArgumentError, at_least, one_of
+from .argument_checks import InvalidArgumentError, at_least, between, one_of
 from .characters import PAD, Characters, padded
 from .programs.grammar import GrammarError
 from .sampling import Batch
@@ -22,6 +23,7 @@ CATEGORIES = ("copy", "reverse", "double")
 CURRICULA = ("maximum", "mix")
 VOCABULARY = Characters("0123456789")  # digit d has id 1 + d
 
+LONGEST = 100_000  # digits of a string
 _LONGEST_ANSWER = 1_000_000
 
 
@@ -53,9 +55,10 @@ def generate(length: int, category: str, rng: random.Random) -> tuple[str, str]:
 
     ``random.Random(seed)`` reproduces the original generator's output for ``seed``.
     """
-    length = at_least("length", length, 1)
+    length = between("length", length, 1, LONGEST)
     rng.choice((category,))  # the original draws from a list with one operation
-    text = str(rng.randint(10 ** (length - 1), 10**length - 1))
+    # Through Decimal: Python refuses str() of more than 4300 digits.
+    text = str(Decimal(rng.randint(10 ** (length - 1), 10**length - 1)))
     return text, evaluate(text, category)
 
 
@@ -64,7 +67,7 @@ class Memorization:
 
     Args:
         category: ``"copy"``, ``"reverse"`` or ``"double"``.
-        length: maximum digits per string.
+        length: maximum digits per string, at most 100,000.
         curriculum: ``"maximum"`` (every string has ``length`` digits, as in the test) or ``"mix"``
             (uniform from 1 to ``length``).
 
@@ -74,14 +77,14 @@ class Memorization:
         target_steps: T_out, equal to ``length``, or ``2 * length`` for ``"double"``.
 
     Raises:
-        InvalidArgumentError: unknown category or curriculum, or a length below 1.
+        InvalidArgumentError: unknown category or curriculum, or a length out of range.
     """
 
     def __init__(
         self, category: str = "copy", *, length: int = 10, curriculum: str = "mix"
     ) -> None:
         self.category = one_of("category", category, CATEGORIES)
-        self.length = at_least("length", length, 1)
+        self.length = between("length", length, 1, LONGEST)
         self.curriculum = one_of("curriculum", curriculum, CURRICULA)
         self.vocabulary = VOCABULARY
         self.input_steps = length

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from .argument_checks import InvalidArgumentError, at_least, one_of
+from .argument_checks import InvalidArgumentError, at_least, between, one_of
 from .sampling import Batch
 from .task import Description, Kind
 
 ORDERS = ("farthest", "nearest")
 CURRICULA = ("maximum", "mix", "grow")
+
+MOST_OBJECTS, MOST_FEATURES = 10_000, 1_000_000
 
 _FIRST_OBJECTS = 3  # "grow" starts with these: the fewest that require a comparison
 _FIRST_FEATURES = 4  # "grow" starts with these
@@ -35,8 +37,8 @@ class NthFarthest:
     The two differ only in how n is numbered.
 
     Args:
-        objects: number of objects O, at least 2.
-        features: vector size F, at least 1.
+        objects: number of objects O, 2 to 10,000.
+        features: vector size F, 1 to 1,000,000.
         order: ``"farthest"`` or ``"nearest"``.
         curriculum: ``"maximum"``: every sample shows ``present`` objects. ``"mix"``: each sample
             shows its own number of objects, uniform from 2 to ``present``, preceded by zeros.
@@ -61,8 +63,8 @@ class NthFarthest:
         *,
         curriculum: str = "maximum",
     ) -> None:
-        self.objects = at_least("objects", objects, 2)
-        self.features = at_least("features", features, 1)
+        self.objects = between("objects", objects, 2, MOST_OBJECTS)
+        self.features = between("features", features, 1, MOST_FEATURES)
         self.order = one_of("order", order, ORDERS)
         self.curriculum = one_of("curriculum", curriculum, CURRICULA)
         self.input_size = features + 3 * objects
@@ -236,9 +238,10 @@ def plateaus(objects: int, features: int) -> Plateaus:
       from most vectors. Simulated with a fixed seed; the standard error is at most about 0.001.
 
     Raises:
-        InvalidArgumentError: ``objects`` is below 2 or ``features`` is below 1.
+        InvalidArgumentError: ``objects`` or ``features`` is out of range.
     """
-    O, F = at_least("objects", objects, 2), at_least("features", features, 1)  # noqa: E741
+    O = between("objects", objects, 2, MOST_OBJECTS)  # noqa: E741
+    F = between("features", features, 1, MOST_FEATURES)
     generator = torch.Generator().manual_seed(0)
     hits = torch.zeros(())
     samples, rounds = min(10_000, 1 + 10_000_000 // (O * F)), 10

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from relational_rnn.errors import UserError
-from relational_rnn.tasks.language_modeling import Vocabulary, open_corpus
+from relational_rnn.tasks.language_modeling import Vocabulary, encode_corpus, open_corpus
 from relational_rnn.tasks.language_modeling import corpus as module
 from relational_rnn.tasks.language_modeling.tokenization import SPLITS
 
@@ -74,6 +74,22 @@ def test_the_cache_folder_is_named_by_argument_or_environment(folder, tmp_path, 
     assert len(prepared(tmp_path / "argument")) == 1
 
 
+def test_a_text_knows_where_it_is_and_what_it_holds(folder, cache, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    first = open_corpus("text", cache_dir=cache)
+    assert first.source == str(folder)
+    encoded = encode_corpus("./text/", first.vocabulary, ["test"], cache_dir=cache)
+    assert (encoded.source, encoded.digest) == (first.source, first.digest)
+    other = encode_corpus("text", Vocabulary(["<eos>", "<unk>"]), ["test"], cache_dir=cache)
+    assert (other.source, other.digest) == (first.source, first.digest)
+    copy = folder.rename(folder.with_name("copy"))
+    moved = open_corpus(str(copy), cache_dir=cache)
+    assert (moved.source, moved.digest) == (str(copy), first.digest)
+    (copy / "train.txt").write_text("sat cat the\n\nthe dog <unk> the\n", encoding="utf-8")
+    assert open_corpus("copy", cache_dir=cache).digest != first.digest
+    assert open_corpus("pydoc", cache_dir=cache).source == "pydoc"
+
+
 def test_the_manifest(folder, cache):
     open_corpus(str(folder), cache_dir=cache)
     (path,) = prepared(cache)
@@ -88,6 +104,12 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:-2])
 
 
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize("name", module.FILES)
 @pytest.mark.parametrize(
     "damage",
@@ -96,8 +118,10 @@ def truncate(path):
         Path.unlink,
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(b"[]"),
+        lambda path: path.write_bytes(b"[" * 100_000),
+        flip,
     ],
-    ids=["truncated", "missing", "empty", "other"],
+    ids=["truncated", "missing", "empty", "other", "nested", "one bit"],
 )
 def test_a_damaged_file_is_prepared_anew(folder, cache, name, damage):
     good = open_corpus(str(folder), cache_dir=cache)
@@ -111,6 +135,57 @@ def test_a_damaged_file_is_prepared_anew(folder, cache, name, damage):
     assert (path / name).read_bytes() == content
     for split in SPLITS:
         assert corpus.tokens[split].tolist() == good.tokens[split].tolist()
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_files_of_an_earlier_version(folder, cache, monkeypatch, sound):
+    """They have no hashes of the ids; ids out of range are noticed nevertheless."""
+    open_corpus(str(folder), cache_dir=cache)
+    (path,) = prepared(cache)
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    hashes = manifest.pop("sha256")
+    (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    if sound:
+        monkeypatch.setattr(module, "prepare", None)
+    else:
+        ids = np.array([6], dtype="<u2").tobytes()
+        (path / "test.bin").write_bytes(ids + (path / "test.bin").read_bytes()[2:])
+    assert open_corpus(str(folder), cache_dir=cache).tokens["test"].tolist() == [
+        0,
+        5,
+        3,
+        1,
+        0,
+        5,
+        1,
+    ]
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["sha256"] == hashes
+
+
+def test_a_folder_of_an_earlier_version_that_cannot_be_written(folder, cache, monkeypatch):
+    def denied(path, text):
+        raise UserError(f"{path}: cannot be written")
+
+    open_corpus(str(folder), cache_dir=cache)
+    (path,) = prepared(cache)
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["sha256"]
+    (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    monkeypatch.setattr(module, "write_text", denied)
+    assert open_corpus(str(folder), cache_dir=cache).counts["train"] == 10
+
+
+def test_a_text_that_changes_while_it_is_prepared_leaves_nothing_behind(folder, cache, monkeypatch):
+    def write_late(source, private):
+        (folder / "test.txt").write_text("the dog\n", encoding="utf-8")
+        write(source, private)
+
+    write = module._write
+    monkeypatch.setattr(module, "_write", write_late)
+    with pytest.raises(UserError, match=r"test\.txt: changed while it was read; try again"):
+        open_corpus(str(folder), cache_dir=cache)
+    assert prepared(cache) == []
 
 
 def test_another_vocabulary_among_the_files_is_noticed(folder, cache):

@@ -9,10 +9,15 @@ from relational_rnn.tasks.language_modeling import sources as module
 from relational_rnn.tasks.language_modeling.sources import Folder, find_source, read
 
 
-def age(path, seconds=60):
-    """Make a file look as if it had been written a while ago."""
-    then = time.time_ns() - seconds * 1_000_000_000
-    os.utime(path, ns=(then, then))
+@pytest.fixture
+def wait(monkeypatch):
+    """Let a minute pass: files written until now are old enough to be trusted."""
+
+    def pass_by():
+        now = time.time_ns() + 60_000_000_000
+        monkeypatch.setattr(module.time, "time_ns", lambda: now)
+
+    return pass_by
 
 
 def test_text_and_place(folder, cache):
@@ -68,13 +73,13 @@ def test_a_file_not_utf8_is_named_with_byte_and_line(tmp_path, content, place):
 
 def test_the_digest_is_that_of_the_contents(folder, cache):
     before = Folder(folder, stamps=cache).digest
-    age(folder / "train.txt")
+    os.utime(folder / "train.txt", (1, 1))
     assert Folder(folder, stamps=cache).digest == before
     (folder / "train.txt").write_text("the cat sit\n\nthe dog <unk> the\n", encoding="utf-8")
     assert Folder(folder, stamps=cache).digest != before
 
 
-def test_a_file_is_hashed_once_until_it_changes(folder, cache, monkeypatch):
+def test_a_file_is_hashed_once_until_it_changes(folder, cache, monkeypatch, wait):
     hashed = []
 
     def count(file, algorithm):
@@ -83,19 +88,63 @@ def test_a_file_is_hashed_once_until_it_changes(folder, cache, monkeypatch):
 
     digest = hashlib.file_digest
     monkeypatch.setattr(module.hashlib, "file_digest", count)
-    for name in ("train.txt", "valid.txt"):  # test.txt is too young to be trusted
-        age(folder / name)
+    names = ["train.txt", "valid.txt", "test.txt"]
     first = Folder(folder, stamps=cache).digest
-    assert hashed == ["train.txt", "valid.txt", "test.txt"]
     assert Folder(folder, stamps=cache).digest == first
-    assert hashed[3:] == ["test.txt"]
-    age(folder / "train.txt", seconds=30)
+    assert hashed == 2 * names  # too young to be trusted
+    wait()
     assert Folder(folder, stamps=cache).digest == first
-    assert hashed[4:] == ["train.txt", "test.txt"]
+    assert Folder(folder, stamps=cache).digest == first
+    assert hashed[6:] == names
+    os.utime(folder / "train.txt", (1, 1))
+    assert Folder(folder, stamps=cache).digest == first
+    assert hashed[9:] == ["train.txt"]
 
 
-def test_hashes_need_not_be_remembered(folder, tmp_path):
-    age(folder / "train.txt")
+def rewrite(path, text, status):
+    path.write_text(text, encoding="utf-8")
+
+
+def replace(path, text, status):
+    other = path.with_name("other")
+    other.write_text(text, encoding="utf-8")
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.replace(other, path)
+
+
+@pytest.mark.parametrize("edit", [rewrite, replace], ids=["in place", "another file"])
+def test_a_changed_text_of_the_same_size_and_time_is_noticed(folder, cache, wait, edit):
+    wait()
+    before = Folder(folder, stamps=cache).digest
+    path = folder / "train.txt"
+    status = path.stat()
+    edit(path, path.read_text(encoding="utf-8").replace("cat", "cow"), status)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # touch -r
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert Folder(folder, stamps=cache).digest != before
+
+
+@pytest.mark.parametrize("damage", [lambda stored: stored[:-1], lambda stored: stored[:-1] + "\0"])
+def test_a_damaged_stamp_is_not_used(folder, cache, wait, damage):
+    wait()
+    before = Folder(folder, stamps=cache).digest
+    for stamp in cache.iterdir():
+        stamp.write_text(damage(stamp.read_text(encoding="utf-8")), encoding="utf-8")
+    assert Folder(folder, stamps=cache).digest == before
+
+
+def test_a_file_that_changes_after_it_was_hashed_is_refused(folder, cache):
+    source = Folder(folder, stamps=cache)
+    assert source.digest
+    path = folder / "valid.txt"
+    path.write_text("the cat sat\n", encoding="utf-8")
+    assert "".join(source.text("train")).startswith("the cat")
+    with pytest.raises(UserError, match=r"valid\.txt: changed while it was read; try again"):
+        list(source.text("valid"))
+
+
+def test_hashes_need_not_be_remembered(folder, tmp_path, wait):
+    wait()
     (tmp_path / "file").write_bytes(b"")
     unwritable = tmp_path / "file" / "stamps"
     assert Folder(folder, stamps=unwritable).digest == Folder(folder, stamps=tmp_path).digest

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,13 +23,19 @@ def test_no_text_no_words():
     assert flat([""]) == []
 
 
-def test_one_long_line_is_held_in_pieces():
-    parts = list(tokenize("word " * 100 for _ in range(50)))
-    assert max(map(len, parts)) <= 100
-    assert sum(map(len, parts)) == 50 * 100 + 1
+@pytest.mark.parametrize("between", [" ", "\t", "\r", "\x0b", "\x1c", "\x85", "\u3000"], ids=ascii)
+def test_one_long_line_is_held_in_pieces(between):
+    parts = list(tokenize(f"word{between}" * 100 + "wo" for _ in range(50)))
+    assert max(map(len, parts)) <= 101
+    assert sum(map(len, parts)) == 50 * 100 + 2
+    assert parts[1][0] == "woword"
 
 
-@given(st.lists(st.text(st.sampled_from("ab \n\t\u3000\x85é"), max_size=8)))
+def test_one_long_word():
+    assert list(tokenize(["ab"] * 1000)) == [["ab" * 1000, "<eos>"]]
+
+
+@given(st.lists(st.text(st.sampled_from("ab \n\t\x1f\u3000\x85é"), max_size=8)))
 def test_pieces_may_be_cut_anywhere(pieces):
     text = "".join(pieces)
     lines = text.removesuffix("\n").split("\n") if text else []

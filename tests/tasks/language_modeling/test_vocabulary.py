@@ -78,14 +78,39 @@ def test_the_digest_is_that_of_the_order():
 
 @pytest.mark.parametrize(
     "content",
-    [b'["<eos>", "a"', b'{"<eos>": 0}', b'["<eos>", 1]', b'["a"]', b"\xff"],
-    ids=["cut off", "no list", "no words", "no eos", "no UTF-8"],
+    [
+        b'["<eos>", "a"',
+        b'{"<eos>": 0}',
+        b'["<eos>", 1]',
+        b'["a"]',
+        b"\xff",
+        b'["<eos>", "\\ud800"]',
+        b"[" * 100_000 + b"]" * 100_000,
+        b'["<eos>", "a b"]',
+        b'["<eos>", ""]',
+        b'["<eos>", "a\\n"]',
+        b'["<eos>", "' + b"9" * 5_000 + b'", ' + b"9" * 5_000 + b"]",
+    ],
+    ids=[
+        "cut off",
+        "no list",
+        "no words",
+        "no eos",
+        "no UTF-8",
+        "lone surrogate",
+        "nested deep",
+        "two words in one",
+        "empty word",
+        "line end in a word",
+        "a number too long",
+    ],
 )
 def test_a_damaged_file_is_named(tmp_path, content):
     path = tmp_path / "vocabulary.json"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"vocabulary\.json: is not a vocabulary"):
+    with pytest.raises(UserError, match=r"vocabulary\.json: is not a vocabulary") as caught:
         Vocabulary.load(path)
+    assert str(caught.value).isprintable()
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -1,3 +1,4 @@
+import hashlib
 import sys
 from pathlib import Path
 
@@ -98,6 +99,35 @@ def test_a_truncated_download_is_refused(tmp_path, hub, monkeypatch):
         list(WikiText("wikitext-2").text("train"))
 
 
+def test_a_wrong_number_of_tokens_is_refused(tmp_path, hub, monkeypatch):
+    serve(tmp_path, monkeypatch, {"train": ["a b <unk>"], "valid": ["a"], "test": ["b"]})
+    files = PARTS["wikitext-2"]["valid"].files
+    monkeypatch.setitem(PARTS["wikitext-2"], "valid", Part(files, 1, tokens=3))
+    with pytest.raises(UserError) as caught:
+        open_corpus("wikitext-2", cache_dir=tmp_path / "cache")
+    assert str(caught.value) == (
+        "wikitext-2 (valid): has 2 tokens instead of the published 3; delete the download and try "
+        "again"
+    )
+    assert list((tmp_path / "cache" / "corpora").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the hub's cache has links elsewhere only")
+def test_a_download_is_compared_with_the_digest_in_the_hubs_cache(tmp_path, hub, monkeypatch):
+    serve(tmp_path, monkeypatch, {"train": ["a b"], "valid": ["a"], "test": ["b"]})
+    link = tmp_path / "train-00000-of-00001.parquet"
+    content = link.read_bytes()
+    blob = tmp_path / hashlib.sha256(content).hexdigest()
+    link.rename(blob)
+    link.symlink_to(blob)
+    assert open_corpus("wikitext-2", cache_dir=tmp_path / "cache").counts["train"] == 3
+    other = content.replace(b"a b", b"a c")
+    assert other != content
+    blob.write_bytes(other)
+    with pytest.raises(UserError, match=r"00001\.parquet: damaged \(its SHA-256 is not .*; delete"):
+        list(WikiText("wikitext-2").text("train"))
+
+
 def test_offline_and_not_cached(tmp_path, monkeypatch):
     def offline(*_, **__):
         raise LocalEntryNotFoundError("no traffic\nallowed")
@@ -109,6 +139,26 @@ def test_offline_and_not_cached(tmp_path, monkeypatch):
         "wikitext-2: wikitext-2-v1/train-00000-of-00001.parquet is not in the cache and cannot be "
         "downloaded (LocalEntryNotFoundError); connect to the internet once, or pass --data FOLDER "
         "with train.txt, valid.txt and test.txt"
+    )
+
+
+def test_prepared_files_that_are_damaged_and_no_hub(tmp_path, hub, monkeypatch):
+    def offline(*_, **__):
+        raise LocalEntryNotFoundError("no traffic allowed")
+
+    serve(tmp_path, monkeypatch, {split: rows(text) for split, text in TEXT.items()})
+    open_corpus("wikitext-2", cache_dir=tmp_path / "cache")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    open_corpus("wikitext-2", cache_dir=tmp_path / "cache")
+    (folder,) = (tmp_path / "cache" / "corpora").iterdir()
+    ids = (folder / "train.bin").read_bytes()
+    other = tmp_path / "other"
+    other.write_bytes(ids[2:] + ids[:2])
+    other.replace(folder / "train.bin")
+    with pytest.raises(UserError) as caught:
+        open_corpus("wikitext-2", cache_dir=tmp_path / "cache")
+    assert str(caught.value).startswith(
+        f"{folder}: damaged, and not prepared again: wikitext-2: wikitext-2-v1/train"
     )
 
 
@@ -129,3 +179,4 @@ def test_published_files():
         "wikitext-103-v1/train-00001-of-00002.parquet",
     ]
     assert PARTS["wikitext-2"]["train"].rows == 36_718
+    assert [part.tokens for part in PARTS["wikitext-2"].values()] == [2_088_628, 217_646, 245_569]

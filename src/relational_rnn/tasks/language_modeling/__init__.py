@@ -7,11 +7,13 @@ sources      name or folder -> the text, in three splits (folder, :mod:`.wikitex
 tokenization text -> words; every line is its words and ``<eos>``
 vocabulary   words -> ids, by descending frequency in the training split
 corpus       ids -> memory-mapped files in a cache: ``open_corpus("wikitext-2").tokens["train"]``
+prompt       the words to continue -> ids, as the same words are encoded for training
 batching     ids -> windows ``[T, B]``, whose memory is carried from one window to the next
 ============ ================================================================================
 """
 
 from .corpus import Corpus, encode_corpus, open_corpus
+from .prompt import Prompt, read_prompt
 from .vocabulary import Vocabulary
 
-__all__ = ["Corpus", "Vocabulary", "encode_corpus", "open_corpus"]
+__all__ = ["Corpus", "Prompt", "Vocabulary", "encode_corpus", "open_corpus", "read_prompt"]

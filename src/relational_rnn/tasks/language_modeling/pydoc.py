@@ -25,6 +25,7 @@ class Pydoc:
     """
 
     name = "pydoc"
+    location = name
 
     @cached_property
     def digest(self) -> str:
@@ -39,6 +40,10 @@ class Pydoc:
     def size(self, split: Split) -> int:
         """Characters of a split."""
         return len(self._parts[split])
+
+    def tokens(self, split: Split) -> int | None:
+        """None: it depends on the version of Python."""
+        return None
 
     def text(self, split: Split) -> Iterator[str]:
         """Yield the text of a split.

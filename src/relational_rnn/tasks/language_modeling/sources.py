@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from functools import cached_property
@@ -32,11 +33,18 @@ class Source(Protocol):
     def digest(self) -> str:
         """SHA-256 that identifies the text."""
 
+    @property
+    def location(self) -> str:
+        """What opens the text from any working folder: an absolute folder, or a data set's name."""
+
     def where(self, split: Split) -> str:
         """Where a split is read from, for messages."""
 
     def size(self, split: Split) -> int:
         """Approximate number of characters of a split, for progress displays."""
+
+    def tokens(self, split: Split) -> int | None:
+        """Published number of tokens of a split, which is checked; None if there is none."""
 
     def text(self, split: Split) -> Iterator[str]:
         """Yield a split in pieces, cut anywhere; lines end with ``"\\n"``."""
@@ -78,6 +86,7 @@ class Folder:
 
     def __init__(self, path: Path, *, stamps: Path):
         self.name = path.resolve().name
+        self.location = os.path.abspath(path)
         self._stamps = stamps
         files = {split: path / f"{split}.txt" for split in SPLITS}
         if not any(file.exists() for file in files.values()):
@@ -94,6 +103,7 @@ class Folder:
             if file.stat().st_size == 0:
                 raise UserError(f"{file}: is empty; it must hold whitespace-separated words")
         self._files = files
+        self._hashed: dict[Path, str] = {}  # state of each file when it was hashed
 
     def where(self, split: Split) -> str:
         """Path of the file."""
@@ -103,6 +113,10 @@ class Folder:
         """Bytes of the file: the number of characters, if all are ASCII."""
         return self._files[split].stat().st_size
 
+    def tokens(self, split: Split) -> int | None:
+        """None: any number is right."""
+        return None
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the SHA-256 hashes of the three files."""
@@ -110,29 +124,46 @@ class Folder:
         return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
     def text(self, split: Split) -> Iterator[str]:
-        """Yield the file as :func:`read` does."""
-        return read(self._files[split])
+        """Yield the file as :func:`read` does.
+
+        Raises:
+            UserError: also if the file is no longer the one that :attr:`digest` belongs to.
+        """
+        path = self._files[split]
+        yield from read(path)
+        if path in self._hashed and _state(path) != self._hashed[path]:
+            raise UserError(f"{path}: changed while it was read; try again")
 
     def _sha256(self, path: Path) -> str:
-        """Hash a file, or return the stored hash if size and modification time are unchanged."""
-        status = path.stat()
-        seen = f"{status.st_size} {status.st_mtime_ns} "
+        """Hash a file, or return the stored hash if the file is unchanged."""
+        seen = self._hashed[path] = _state(path)
+        changed = max(path.stat().st_mtime_ns, path.stat().st_ctime_ns)
         key = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
         stamp = self._stamps / key
         with contextlib.suppress(OSError, UnicodeDecodeError):
             stored = stamp.read_text(encoding="utf-8")
-            if stored.startswith(seen):
+            if re.fullmatch(re.escape(seen) + "[0-9a-f]{64}", stored):
                 return stored.removeprefix(seen)
         try:
             with open(path, "rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-        if time.time_ns() - status.st_mtime_ns > CLOCK_GRAIN:
+        if time.time_ns() - changed > CLOCK_GRAIN:
             with contextlib.suppress(OSError, UserError):  # a shared cache may be read-only
                 self._stamps.mkdir(parents=True, exist_ok=True)
                 write_text(stamp, seen + digest)
         return digest
+
+
+def _state(path: Path) -> str:
+    """What changes with the content: size, times and inode.
+
+    The modification time can be set back (``touch -r``, ``rsync -t``). The time of the inode's
+    change cannot, and another file that is moved to this place has another inode.
+    """
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino} "
 
 
 def read(path: Path) -> Iterator[str]:

@@ -21,16 +21,16 @@ def tokenize(text: Iterable[str]) -> Iterator[list[str]]:
 
     Yields:
         Lists of words, about one list per piece. Memory is bounded by the size of a piece, even if
-        the whole text is a single line.
+        the whole text is a single line, with any whitespace between the words.
     """
-    rest = ""
+    begun: list[str] = []  # the last word so far, which may continue
     end_of_line = True
     for piece in filter(None, text):
-        rest += piece
         end_of_line = piece.endswith("\n")
-        cut = max(rest.rfind("\n"), rest.rfind(" ")) + 1  # the last word may continue
-        if cut:
-            yield rest[:cut].replace("\n", f" {EOS} ").split()
-            rest = rest[cut:]
+        last = "" if piece[-1].isspace() else piece.rsplit(None, 1)[-1]
+        if complete := piece[: len(piece) - len(last)]:
+            yield "".join([*begun, complete]).replace("\n", f" {EOS} ").split()
+            begun = []
+        begun.append(last)
     if not end_of_line:
-        yield [*rest.split(), EOS]
+        yield [*"".join(begun).split(), EOS]

@@ -115,9 +115,18 @@ class Vocabulary:
             words = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
                 raise ValueError("not a list of words")
+            text = " ".join(words)
+            text.encode()  # raises for half of a surrogate pair, which JSON allows
+            if text.split() != words:
+                raise ValueError("a word is empty or holds whitespace")
             return cls(words)
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        except RecursionError as error:
+            raise UserError(
+                f"{path}: is not a vocabulary (nested too deep); it must be a JSON list of "
+                "distinct words"
+            ) from error
         except ValueError as error:
             raise UserError(
                 f"{path}: is not a vocabulary ({error}); it must be a JSON list of distinct words"

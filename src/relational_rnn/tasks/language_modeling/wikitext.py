@@ -1,6 +1,8 @@
 """WikiText (Merity et al. 2016, arXiv 1609.07843), downloaded by name from the Hugging Face hub."""
 
 import hashlib
+import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,28 +23,29 @@ FOLDER_INSTEAD = "or pass --data FOLDER with train.txt, valid.txt and test.txt"
 
 @dataclass(frozen=True)
 class Part:
-    """The files of a split at the pinned revision, and the number of lines in all of them."""
+    """The files of a split at the pinned revision, and the lines and tokens in all of them."""
 
     files: tuple[str, ...]
     rows: int
+    tokens: int | None = None  # as published by Merity et al.; None: not checked
 
 
-def _part(prefix: str, rows: int, *, files: int = 1) -> Part:
+def _part(prefix: str, rows: int, tokens: int | None = None, *, files: int = 1) -> Part:
     names = (f"{prefix}-{number:05}-of-{files:05}.parquet" for number in range(files))
-    return Part(tuple(names), rows)
+    return Part(tuple(names), rows, tokens)
 
 
 # The "-v1" texts are tokenized and have <unk>; the hub's "-raw-v1" texts are not for word models.
 PARTS: dict[str, dict[Split, Part]] = {
     "wikitext-2": {
-        "train": _part("wikitext-2-v1/train", 36_718),
-        "valid": _part("wikitext-2-v1/validation", 3_760),
-        "test": _part("wikitext-2-v1/test", 4_358),
+        "train": _part("wikitext-2-v1/train", 36_718, 2_088_628),
+        "valid": _part("wikitext-2-v1/validation", 3_760, 217_646),
+        "test": _part("wikitext-2-v1/test", 4_358, 245_569),
     },
     "wikitext-103": {
-        "train": _part("wikitext-103-v1/train", 1_801_350, files=2),
-        "valid": _part("wikitext-103-v1/validation", 3_760),
-        "test": _part("wikitext-103-v1/test", 4_358),
+        "train": _part("wikitext-103-v1/train", 1_801_350, 103_227_021, files=2),
+        "valid": _part("wikitext-103-v1/validation", 3_760, 217_646),
+        "test": _part("wikitext-103-v1/test", 4_358, 245_569),
     },
 }
 
@@ -56,6 +59,8 @@ class WikiText:
 
     def __init__(self, name: str):
         self.name = name
+        self.location = name
+        self._checked: set[str] = set()
 
     @property
     def digest(self) -> str:
@@ -74,6 +79,10 @@ class WikiText:
                 for file in files
                 for number in range(file.num_row_groups)
             )
+
+    def tokens(self, split: Split) -> int | None:
+        """Published number of tokens of a split."""
+        return PARTS[self.name][split].tokens
 
     def text(self, split: Split) -> Iterator[str]:
         """Yield the text of a split, downloading it if needed. Every row is a line, even if blank.
@@ -102,6 +111,8 @@ class WikiText:
         part = PARTS[self.name][split]
         paths = [self._download(file) for file in part.files]
         try:
+            for path in paths:
+                self._check(path)
             files = [ParquetFile(path) for path in paths]
             rows = sum(file.metadata.num_rows for file in files)
             if rows != part.rows:
@@ -111,6 +122,19 @@ class WikiText:
             raise UserError(
                 f"{' and '.join(paths)}: damaged ({error}); delete and try again"
             ) from error
+
+    def _check(self, path: str) -> None:
+        """Compare a download with its SHA-256, which is its name in the hub's cache.
+
+        Raises:
+            ValueError: they differ. Where the cache has no links, there is no such name to check.
+        """
+        stated = os.path.basename(os.path.realpath(path))
+        if path not in self._checked and re.fullmatch("[0-9a-f]{64}", stated):
+            with open(path, "rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != stated:
+                    raise ValueError("its SHA-256 is not the one that the hub states")
+        self._checked.add(path)
 
     def _download(self, file: str) -> str:
         """Path of a file in the hub's cache."""

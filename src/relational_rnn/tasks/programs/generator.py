@@ -3,10 +3,12 @@
 import random
 from collections.abc import Collection, Sequence
 
-from ..argument_checks import InvalidArgumentError, at_least, one_of
+from ..argument_checks import InvalidArgumentError, between, one_of
 from .grammar import evaluate
 
 OPERATORS = ("+", "-", "*", "if", "for")
+
+LONGEST, DEEPEST = 1_000, 10_000  # length and nesting, at most
 
 CATEGORIES: dict[str, tuple[str, ...]] = {
     "addition": ("+",),
@@ -30,10 +32,10 @@ def generate(
     ``seed``.
 
     Raises:
-        InvalidArgumentError: length or nesting below 1, no operator, or an unknown operator.
+        InvalidArgumentError: length or nesting out of range, no operator, or an unknown operator.
     """
-    length = at_least("length", length, 1)
-    nesting = at_least("nesting", nesting, 1)
+    length = between("length", length, 1, LONGEST)
+    nesting = between("nesting", nesting, 1, DEEPEST)
     if not operators:
         raise InvalidArgumentError(
             f"operators must hold at least one of {', '.join(map(repr, OPERATORS))}, got none"

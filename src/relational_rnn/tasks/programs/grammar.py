@@ -13,13 +13,18 @@
 """
 
 from collections.abc import Generator
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, Context, Decimal, localcontext
 from typing import NoReturn, TypeAlias
 
-from ..argument_checks import InvalidArgumentError, at_least
+from ..argument_checks import InvalidArgumentError, between
 
 _DIGITS = frozenset("0123456789")
 _EXCERPT = 24  # characters shown on either side of a syntax error
+_LONGEST = 10_000_000  # digits of an answer
+
+# Integers of any size, exactly. Decimal reads, multiplies and writes a million digits at once,
+# where int needs quadratic time and refuses str() of more than 4300 digits.
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX)
 
 
 class GrammarError(InvalidArgumentError):
@@ -39,27 +44,29 @@ def evaluate(program: str, length: int) -> str:
 
     Raises:
         GrammarError: the program does not match the grammar.
-        InvalidArgumentError: ``length`` is below 1.
+        InvalidArgumentError: ``length`` is below 1, or above ten million.
     """
-    modulus: int = 10 ** (at_least("length", length, 1) + 1)
+    length = between("length", length, 1, _LONGEST)
     reader = _Reader(program)
-    value = _run(_program(reader))
-    if not reader.at_end:
-        hint = "" if reader.at(")") else " (put an operation inside another in brackets)"
-        reader.fail("the end of the program" + hint)
-    # Through Decimal: Python refuses str() and int() of more than 4300 digits.
-    return str(Decimal(value % modulus))
+    with localcontext(_EXACT):
+        modulus = Decimal(1).scaleb(length + 1)
+        value = _run(_program(reader))
+        if not reader.at_end:
+            hint = "" if reader.at(")") else " (put an operation inside another in brackets)"
+            reader.fail("the end of the program" + hint)
+        rest = value % modulus  # with the sign of the value
+        return format(rest + modulus if rest < 0 else abs(rest), "f")
 
 
 # Parser of a part of a program: yields the parsers of its parts, is sent their values, returns
 # its own value.
-_Part: TypeAlias = "Generator[_Part, int, int]"
+_Part: TypeAlias = "Generator[_Part, Decimal, Decimal]"
 
 
-def _run(part: _Part) -> int:
+def _run(part: _Part) -> Decimal:
     """Run nested parts on an explicit stack instead of the call stack: depth has no limit."""
     waiting = [part]
-    value: int | None = None
+    value: Decimal | None = None
     while waiting:
         try:
             inner = next(waiting[-1]) if value is None else waiting[-1].send(value)
@@ -141,13 +148,13 @@ class _Reader:
         self.position += 1
         return int(digit)
 
-    def number(self) -> int:
+    def number(self) -> Decimal:
         start = self.position
         while self.text[self.position : self.position + 1] in _DIGITS:
             self.position += 1
         if self.position == start:
             self.fail('"x=", a number or "("' if self._opens_a_program else 'a number or "("')
-        return int(Decimal(self.text[start : self.position]))
+        return Decimal(self.text[start : self.position])
 
     @property
     def _opens_a_program(self) -> bool:

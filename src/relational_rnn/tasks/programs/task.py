@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..argument_checks import at_least, one_of
+from ..argument_checks import at_least, between, one_of
 from ..characters import padded
 from ..sampling import Batch
 from ..task import Description, Kind
 from .batched_generator import VOCABULARY, sample_programs
 from .curriculum import Curriculum
-from .generator import CATEGORIES, longest_program
+from .generator import CATEGORIES, DEEPEST, LONGEST, longest_program
 
 
 class Programs:
@@ -20,8 +20,8 @@ class Programs:
 
     Args:
         category: ``"addition"``, ``"control"``, ``"full"``, ``"algebra"`` or ``"alg_ctrl"``.
-        length: maximum digits per literal.
-        nesting: maximum operations per program.
+        length: maximum digits per literal, at most 1,000.
+        nesting: maximum operations per program, at most 10,000.
         curriculum: ``"maximum"`` (always the maximum, as in the test), ``"naive"``, ``"mix"`` (the
             paper's training), ``"combined"`` or ``"grow"``; see :class:`Curriculum`.
 
@@ -32,15 +32,15 @@ class Programs:
         curriculum: raises the difficulty in ``update(loss)``.
 
     Raises:
-        InvalidArgumentError: unknown category or curriculum, or a length or nesting below 1.
+        InvalidArgumentError: unknown category or curriculum, or a length or nesting out of range.
     """
 
     def __init__(
         self, category: str = "full", *, length: int = 5, nesting: int = 2, curriculum: str = "mix"
     ) -> None:
         self.category = one_of("category", category, CATEGORIES)
-        self.length = at_least("length", length, 1)
-        self.nesting = at_least("nesting", nesting, 1)
+        self.length = between("length", length, 1, LONGEST)
+        self.nesting = between("nesting", nesting, 1, DEEPEST)
         self.curriculum = Curriculum(curriculum, length, nesting)
         self.vocabulary = VOCABULARY
         self.input_steps = longest_program(length, nesting, CATEGORIES[category])
