@@ -143,3 +143,11 @@ def test_folders_that_differ_after_a_question_mark_are_two_sweeps(make_plan):
     plan = make_plan()
     Trials(plan, Path("runs/q?b")).acquire().finish(1.0, {})
     assert Trials(plan, Path("runs/q?c")).outcomes() == []
+
+
+def test_a_sweep_that_is_refused_leaves_no_folder(make_plan):
+    plan = make_plan()
+    Trials(plan, Path("here/tiny"), SHARED)
+    with pytest.raises(UserError, match="its seed differs"):
+        Trials(replace(plan, seed=9), Path("there/tiny"), SHARED)
+    assert not Path("there/tiny").exists()

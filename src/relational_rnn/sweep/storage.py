@@ -90,14 +90,17 @@ def _open(url: str, where: str, **engine: Any) -> "RDBStorage":
     try:
         return RDBStorage(url, engine_kwargs=engine)
     except failures as error:
-        raise UserError(f"{where}: cannot be opened: {reason(error)}") from error
+        raise UserError(f"{where}: cannot be opened: {failure(error)}") from error
 
 
-def reason(error: BaseException) -> str:
-    """Why a database failed, in one line: the first cause, which Optuna calls invalid data."""
+def failure(error: BaseException) -> str:
+    """Why a database failed, in one line: its own message, not Optuna's guess of invalid data."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return " ".join(str(error).split("\n")[0].split())
+    text = " ".join(str(error).split("\n")[0].split())
+    if "database is locked" in text:
+        return f"another process keeps it locked for over {BUSY_SECONDS} s; wait for it or stop it"
+    return text
 
 
 def open_study(storage: "RDBStorage", name: str, plan: Plan) -> "Study":

@@ -56,17 +56,23 @@ class Trials:
         self.folder = folder
         self.place = f"{socket.gethostname()}:{folder.resolve()}"
         self._own_file = storage is None
+        if (folder / "config.yaml").exists():
+            raise UserError(f"{folder}: is a run, not a sweep; choose another --run")
+        if storage is not None:
+            self._storage = open_url(storage)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot be created: {error.strerror}") from error
-        if (folder / "config.yaml").exists():
-            raise UserError(f"{folder}: is a run, not a sweep; choose another --run")
         self._gate = Lock(folder / ".lock")
         with self._gate:
-            own = folder / "study.db"
-            self._storage = open_file(own) if storage is None else open_url(storage)
-            self._study = open_study(self._storage, self._study_name(), plan)
+            if storage is None:
+                self._storage = open_file(folder / "study.db")
+            try:
+                self._study = open_study(self._storage, self._study_name(), plan)
+            except UserError:
+                self._remove_unused()
+                raise
             if not (folder / "sweep.yaml").exists():
                 text = yaml.safe_dump(plan.as_plain(), sort_keys=False, allow_unicode=True)
                 write_text(folder / "sweep.yaml", text)
@@ -125,6 +131,12 @@ class Trials:
         if self._own_file:
             return next(iter(optuna.get_all_study_names(self._storage)), self.name)
         return self.name
+
+    def _remove_unused(self) -> None:
+        """Remove the folder if it has nothing but the lock."""
+        if [path.name for path in self.folder.iterdir()] == [self._gate.path.name]:
+            self._gate.path.unlink()
+            self.folder.rmdir()
 
     def _all(self, *states: str) -> list["FrozenTrial"]:
         from optuna.trial import TrialState
