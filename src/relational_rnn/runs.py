@@ -77,7 +77,9 @@ class Run:
             raise UserError(f"{self.folder}: the run has no summary yet; {self.how_to_resume}")
         try:
             summary: dict[str, Any] = json.loads(self.summary_path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            if not isinstance(summary, dict):
+                raise ValueError("not a JSON object")
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{self.summary_path}: broken: {error}") from error
         return summary
 

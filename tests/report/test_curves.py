@@ -35,6 +35,11 @@ def test_wide_perplexities_get_a_logarithmic_axis(make_run, worst, scale):
     assert [axes.get_yscale() for axes in figure.axes] == ["linear", scale, scale]
 
 
+def test_a_perplexity_that_is_none_does_not_scale(make_run):
+    rows = ["1,0,1,1,0.1,3,20,3,-1,1", "2,0,2,2,0.1,3,20,3,40,1"]
+    assert draw([read(make_run(rows=rows))]).axes[1].get_yscale() == "linear"
+
+
 def test_many_runs_stay_apart(make_run):
     records = [read(make_run(f"run-{number}")) for number in range(9)]
     looks = [(line.get_color(), line.get_linestyle()) for line in draw(records).axes[0].lines]

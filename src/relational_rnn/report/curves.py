@@ -20,6 +20,7 @@ from .record import Record, labels
 LINES = ("-", "--", ":", "-.")  # the next style after every run of COLOURS
 MARKED = 40  # validation curves with at most this many points get markers
 NARROW = 5  # perplexities within this factor of each other are drawn on a linear axis
+LARGEST = 1_000_000  # numbers in an example up to which the plateaus are simulated
 UNITS = ((1.0, "seconds"), (60.0, "minutes"), (3600.0, "hours"))
 
 
@@ -93,6 +94,8 @@ def _plateaus(axes: Axes, records: Sequence[Record]) -> None:
     objects, features = sizes.pop()
     if sizes or not isinstance(objects, int) or not isinstance(features, int):
         return
+    if objects < 2 or features < 1 or objects * features > LARGEST:
+        return
     found = plateaus(objects, features)
     for value, name in (
         (found.answer_m, "answers m, else guesses"),
@@ -117,7 +120,7 @@ def _time_unit(records: Sequence[Record]) -> tuple[float, str]:
 
 
 def _scale(axes: Axes, perplexities: Sequence[float]) -> None:
-    if perplexities and max(perplexities) > NARROW * min(perplexities):
+    if perplexities and max(perplexities) > NARROW * min(perplexities) > 0:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ScalarFormatter())
