@@ -52,8 +52,13 @@ def draw(records: Sequence[Record]) -> Figure:
             else:
                 axes.yaxis.set_major_formatter(PercentFormatter(1.0))
                 _plateaus(axes, records)
-        handles, names = train.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+        numbers = [str(number) for number in range(len(records))]
+        legend = figure.legend(
+            train.lines, numbers, loc="outside lower center", ncols=3, frameon=False
+        )
+        # A name given as a label would be left out if it began with an underscore.
+        for text, name in zip(legend.get_texts(), _names(records), strict=True):
+            text.set_text(name)
     return figure
 
 
@@ -66,13 +71,11 @@ def _curves(
     x_unit: float = 1.0,
     marker: str | None = None,
 ) -> None:
-    for number, (record, label) in enumerate(zip(records, labels(records), strict=True)):
+    for number, record in enumerate(records):
         xs, ys = record.curve(x, y)
-        best = record.best
         axes.plot(
             [x / x_unit for x in xs],
             ys,
-            label=label if best is None else f"{label}  (best {record.measure} {best:.4g})",
             color=COLOURS[number % len(COLOURS)],
             linestyle=LINES[number // len(COLOURS) % len(LINES)],
             linewidth=1.8,
@@ -80,6 +83,14 @@ def _curves(
             markersize=4,
         )
     axes.set_xlim(left=0)
+
+
+def _names(records: Sequence[Record]) -> list[str]:
+    """The name of each run, with its best validation."""
+    return [
+        label if record.best is None else f"{label}  (best {record.measure} {record.best:.4g})"
+        for record, label in zip(records, labels(records), strict=True)
+    ]
 
 
 def _plateaus(axes: Axes, records: Sequence[Record]) -> None:
