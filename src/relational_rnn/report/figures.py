@@ -33,9 +33,9 @@ def as_png(figure: Figure) -> bytes:
         return content
     families, unknown = _fonts_with(missing)
     if unknown:
-        shown = " ".join(sorted(unknown)[:10])
+        shown = " ".join(sorted(unknown)[:10]) + (" ..." if len(unknown) > 10 else "")
         print(
-            f"note: no installed font has {shown}{' ...' if len(unknown) > 10 else ''}; the picture "
+            f"note: no installed font has {shown}; the picture "
             "shows boxes instead; install a font that has them, such as Noto Sans CJK",
             file=sys.stderr,
         )
