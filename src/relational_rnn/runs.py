@@ -194,6 +194,8 @@ def _create(name: str | None, config: TaskConfig) -> Run:
         _make_folder(run.folder, exist_ok=True)
         return run
     stem = config.name if config.model in config.name else f"{config.name}-{config.model}"
+    if os.sep in stem or "\0" in stem:
+        raise UserError(f"name: {config.name!r} cannot name a run folder; give --run")
     number = 1
     while True:
         folder = RUNS / f"{stem}-{number}"
