@@ -151,3 +151,11 @@ def test_a_sweep_that_is_refused_leaves_no_folder(make_plan):
     with pytest.raises(UserError, match="its seed differs"):
         Trials(replace(plan, seed=9), Path("there/tiny"), SHARED)
     assert not Path("there/tiny").exists()
+
+
+@pytest.mark.parametrize("stored", ["{", "[]", "{}", "7", '{"fields": 3}', "[" * 100_000], ids=len)
+def test_a_stored_plan_that_is_damaged(make_plan, stored):
+    trials = Trials(make_plan(), Path("runs/tiny"))
+    trials._study.set_user_attr("plan", stored)
+    with pytest.raises(UserError, match=r"its database is damaged|its \w+ differs"):
+        Trials(make_plan(), Path("runs/tiny"))

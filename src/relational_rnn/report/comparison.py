@@ -53,8 +53,8 @@ def write_report(folders: Sequence[Path], output: Path) -> Report:
     for record in records[1:]:
         if (record.task, record.measure) != (first.task, first.measure):
             raise UserError(
-                f"{record.folder}: its task is {record.task}, but the task of {first.folder} is "
-                f"{first.task}; compare runs of one task at a time"
+                f"{record.folder}: its task is {record.task:.40}, but the task of {first.folder} "
+                f"is {first.task:.40}; compare runs of one task at a time"
             )
     make_folder(output)
     report = Report(records, output / "curves.png", output / "report.html")

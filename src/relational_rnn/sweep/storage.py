@@ -124,7 +124,13 @@ def open_study(storage: "RDBStorage", name: str, plan: Plan) -> "Study":
     if found is None:
         study.set_user_attr("plan", json.dumps(ours))
         return study
-    if difference := _difference(json.loads(found), ours):
+    try:
+        difference = _difference(json.loads(found), ours)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{name}: the plan in its database is damaged; choose another --run"
+        ) from error
+    if difference:
         raise UserError(
             f"{name}: was started as another sweep: {difference}; "
             "choose another --run, or restore the sweep"
