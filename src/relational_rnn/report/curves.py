@@ -98,12 +98,13 @@ def _plateaus(axes: Axes, records: Sequence[Record]) -> None:
 
     Runs stay there for long, and may still leave them later.
     """
-    configs = [record.config for record in records]
-    if configs[0].get("task") != "nth-farthest":
+    if records[0].config.get("task") != "nth-farthest":
         return
-    sizes = {(config.get("objects"), config.get("features")) for config in configs}
-    objects, features = sizes.pop()
-    if sizes or not isinstance(objects, int) or not isinstance(features, int):
+    sizes = [(record.config.get("objects"), record.config.get("features")) for record in records]
+    objects, features = sizes[0]
+    if any(size != sizes[0] for size in sizes):
+        return
+    if not isinstance(objects, int) or not isinstance(features, int):
         return
     if objects < 2 or features < 1 or objects * features > LARGEST:
         return
