@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$p" && break; done)
 INSTALL := $(MODULE) pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo test test-slow test-gpu test-sanitize lint bench readme tasks pretrained
+.PHONY: help setup demo test test-slow test-gpu test-sanitize lint audit bench readme tasks pretrained
 
 help:
 	@echo "make demo       train a small RMC and a small LSTM and compare them (one to two minutes)"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint       ruff and mypy           make test-gpu    tests that need a CUDA device"
 	@echo "make test-sanitize   the native core under the compiler's sanitizers"
 	@echo "make bench      time the cores          make setup       only create the environment"
+	@echo "make audit      known vulnerabilities of the pinned packages (needs a network)"
 	@echo "make tasks      train the small models of results/tasks again (hours)"
 	@echo "make readme     fill the tables of README.md and docs/ from results/"
 	@echo "make pretrained RUN=run NAME=name [DATA=folder]   make a shipped model from a run"
@@ -52,6 +53,12 @@ lint: $(VENV)/.developer
 	$(MODULE) ruff format --check .
 	$(MODULE) mypy
 	@find src tests -name '*.py' -exec awk 'END { if (NR > 500) print "note: " FILENAME " has " NR " lines: is it still one idea?" }' {} \;
+
+# pip-audit has an environment of its own: what it needs is none of ours.
+audit: $(VENV)/.created
+	@test -x $(VENV)/audit/bin/pip-audit || { "$(PYTHON)" -m venv --clear $(VENV)/audit && \
+		$(VENV)/audit/bin/pip install --quiet --disable-pip-version-check pip-audit; }
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 bench: $(VENV)/.user
 	$(VENV)/bin/rrnn bench

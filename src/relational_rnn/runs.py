@@ -77,7 +77,9 @@ class Run:
             raise UserError(f"{self.folder}: the run has no summary yet; {self.how_to_resume}")
         try:
             summary: dict[str, Any] = json.loads(self.summary_path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            if not isinstance(summary, dict):
+                raise ValueError("not a JSON object")
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{self.summary_path}: broken: {error}") from error
         return summary
 
@@ -192,6 +194,8 @@ def _create(name: str | None, config: TaskConfig) -> Run:
         _make_folder(run.folder, exist_ok=True)
         return run
     stem = config.name if config.model in config.name else f"{config.name}-{config.model}"
+    if os.sep in stem or "\0" in stem:
+        raise UserError(f"name: {config.name!r} cannot name a run folder; give --run")
     number = 1
     while True:
         folder = RUNS / f"{stem}-{number}"

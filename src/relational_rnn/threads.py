@@ -87,7 +87,7 @@ def threads_for(config: TaskConfig) -> int:
         return chosen
     limit = available_cpus() // config.devices
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if given.isdigit():
+    if given.isdecimal():  # unlike isdigit, only what int() reads
         limit = int(given)
     return max(1, min(limit, core_work(config) // WORK_PER_THREAD))
 

@@ -1,5 +1,7 @@
 """rrnn list: everything that has a name."""
 
+import pytest
+
 from relational_rnn.config import NthFarthestConfig, shipped
 from relational_rnn.runs import Run, shipped_models
 
@@ -40,6 +42,21 @@ def test_runs_and_their_state(rrnn, make_run, tmp_path):
     assert (second["name"], second["state"]) == ("stopped", "resumable")
     assert "valid accuracy 75.00%" in answer.out
     assert "valid perplexity 8.00" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        pytest.param("summary.json", b"[]", id="summary a list"),
+        pytest.param("summary.json", b"[" * 100_000, id="summary deep"),
+        pytest.param("metrics.csv", b"step,x\n" + b"1" * 200_000, id="a very long field"),
+    ],
+)
+def test_a_file_that_breaks_its_reader_is_one_note(rrnn, make_run, file, content):
+    (make_run("broken").folder / file).write_bytes(content)
+    answer = rrnn("list", "--json")
+    assert (answer.code, answer.err.count("\n")) == (0, 1)
+    assert [row["state"] for row in answer.json["runs"]] == ["broken"]
 
 
 def test_a_broken_run_is_one_note(rrnn, make_run, tmp_path):

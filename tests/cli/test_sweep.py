@@ -1,5 +1,6 @@
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -87,7 +88,7 @@ def test_mistakes_take_one_line_and_leave_nothing(rrnn, options, message):
             "nonsense",
             "or postgresql://USER@HOST/NAME, got 'nonsense'",
         ),
-        ("mongodb://me:secret@host/x", "mongodb://me:***@host/x cannot be opened"),
+        ("mongodb://me:secret@host/x", "mongodb://me:***@host/x: cannot be opened"),
         ("sqlite:////nowhere/x.db", "unable to open database file"),
     ],
 )
@@ -96,6 +97,52 @@ def test_databases_that_cannot_be_opened(rrnn, url, message):
     assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
     assert message in answer.err
     assert "secret" not in answer.err
+    assert not Path("runs").exists()
+
+
+@pytest.fixture
+def locked(rrnn, two_heads, monkeypatch):
+    """Begin a sweep; return a function that locks its database until the test's end."""
+    monkeypatch.setattr("relational_rnn.sweep.storage.BUSY_SECONDS", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr("relational_rnn.sweep.runner.Runner.run", lambda self: signal.SIGINT)
+        assert rrnn("sweep", "tiny.yaml").code == 130
+    other = sqlite3.connect("runs/tiny/study.db", isolation_level=None)
+    yield lambda: other.execute("BEGIN EXCLUSIVE")
+    other.close()
+
+
+def test_a_database_that_is_locked_from_the_start(rrnn, locked):
+    locked()
+    answer = rrnn("sweep", "tiny.yaml")
+    assert (answer.code, answer.out, answer.err) == (
+        2,
+        "",
+        "error: runs/tiny/study.db: cannot be opened: another process keeps it locked for over "
+        "0.05 s; wait for it or stop it\n",
+    )
+
+
+def test_a_database_that_is_locked_later(rrnn, locked, monkeypatch):
+    def run(self):
+        locked()
+        self.trials.acquire()
+
+    monkeypatch.setattr("relational_rnn.sweep.runner.Runner.run", run)
+    answer = rrnn("sweep", "tiny.yaml")
+    assert (answer.code, answer.out, answer.err) == (
+        2,
+        "",
+        "error: runs/tiny/study.db: the database failed: another process keeps it locked for "
+        "over 0.05 s; wait for it or stop it; resume with: rrnn sweep tiny.yaml\n",
+    )
+
+
+def test_a_database_that_is_damaged(rrnn, locked):
+    Path("runs/tiny/study.db").write_bytes(b"no database" * 1000)
+    answer = rrnn("sweep", "tiny.yaml")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert "runs/tiny/study.db: cannot be opened: file is not a database" in answer.err
 
 
 @pytest.mark.usefixtures("two_heads")

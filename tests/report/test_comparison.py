@@ -88,6 +88,32 @@ def test_table(two_runs):
     ]
 
 
+def test_fields_without_effect_do_not_differ(make_run):
+    slots = {"mem_slots": 4, "betas": [0.9, 0.999]}
+    runs = {
+        "rmc": slots,
+        "lstm": {"model": "lstm", "mem_slots": 2, "optimizer": "sgd", "momentum": 0.5},
+        "other-lstm": {"model": "lstm", "mem_slots": 3, "optimizer": "sgd", "num_layers": 2},
+    }
+    rmc, first, second = (read(make_run(name, **fields)) for name, fields in runs.items())
+    assert dict(differences([rmc, first])) == {
+        "model": ["rmc", "lstm"],
+        "mem_slots": ["4", "–"],
+        "optimizer": ["adamw", "sgd"],
+        "momentum": ["–", "0.5"],
+    }
+    # A field that a file lacks has its default.
+    assert dict(differences([first, second])) == {
+        "momentum": ["0.5", "0.0"],
+        "num_layers": ["1", "2"],
+    }
+
+
+def test_a_task_of_another_version_has_no_defaults(make_run):
+    runs = [read(make_run(name, task="new", mem_slots=n)) for n, name in enumerate("ab")]
+    assert differences(runs) == [("mem_slots", ["0", "1"])]
+
+
 def test_runs_of_one_name_are_told_apart(make_run):
     records = [read(make_run(name)) for name in ("a/same", "b/same", "other")]
     first, second, third = labels(records)

@@ -1,9 +1,13 @@
 """Learning curves: what is drawn, and how it is scaled."""
 
+import io
+import warnings
+
 import pytest
+from matplotlib.font_manager import fontManager
 
 from relational_rnn.report.curves import draw
-from relational_rnn.report.figures import as_svg
+from relational_rnn.report.figures import as_png, as_svg
 from relational_rnn.report.record import read
 
 
@@ -33,6 +37,52 @@ def test_wide_perplexities_get_a_logarithmic_axis(make_run, worst, scale):
     rows = [f"1,0,1,1,0.1,3,20,3,{worst},1", "2,0,2,2,0.1,3,20,3,40,1"]
     figure = draw([read(make_run(rows=rows))])
     assert [axes.get_yscale() for axes in figure.axes] == ["linear", scale, scale]
+
+
+def test_a_perplexity_that_is_none_does_not_scale(make_run):
+    rows = ["1,0,1,1,0.1,3,20,3,-1,1", "2,0,2,2,0.1,3,20,3,40,1"]
+    assert draw([read(make_run(rows=rows))]).axes[1].get_yscale() == "linear"
+
+
+def test_every_run_is_in_the_legend(make_run):
+    names = ["_first", "second", "__x", "_"]
+    figure = draw([read(make_run(name)) for name in names])
+    found = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert found == [f"{name}  (best perplexity 81.5)" for name in names]
+    picture = as_svg(figure)
+    assert all(f">{text}</text>" in picture for text in found)
+
+
+@pytest.fixture
+def without_fonts(monkeypatch):
+    monkeypatch.setattr(fontManager, "ttflist", [])
+
+
+def test_letters_that_the_usual_font_lacks_are_drawn_in_another(make_run, capsys):
+    figure = draw([read(make_run("ᶁᶄ"))])  # in STIX, which comes with matplotlib
+    own = as_png(figure)
+    families = figure.legends[0].get_texts()[0].get_fontfamily()
+    assert len(families) > 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.savefig(io.BytesIO())
+    assert own.startswith(b"\x89PNG")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("without_fonts")
+def test_letters_that_no_font_has_are_noted(make_run, capsys):
+    assert as_png(draw([read(make_run("日本"))])).startswith(b"\x89PNG")
+    err = capsys.readouterr().err
+    assert err.startswith("note: no installed font has 日 本; the picture shows boxes instead; ")
+    assert err.count("\n") == 1
+
+
+def test_usual_letters_are_no_reason_for_another_font(make_run, capsys):
+    figure = draw([read(make_run("größe № 1"))])
+    as_png(figure)
+    assert figure.legends[0].get_texts()[0].get_fontfamily() == ["sans-serif"]
+    assert capsys.readouterr().err == ""
 
 
 def test_many_runs_stay_apart(make_run):

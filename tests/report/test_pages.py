@@ -26,6 +26,13 @@ def test_text_is_escaped_and_markup_is_not():
     assert "<svg></svg>" in page
 
 
+def test_template_syntax_in_a_value_is_text():
+    text = "{{ 7 * 7 }}{% include 'x' %}"
+    page = render("runs.html", **RUNS | {"task": text, "rows": [[text]], "names": [text]})
+    assert "49" not in page
+    assert page.count("{{ 7 * 7 }}{% include &#39;x&#39; %}") >= 2
+
+
 def test_a_variable_that_is_missing_is_an_error():
     with pytest.raises(UndefinedError):
         render("runs.html", **{key: RUNS[key] for key in RUNS if key != "measure"})

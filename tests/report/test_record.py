@@ -70,6 +70,43 @@ def test_accuracy_is_better_when_higher(make_run):
         pytest.param(
             "summary.json", b"[]", "summary.json: broken: not a JSON object", id="summary a list"
         ),
+        pytest.param(
+            "summary.json",
+            b'{"parameters": "many"}',
+            "summary.json: broken: parameters is 'many', not a finite number",
+            id="summary of words",
+        ),
+        pytest.param(
+            "summary.json",
+            b'{"examples_per_s": 1%s}' % (b"0" * 400),
+            "examples_per_s is 1000000000000000000000000000000000000000, not a finite number",
+            id="summary out of range",
+        ),
+        pytest.param("summary.json", b"[" * 100_000, "summary.json: broken", id="summary deep"),
+        pytest.param(
+            "metrics.csv",
+            "²,3\n".encode(),
+            "does not name the columns",
+            id="metrics begin with a power",
+        ),
+        pytest.param(
+            "metrics.csv",
+            "step,valid_perplexity\n²,3\n".encode(),
+            "line 2: step is '²', not a number",
+            id="a power for a step",
+        ),
+        pytest.param(
+            "metrics.csv",
+            b"step,valid_perplexity\n1,2\n\xff,3\n",
+            "metrics.csv: broken: 'utf-8' codec can't decode",
+            id="metrics not UTF-8",
+        ),
+        pytest.param(
+            "metrics.csv",
+            b"step,valid_perplexity\n1,%s\n" % (b"1" * 200_000),
+            "metrics.csv: broken: field larger than field limit",
+            id="a very long field",
+        ),
         pytest.param("metrics.csv", b"", "does not name the columns", id="metrics empty"),
         pytest.param("metrics.csv", b"\x00\xff\x13\n", "metrics.csv: broken", id="metrics binary"),
         pytest.param("metrics.csv", b"step,x\n1,2\n", "does not name the", id="other columns"),

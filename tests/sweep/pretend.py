@@ -1,7 +1,8 @@
 """Stands in for a trial's process: quick, and with a "checkpoint" as in training.
 
 The number of heads decides what happens: 3 raises an error, 4 is killed each time, 5 is killed the
-first time. A file hold-trial-0001 holds that trial after step 4, until it is asked to stop.
+first time, 6 leaves a summary without results. A file hold-trial-0001 holds that trial after step
+4, until it is asked to stop.
 """
 
 import json
@@ -46,4 +47,4 @@ while step < int(config["max_steps"]):
             break
 scores = {"perplexity": perplexity}
 summary = {"parameters": 10 * heads, "seconds": 1.5, "valid": scores, "test": scores}
-(folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+(folder / "summary.json").write_text(json.dumps({} if heads == 6 else summary), encoding="utf-8")

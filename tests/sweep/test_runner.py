@@ -94,13 +94,14 @@ def test_several_workers(make_plan, run_sweep, monkeypatch):
 
 
 def test_a_trial_that_fails_does_not_end_the_sweep(make_plan, run_sweep):
-    outcomes, _ = run_sweep(make_plan(rows=[{"num_heads": n} for n in (1, 3, 4, 5, 2)]))
-    states = ["finished", "failed", "failed", "finished", "finished"]
+    outcomes, _ = run_sweep(make_plan(rows=[{"num_heads": n} for n in (1, 3, 4, 5, 2, 6)]))
+    states = ["finished", "failed", "failed", "finished", "finished", "failed"]
     assert [outcome.state for outcome in outcomes] == states
     assert outcomes[1].error == "RuntimeError: no such number of heads"
     assert outcomes[2].error.startswith("killed by signal 9")
     # Killed once is bad luck, or a machine shut down; twice is its own fault.
     assert [begun(number) for number in range(5)] == [[0], [0], [0, 1], [0, 1], [0]]
+    assert outcomes[5].error.endswith("summary.json: broken: 'valid' is missing")
 
 
 def test_an_unpromising_trial_is_pruned(make_plan, run_sweep, monkeypatch):

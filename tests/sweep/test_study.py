@@ -121,3 +121,41 @@ def test_a_run_is_not_a_sweep(make_plan):
     Path("runs/tiny/config.yaml").touch()
     with pytest.raises(UserError, match="is a run, not a sweep"):
         Trials(make_plan(), Path("runs/tiny"))
+
+
+NAMES = ["?mode=memory", "q#b%3Fc{d} 'größe'", "not utf-8 \udcff"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_a_sweep_stays_in_its_folder_whatever_its_name(make_plan, name):
+    plan = make_plan()
+    try:
+        Path("runs", name).mkdir(parents=True)
+    except OSError:
+        pytest.skip("the file system does not allow this name")
+    Trials(plan, Path("runs", name)).acquire().finish(1.0, {})
+    assert Path("runs", name, "study.db").stat().st_size > 0
+    assert [path.name for path in Path("runs").iterdir()] == [name]
+    assert [outcome.value for outcome in Trials(plan, Path("runs", name)).outcomes()] == [1.0]
+
+
+def test_folders_that_differ_after_a_question_mark_are_two_sweeps(make_plan):
+    plan = make_plan()
+    Trials(plan, Path("runs/q?b")).acquire().finish(1.0, {})
+    assert Trials(plan, Path("runs/q?c")).outcomes() == []
+
+
+def test_a_sweep_that_is_refused_leaves_no_folder(make_plan):
+    plan = make_plan()
+    Trials(plan, Path("here/tiny"), SHARED)
+    with pytest.raises(UserError, match="its seed differs"):
+        Trials(replace(plan, seed=9), Path("there/tiny"), SHARED)
+    assert not Path("there/tiny").exists()
+
+
+@pytest.mark.parametrize("stored", ["{", "[]", "{}", "7", '{"fields": 3}', "[" * 100_000], ids=len)
+def test_a_stored_plan_that_is_damaged(make_plan, stored):
+    trials = Trials(make_plan(), Path("runs/tiny"))
+    trials._study.set_user_attr("plan", stored)
+    with pytest.raises(UserError, match=r"its database is damaged|its \w+ differs"):
+        Trials(make_plan(), Path("runs/tiny"))

@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from relational_rnn.errors import UserError
 from relational_rnn.train.metrics import Metrics
 
 COLUMNS = ("step", "train_loss", "valid_loss", "tokens_per_s")
@@ -52,3 +53,24 @@ def test_a_new_run_starts_afresh(tmp_path):
     filled(path, [10, 20])
     Metrics(path, COLUMNS, step=0)
     assert rows(path) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ((b"20,", b"\xff0,"), "not UTF-8 at byte"),
+        ((b"20,", "²,".encode()), "line 3 begins with '²', not a step"),
+        ((b"20,", b"9" * 5000 + b","), "line 3 begins with '99999999999999999999', not a step"),
+        ((b"20,", b"2,0,"), "line 3 has 5 of 4 fields"),
+    ],
+)
+def test_a_damaged_table_is_named_and_kept(tmp_path, damage, message):
+    path = tmp_path / "metrics.csv"
+    filled(path, [10, 20, 30])
+    damaged = path.read_bytes().replace(*damage)
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match="metrics.csv: broken: " + message) as caught:
+        Metrics(path, COLUMNS, step=20)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == damaged
+    assert list(tmp_path.iterdir()) == [path]

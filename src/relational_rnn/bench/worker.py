@@ -14,6 +14,9 @@ from typing import Any
 from ..allocator import keep_freed_memory
 from .timing import one_line
 
+# -P: a module in the working folder must not shadow one of ours.
+COMMAND = (sys.executable, "-P", "-m", "relational_rnn.bench.worker")
+
 
 class Worker:
     """The parent's side of the process; a context manager that ends it.
@@ -27,7 +30,7 @@ class Worker:
         names = [f"{one.__module__}.{one.__qualname__}" for one in (kind, type(argument))]
         values = json.dumps(dataclasses.asdict(argument))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, *names, values],
+            [*COMMAND, *names, values],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",

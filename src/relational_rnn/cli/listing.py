@@ -69,7 +69,7 @@ def _row(run: Run) -> dict[str, Any]:
             "metric": metric,
             "best": _best(run, metric),
         }
-    except (UserError, OSError) as error:
+    except (UserError, OSError, csv.Error) as error:
         return {"name": run.name, "state": "broken", "error": " ".join(str(error).split())}
 
 

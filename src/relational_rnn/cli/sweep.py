@@ -61,6 +61,7 @@ def run(arguments: Namespace) -> int:
     from optuna.exceptions import StorageInternalError
 
     from ..sweep.runner import Runner
+    from ..sweep.storage import failure
     from ..sweep.study import Trials
 
     folder = run_folder(arguments.run or plan.name)
@@ -79,9 +80,9 @@ def run(arguments: Namespace) -> int:
             return 128 + signal
         return 0 if _show(trials, as_json=arguments.json) else 1
     except StorageInternalError as error:
-        reason = " ".join(str(error).split())
+        where = f"{folder / 'study.db'}" if arguments.storage is None else "--storage"
         raise UserError(
-            f"the database failed ({reason}); resume with: {_again(arguments)}"
+            f"{where}: the database failed: {failure(error)}; resume with: {_again(arguments)}"
         ) from error
 
 

@@ -1,11 +1,15 @@
 """Runs of one task side by side: a table for the terminal, a picture and an HTML page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from markupsafe import Markup
 
+from ..config import TASKS
+from ..config.fields import options
 from ..errors import UserError
 from ..files import write_bytes, write_text
 from .curves import draw
@@ -49,8 +53,8 @@ def write_report(folders: Sequence[Path], output: Path) -> Report:
     for record in records[1:]:
         if (record.task, record.measure) != (first.task, first.measure):
             raise UserError(
-                f"{record.folder}: its task is {record.task}, but the task of {first.folder} is "
-                f"{first.task}; compare runs of one task at a time"
+                f"{record.folder}: its task is {record.task:.40}, but the task of {first.folder} "
+                f"is {first.task:.40}; compare runs of one task at a time"
             )
     make_folder(output)
     report = Report(records, output / "curves.png", output / "report.html")
@@ -132,14 +136,35 @@ def best(records: Sequence[Record], split: str) -> int | None:
 
 
 def differences(records: Sequence[Record]) -> list[tuple[str, list[str]]]:
-    """The configuration fields in which the runs differ, each with its value in every run."""
-    names = list(dict.fromkeys(name for record in records for name in record.config))
+    """The configuration fields in which the runs differ, each with its value in every run.
+
+    A field that a run's file lacks has its default; one without effect in a run is "–" there.
+    """
+    configs = [_complete(record) for record in records]
+    names = list(dict.fromkeys(name for config, _ in configs for name in config))
     found = []
     for name in names:
-        values = ["null" if (x := r.config.get(name)) is None else str(x) for r in records]
-        if name != "name" and len(set(values)) > 1:
-            found.append((name, values))
+        differ = any(config.get(name) != configs[0][0].get(name) for config, _ in configs)
+        shown = ["–" if name in unused else _shown(config, name) for config, unused in configs]
+        if name != "name" and differ and len(set(shown)) > 1:
+            found.append((name, shown))
     return found
+
+
+def _complete(record: Record) -> tuple[dict[str, Any], set[str]]:
+    """A run's configuration with the defaults of missing fields, and the fields without effect."""
+    declared = options(TASKS[record.task]) if record.task in TASKS else {}
+    config = dict(record.config)
+    for name, field in declared.items():
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        config.setdefault(name, default)
+    view = SimpleNamespace(**{str(name): value for name, value in config.items()})
+    return config, {name for name, field in declared.items() if field.no_effect(view)}
+
+
+def _shown(config: Mapping[str, Any], name: str) -> str:
+    value = config.get(name)
+    return "null" if value is None else str(value)
 
 
 def _best_cells(records: Sequence[Record]) -> set[tuple[int, int]]:

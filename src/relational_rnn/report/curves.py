@@ -20,6 +20,7 @@ from .record import Record, labels
 LINES = ("-", "--", ":", "-.")  # the next style after every run of COLOURS
 MARKED = 40  # validation curves with at most this many points get markers
 NARROW = 5  # perplexities within this factor of each other are drawn on a linear axis
+LARGEST = 1_000_000  # numbers in an example up to which the plateaus are simulated
 UNITS = ((1.0, "seconds"), (60.0, "minutes"), (3600.0, "hours"))
 
 
@@ -51,8 +52,13 @@ def draw(records: Sequence[Record]) -> Figure:
             else:
                 axes.yaxis.set_major_formatter(PercentFormatter(1.0))
                 _plateaus(axes, records)
-        handles, names = train.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+        numbers = [str(number) for number in range(len(records))]
+        legend = figure.legend(
+            train.lines, numbers, loc="outside lower center", ncols=3, frameon=False
+        )
+        # A name given as a label would be left out if it began with an underscore.
+        for text, name in zip(legend.get_texts(), _names(records), strict=True):
+            text.set_text(name)
     return figure
 
 
@@ -65,13 +71,11 @@ def _curves(
     x_unit: float = 1.0,
     marker: str | None = None,
 ) -> None:
-    for number, (record, label) in enumerate(zip(records, labels(records), strict=True)):
+    for number, record in enumerate(records):
         xs, ys = record.curve(x, y)
-        best = record.best
         axes.plot(
             [x / x_unit for x in xs],
             ys,
-            label=label if best is None else f"{label}  (best {record.measure} {best:.4g})",
             color=COLOURS[number % len(COLOURS)],
             linestyle=LINES[number // len(COLOURS) % len(LINES)],
             linewidth=1.8,
@@ -81,17 +85,28 @@ def _curves(
     axes.set_xlim(left=0)
 
 
+def _names(records: Sequence[Record]) -> list[str]:
+    """The name of each run, with its best validation."""
+    return [
+        label if record.best is None else f"{label}  (best {record.measure} {record.best:.4g})"
+        for record, label in zip(records, labels(records), strict=True)
+    ]
+
+
 def _plateaus(axes: Axes, records: Sequence[Record]) -> None:
     """Mark the accuracies of Nth farthest that need no comparison of vectors.
 
     Runs stay there for long, and may still leave them later.
     """
-    configs = [record.config for record in records]
-    if configs[0].get("task") != "nth-farthest":
+    if records[0].config.get("task") != "nth-farthest":
         return
-    sizes = {(config.get("objects"), config.get("features")) for config in configs}
-    objects, features = sizes.pop()
-    if sizes or not isinstance(objects, int) or not isinstance(features, int):
+    sizes = [(record.config.get("objects"), record.config.get("features")) for record in records]
+    objects, features = sizes[0]
+    if any(size != sizes[0] for size in sizes):
+        return
+    if not isinstance(objects, int) or not isinstance(features, int):
+        return
+    if objects < 2 or features < 1 or objects * features > LARGEST:
         return
     found = plateaus(objects, features)
     for value, name in (
@@ -117,7 +132,7 @@ def _time_unit(records: Sequence[Record]) -> tuple[float, str]:
 
 
 def _scale(axes: Axes, perplexities: Sequence[float]) -> None:
-    if perplexities and max(perplexities) > NARROW * min(perplexities):
+    if perplexities and max(perplexities) > NARROW * min(perplexities) > 0:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ScalarFormatter())

@@ -81,7 +81,7 @@ class Record:
         def result(split: str) -> float | None:
             scores = self.summary.get(split)
             value = scores.get(self.measure) if isinstance(scores, dict) else None
-            return value if isinstance(value, int | float) else None
+            return value if _is_number(value) else None
 
         def count(column: str) -> int | None:
             value = last(column)
@@ -122,11 +122,14 @@ def read(folder: Path) -> Record:
             summary = json.loads(_text(folder / "summary.json"))
             if not isinstance(summary, dict):
                 raise ValueError("not a JSON object")
-        except ValueError as error:
+            for name in ("parameters", "tokens_per_s", "examples_per_s"):
+                if summary.get(name) is not None and not _is_number(summary[name]):
+                    raise ValueError(f"{name} is {summary[name]!r:.40}, not a finite number")
+        except (ValueError, RecursionError) as error:
             raise _broken(folder / "summary.json", error) from error
     try:
         metrics = _metrics(_text(folder / "metrics.csv"))
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise _broken(folder / "metrics.csv", error) from error
     steps, tested = metrics["step"], summary.get("steps")
     if steps and isinstance(tested, int) and steps[-1] > tested:
@@ -160,10 +163,20 @@ def _metrics(text: str) -> dict[str, list[float]]:
             try:
                 columns[name].append(float(field) if field else math.nan)
             except ValueError:
-                raise ValueError(f"line {number}: {name} is {field!r}, not a number") from None
+                raise ValueError(f"line {number}: {name} is {field!r:.40}, not a number") from None
     if not columns["step"]:
         raise ValueError("no rows yet")
     return columns
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it can be shown as a figure; an integer may be too large even for a float."""
+    if not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _text(path: Path) -> str:

@@ -148,12 +148,15 @@ class Runner:
         measure = self.trials.plan.measure
         try:
             summary = run.summary
+            found, facts = summary["valid"][measure], _facts(summary, measure)
         except UserError as error:
             self._fail(lease, str(error))
             return
-        found = summary["valid"][measure]
+        except (KeyError, TypeError) as error:
+            self._fail(lease, f"{run.summary_path}: broken: {error} is missing")
+            return
         value = math.inf if found is None else float(found)
-        lease.finish(value, _facts(summary, measure))
+        lease.finish(value, facts)
         self.say(f"trial {lease.number} finished: valid {measure} {quality(value)}")
 
     def _fail(self, lease: Lease, error: str) -> None:

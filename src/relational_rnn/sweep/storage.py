@@ -2,7 +2,10 @@
 
 import json
 import logging
+import sqlite3
 import warnings
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -34,15 +37,27 @@ def need_optuna() -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-def open_storage(url: str) -> "RDBStorage":
+def open_file(path: Path) -> "RDBStorage":
+    """Open the SQLite database in a file; it is created if missing.
+
+    Raises:
+        UserError: it cannot be opened, or is not a database.
+    """
+    # No URL is made of the path, in which "?", "#", "%", "{" or a byte outside UTF-8 would count.
+    connect = partial(
+        sqlite3.connect, path.absolute(), timeout=BUSY_SECONDS, check_same_thread=False
+    )
+    return _open("sqlite:///study.db", str(path), creator=connect)
+
+
+def open_url(url: str) -> "RDBStorage":
     """Open the database at a URL such as ``sqlite:///FILE``; it is created if missing.
 
     Raises:
         UserError: the kind of database is unknown, its driver is missing, or it does not answer.
     """
-    from optuna.storages import RDBStorage
     from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError
 
     try:
         parsed = make_url(url)
@@ -54,12 +69,38 @@ def open_storage(url: str) -> "RDBStorage":
     engine: dict[str, Any] = {}
     if parsed.get_backend_name() == "sqlite":
         engine["connect_args"] = {"timeout": BUSY_SECONDS}
+    braces = str.maketrans({"{": "{{", "}": "}}"})  # Optuna fills in braces
+    # The repr of the parsed URL hides the password.
+    return _open(url.translate(braces), f"--storage: {parsed!r}", **engine)
+
+
+def _open(url: str, where: str, **engine: Any) -> "RDBStorage":
+    from optuna.exceptions import StorageInternalError
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import SQLAlchemyError
+
+    failures = (
+        SQLAlchemyError,
+        StorageInternalError,
+        ImportError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    )
     try:
         return RDBStorage(url, engine_kwargs=engine)
-    except (SQLAlchemyError, ImportError, OSError, RuntimeError, ValueError) as error:
-        # The repr of the parsed URL hides the password.
-        reason = " ".join(str(error).split("\n")[0].split())
-        raise UserError(f"--storage: {parsed!r} cannot be opened: {reason}") from error
+    except failures as error:
+        raise UserError(f"{where}: cannot be opened: {failure(error)}") from error
+
+
+def failure(error: BaseException) -> str:
+    """Why a database failed, in one line: its own message, not Optuna's guess of invalid data."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split("\n")[0].split())
+    if "database is locked" in text:
+        return f"another process keeps it locked for over {BUSY_SECONDS} s; wait for it or stop it"
+    return text
 
 
 def open_study(storage: "RDBStorage", name: str, plan: Plan) -> "Study":
@@ -83,7 +124,13 @@ def open_study(storage: "RDBStorage", name: str, plan: Plan) -> "Study":
     if found is None:
         study.set_user_attr("plan", json.dumps(ours))
         return study
-    if difference := _difference(json.loads(found), ours):
+    try:
+        difference = _difference(json.loads(found), ours)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{name}: the plan in its database is damaged; choose another --run"
+        ) from error
+    if difference:
         raise UserError(
             f"{name}: was started as another sweep: {difference}; "
             "choose another --run, or restore the sweep"

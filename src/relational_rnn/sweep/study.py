@@ -5,6 +5,7 @@ folder. A trial that is RUNNING while its lock is free was left by a process tha
 resumed. Locks on other machines cannot be seen: their processes write a heartbeat to the database.
 """
 
+import os
 import socket
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..report.outcomes import Axis, Outcome, Outcomes
 from .lease import Lease
 from .plan import Plan
 from .space import Choices
-from .storage import open_storage, open_study, sampler_of
+from .storage import open_file, open_study, open_url, sampler_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -55,16 +56,23 @@ class Trials:
         self.folder = folder
         self.place = f"{socket.gethostname()}:{folder.resolve()}"
         self._own_file = storage is None
+        if (folder / "config.yaml").exists():
+            raise UserError(f"{folder}: is a run, not a sweep; choose another --run")
+        if storage is not None:
+            self._storage = open_url(storage)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot be created: {error.strerror}") from error
-        if (folder / "config.yaml").exists():
-            raise UserError(f"{folder}: is a run, not a sweep; choose another --run")
         self._gate = Lock(folder / ".lock")
         with self._gate:
-            self._storage = open_storage(storage or f"sqlite:///{folder / 'study.db'}")
-            self._study = open_study(self._storage, self._name(), plan)
+            if storage is None:
+                self._storage = open_file(folder / "study.db")
+            try:
+                self._study = open_study(self._storage, self._study_name(), plan)
+            except UserError:
+                self._remove_unused()
+                raise
             if not (folder / "sweep.yaml").exists():
                 text = yaml.safe_dump(plan.as_plain(), sort_keys=False, allow_unicode=True)
                 write_text(folder / "sweep.yaml", text)
@@ -100,24 +108,35 @@ class Trials:
         """State and results of each trial."""
         return [self._outcome(trial) for trial in self._all()]
 
+    @property
+    def name(self) -> str:
+        """The folder's name; bytes that are not UTF-8 are written as in ``\\xff``."""
+        name = os.fsencode(self.folder.resolve().name)
+        return name.decode("utf-8", errors="backslashreplace")
+
     def ranked(self) -> Outcomes:
         """All trials, the best first, for the report."""
         return Outcomes(
-            name=self.folder.resolve().name,
+            name=self.name,
             measure=self.plan.measure,
             lower_is_better=self.plan.lower_is_better,
             trials=self.outcomes(),
             axes=_axes(self.plan),
         )
 
-    def _name(self) -> str:
+    def _study_name(self) -> str:
         """The study's name: the folder's name when the study was created."""
         import optuna
 
-        name = self.folder.resolve().name
         if self._own_file:
-            return next(iter(optuna.get_all_study_names(self._storage)), name)
-        return name
+            return next(iter(optuna.get_all_study_names(self._storage)), self.name)
+        return self.name
+
+    def _remove_unused(self) -> None:
+        """Remove the folder if it has nothing but the lock."""
+        if [path.name for path in self.folder.iterdir()] == [self._gate.path.name]:
+            self._gate.path.unlink()
+            self.folder.rmdir()
 
     def _all(self, *states: str) -> list["FrozenTrial"]:
         from optuna.trial import TrialState

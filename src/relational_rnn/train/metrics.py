@@ -4,7 +4,7 @@ import csv
 import importlib
 import inspect
 import io
-import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -25,6 +25,8 @@ LOGGERS: dict[str, type[Logger]] = {
 }
 PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb"}
 """The optional packages of these loggers."""
+
+STEP = re.compile("[0-9]{1,18}")
 
 
 def columns(module: TrainingModule) -> tuple[str, ...]:
@@ -52,6 +54,9 @@ class Metrics:
         step: rows of later steps are removed; an interrupted run has written them after its last
             checkpoint.
         logger: receives every row as well.
+
+    Raises:
+        UserError: the table is damaged; it stays as it is. Only its last row may be truncated.
     """
 
     def __init__(
@@ -62,8 +67,7 @@ class Metrics:
         self.logger = logger
         kept = [",".join(columns)]
         if step and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()[1:]
-            kept += [line for line in lines if self._step(line) <= step]
+            kept += self._rows(step)
         write_text(path, "\n".join(kept) + "\n")
 
     def add(self, row: dict[str, float]) -> None:
@@ -82,11 +86,27 @@ class Metrics:
                 self.logger.finalize("finished")
             self.logger = None
 
-    def _step(self, line: str) -> float:
-        """The step of a line, infinite if the line is truncated."""
-        fields = line.split(",")
-        whole = len(fields) == len(self.columns) and fields[0].isdigit()
-        return int(fields[0]) if whole else math.inf
+    def _rows(self, step: int) -> list[str]:
+        """The rows up to a step, without one that was truncated when the run was killed."""
+        try:
+            lines = self.path.read_bytes().decode("utf-8").split("\n")[1:-1]
+        except UnicodeDecodeError as error:
+            raise self._broken(f"not UTF-8 at byte {error.start}") from error
+        kept = []
+        for number, line in enumerate(lines, 2):
+            fields = line.removesuffix("\r").split(",")
+            if len(fields) != len(self.columns):
+                raise self._broken(f"line {number} has {len(fields)} of {len(self.columns)} fields")
+            if not STEP.fullmatch(fields[0]):
+                raise self._broken(f"line {number} begins with {fields[0][:20]!r}, not a step")
+            if int(fields[0]) <= step:
+                kept.append(line)
+        return kept
+
+    def _broken(self, reason: str) -> UserError:
+        return UserError(
+            f"{self.path}: broken: {reason}; repair it, or move it away to resume without its rows"
+        )
 
 
 def logger_class(name: str | None) -> type[Logger] | None:
