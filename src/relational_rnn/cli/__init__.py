@@ -25,6 +25,7 @@ from ..allocator import keep_freed_memory
 from ..config.fields import nearest
 from ..errors import UserError
 from ..files import as_json
+from ..printable import is_unicode, printable, shortened
 from ..signals import Stopper
 from ..threads import set_wait_policy
 
@@ -71,7 +72,7 @@ def _reporting_errors(given: list[str]) -> int:
         code = _run(given)
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _print_error(error)
         return 2
     except BrokenPipeError:
         # The reader of the output is gone: print nothing more, not even at exit.
@@ -81,9 +82,14 @@ def _reporting_errors(given: list[str]) -> int:
         # Errors of a file that the user named, or of the output; any other is not a user's mistake.
         if error.errno not in REPORTED:
             raise
-        print(f"error: {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
+        filename = error.filename or "the output"
+        _print_error(f"{os.fsdecode(filename)}: {error.strerror}")
         return 2
     return code
+
+
+def _print_error(error: object) -> None:
+    print(f"error: {shortened(printable(error))}", file=sys.stderr)
 
 
 def _make_output_safe() -> None:
@@ -102,6 +108,10 @@ def print_json(result: dict[str, Any]) -> None:
 
 
 def _run(argv: list[str]) -> int:
+    for argument in argv:
+        if not is_unicode(argument):
+            # Names are written to files, and all our files are in UTF-8.
+            raise UserError(f"{argument}: not valid UTF-8; rename the file or folder")
     if not argv or argv[0] in ("-h", "--help"):
         print(_overview())
         return 0

@@ -3,6 +3,7 @@
 from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
+from ..printable import printable
 from . import print_json
 
 
@@ -61,9 +62,9 @@ def run(arguments: Namespace) -> None:
         raise UserError(str(error)) from error
     drawn: list[str] = []
     blank = " " if arguments.prompt.strip() else ""
-    print(arguments.prompt.strip(), end=blank, flush=True)
+    print(printable(arguments.prompt.strip(), newlines=True), end=blank, flush=True)
     for piece in as_text(words):
-        print(piece, end="", flush=True)
+        print(printable(piece, newlines=True), end="", flush=True)
         drawn.append(piece)
     print()
     if arguments.json:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from ..printable import printable
 from . import print_json
 
 
@@ -43,6 +44,6 @@ def run(arguments: Namespace) -> None:
         prompt=arguments.prompt,
     )
     picture, page = write_memory(seen, arguments.output)
-    print(f"{seen.title}\n{picture}\n{page}")
+    print(printable(f"{seen.title}\n{picture}\n{page}", newlines=True))
     if arguments.json:
         print_json({"title": seen.title, "picture": str(picture), "page": str(page)})

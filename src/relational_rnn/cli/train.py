@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from ..config import TASKS, TaskConfig, load, shipped
 from ..config.fields import GROUPS, Option, help_texts, options
 from ..errors import UserError
+from ..printable import printable
 from ..processes import is_first_process
 from ..runs import Run, find_run, new_run
 from ..signals import exiting_at_once
@@ -146,17 +147,17 @@ def _fit(config: TaskConfig, run: Run, arguments: Namespace) -> int:
         if is_first_process():
             run.remove_if_empty()
             if run.last_path.exists():
-                print(f"interrupted; {run.how_to_resume}")
+                print(printable(f"interrupted; {run.how_to_resume}"))
         raise
     if not is_first_process():
         return 0  # Lightning would take anything else for a failure and kill the first
     if result.stopped_by:
-        print(f"stopped and saved; {run.how_to_resume}")
+        print(printable(f"stopped and saved; {run.how_to_resume}"))
     if result.summary is not None:
         scores = " · ".join(
             f"{split} {_quality(result.summary[split])}" for split in ("valid", "test")
         )
-        print(f"{run.folder}: {result.summary['parameters']:,} parameters · {scores}")
+        print(f"{printable(run.folder)}: {result.summary['parameters']:,} parameters · {scores}")
         if arguments.json:
             keys = ("run", "parameters", "steps", "valid", "test")
             print_json({key: result.summary[key] for key in keys})

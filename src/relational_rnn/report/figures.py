@@ -7,6 +7,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from ..printable import printable
+
 # The palette of Okabe and Ito, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLE: Any = {
@@ -30,7 +32,7 @@ def as_png(figure: Figure) -> bytes:
 def as_svg(figure: Figure) -> str:
     """The figure as an ``<svg>`` element, deterministic for the same figure."""
     text = _saved(figure, format="svg", metadata={"Date": None}).decode()
-    return text[text.index("<svg") :]
+    return printable(text[text.index("<svg") :], newlines=True)
 
 
 def _saved(figure: Figure, **options: Any) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError
+from ..printable import printable
 
 LOWER_IS_BETTER = {"perplexity": True, "accuracy": False}
 """The measures by which runs are compared."""
@@ -137,9 +138,9 @@ def read(folder: Path) -> Record:
 
 def labels(records: Sequence[Record]) -> list[str]:
     """A name for each run: its folder's name, or the path where several have the same name."""
-    names = [record.name for record in records]
+    names = [printable(record.name) for record in records]
     return [
-        name if names.count(name) == 1 else record.folder.as_posix()
+        name if names.count(name) == 1 else printable(record.folder.as_posix())
         for name, record in zip(names, records, strict=True)
     ]
 
