@@ -22,7 +22,7 @@ NAMES = {
 
 # Each room may import from the rows above its own, never from its own row or below.
 ROWS = [
-    {"allocator", "configs", "errors", "ops", "processes", "provenance", "signals"},
+    {"allocator", "configs", "errors", "ops", "printable", "processes", "provenance", "signals"},
     {"device", "files", "lock", "progress"},
     {"config", "nn", "weights"},
     {"models", "tasks", "threads"},

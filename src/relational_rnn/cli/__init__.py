@@ -23,6 +23,7 @@ from jsonargparse import ArgumentParser, Namespace
 from .. import __version__
 from ..allocator import keep_freed_memory
 from ..config.fields import nearest
+from ..config.yaml_files import InvalidYamlError, YamlSyntaxError, check_yaml
 from ..errors import UserError
 from ..files import as_json
 from ..printable import is_unicode, printable, shortened
@@ -142,6 +143,7 @@ def _parse(parser: ArgumentParser, argv: list[str], module: ModuleType) -> Names
     dashed = [
         re.sub("^--[^=]*", lambda match: match[0].replace("_", "-"), argument) for argument in argv
     ]
+    _check_values(parser, dashed)
     try:
         return parser.parse_args(dashed)
     except ArgumentError as error:
@@ -167,6 +169,23 @@ def _parse(parser: ArgumentParser, argv: list[str], module: ModuleType) -> Names
                 f"{option}: {invalid[2]!r} is not valid; see {parser.prog} --help"
             ) from error
         raise UserError(message) from error
+
+
+def _check_values(parser: ArgumentParser, argv: list[str]) -> None:
+    """Refuse values that jsonargparse would expand without end; it reads typed ones as YAML."""
+    option = ""
+    for word in argv:
+        value = word
+        if word.startswith("--"):
+            option, _, value = word.partition("=")
+        action = parser._option_string_actions.get(option)
+        if action is None or hasattr(action, "_typehint"):
+            try:
+                check_yaml(value)
+            except YamlSyntaxError:
+                continue  # a name, or not valid: jsonargparse decides
+            except InvalidYamlError as error:
+                raise UserError(f"{option or shortened(word, 200)}: {error}") from error
 
 
 def _overview() -> str:

@@ -26,9 +26,7 @@ VERDICT = (
 
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument(
-        "--data", type=str | None, help="name or folder of the text to train on [pydoc]"
-    )
+    parser.add_argument("--data", help="name or folder of the text to train on [pydoc]")
     parser.add_argument("--max-steps", type=int | None, help="training steps of each model [600]")
     parser.add_argument(
         "--output",

@@ -16,9 +16,7 @@ def add(parser: ArgumentParser) -> None:
         type=int | None,
         help="index of an example of the test set, for tasks other than language-modeling [0]",
     )
-    parser.add_argument(
-        "--prompt", type=str | None, help="whitespace-separated words to read, for a language model"
-    )
+    parser.add_argument("--prompt", help="whitespace-separated words to read, for a language model")
     parser.add_argument("--layer", type=int, default=1, help="index of the recurrent layer, from 1")
     parser.add_argument(
         "--output",

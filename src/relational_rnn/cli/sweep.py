@@ -25,12 +25,9 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "config", help="a YAML file that describes a sweep, or the name of a shipped sweep"
     )
-    parser.add_argument(
-        "--run", type=str | None, help="name or folder of the sweep [the name of its file]"
-    )
+    parser.add_argument("--run", help="name or folder of the sweep [the name of its file]")
     parser.add_argument(
         "--storage",
-        type=str | None,
         metavar="URL",
         help="database URL for the trials [SQLite, study.db in the sweep's folder]",
     )

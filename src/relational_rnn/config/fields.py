@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..errors import UserError
+from ..printable import quoted
 
 Group = Literal["core", "model", "optimisation", "data", "run"]
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -157,7 +158,7 @@ class Config:
 
 def must_be(name: str, wanted: str, value: object) -> UserError:
     """The error for a wrong value of a field."""
-    return UserError(f"{name}: must be {wanted}, got {value!r}")
+    return UserError(f"{name}: must be {wanted}, got {quoted(value)}")
 
 
 def one_of(choices: Iterable[object]) -> str:

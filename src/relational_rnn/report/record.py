@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ..config.yaml_files import parse_yaml
 from ..errors import UserError
 from ..printable import printable
 
@@ -112,10 +111,10 @@ def read(folder: Path) -> Record:
             has not ended.
     """
     try:
-        config = yaml.safe_load(_text(folder / "config.yaml"))
+        config = parse_yaml(_text(folder / "config.yaml"))
         if not isinstance(config, dict):
             raise ValueError("not a mapping of `field: value` lines")
-    except (yaml.YAMLError, ValueError) as error:
+    except ValueError as error:
         raise _broken(folder / "config.yaml", error) from error
     summary: Any = {}
     if (folder / "summary.json").exists():
