@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ..config import load
 from ..printable import printable
+from ..processes import check_launcher
 from ..runs import Run, new_run
 from ..signals import exiting_at_once
 from . import print_json
@@ -53,6 +54,7 @@ def run(arguments: Namespace) -> int:
     try:
         for number, name in enumerate(CONFIGS, 1):
             config = load(name, overrides)
+            check_launcher(devices=config.devices, num_nodes=config.num_nodes)
             run = new_run(None, config)
             runs.append(run)
             print(f"{number} of {len(CONFIGS)}: {name} -> {run.folder}", flush=True)

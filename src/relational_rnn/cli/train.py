@@ -13,7 +13,7 @@ from ..config import TASKS, TaskConfig, load, shipped
 from ..config.fields import GROUPS, Option, help_texts, options
 from ..errors import UserError
 from ..printable import printable
-from ..processes import is_first_process
+from ..processes import check_launcher, is_first_process
 from ..runs import Run, find_run, new_run
 from ..signals import exiting_at_once
 from . import print_json
@@ -100,10 +100,12 @@ def run(arguments: Namespace) -> int:
                 f"start a run of your own: rrnn train {run.config_path}"
             )
         config = _resumed_config(run, overrides)
+        check_launcher(devices=config.devices, num_nodes=config.num_nodes)
     elif arguments.config is None:
         raise UserError("no configuration, task or --resume RUN given; see rrnn train --help")
     else:
         config = load(arguments.config, overrides)
+        check_launcher(devices=config.devices, num_nodes=config.num_nodes)
         run = new_run(arguments.run, config)
     unused = config.without_effect()
     for name in sorted(overrides.keys() & unused.keys()) if is_first_process() else ():
