@@ -1,11 +1,15 @@
 """Configurations: what is read, refused, and written again."""
 
+import math
+import re
+
 import pytest
 import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relational_rnn.cli import main
 from relational_rnn.config import TASKS, LanguageModelingConfig, load, save, shipped
 from relational_rnn.config.fields import deciding, help_texts, options
 from relational_rnn.errors import UserError
@@ -127,6 +131,16 @@ def test_overrides_may_be_text():
         ),
         pytest.param({"batch_size": 8, "micro_batch_size": 3}, "a divisor of", id="micro-batch"),
         pytest.param({"learning_rate": 0}, "learning_rate: must be above 0, got 0.0", id="rate"),
+        pytest.param({"forget_bias": math.nan}, "forget_bias: must be finite, got nan", id="nan"),
+        pytest.param({"input_bias": "-.inf"}, "input_bias: must be finite, got -inf", id="bias"),
+        pytest.param({"clip": math.inf}, "clip: must be finite, got inf", id="inf"),
+        pytest.param({"clip": 10**400}, "clip: must be a number or null, got 1000.*0$", id="clip"),
+        pytest.param({"bptt": 10**5000}, "bptt: must be at most 1,000,000, got a num", id="long"),
+        pytest.param(
+            {"head": "adaptive", "cutoffs": [5, 10**30]},
+            r"cutoffs: must be at most 1,000,000,000, got \[5, 1000",
+            id="cutoffs",
+        ),
         pytest.param({"seed": -1}, "seed: must be in .*, got -1", id="seed"),
         pytest.param(
             {"schedule": "one-cycle", "warmup_steps": 5},
@@ -139,6 +153,39 @@ def test_bad_values_are_refused_in_one_line(overrides, message):
     with pytest.raises(UserError, match=message) as error:
         load("language-modeling", overrides)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        (task, name)
+        for task, config_class in TASKS.items()
+        for name, field in options(config_class).items()
+        if "int" in str(field.hint)
+    ],
+)
+def test_every_whole_number_has_a_limit(task, name):
+    value = 10**30
+    with pytest.raises(UserError, match=f"^{name}: must be (at most .*|in .*), got .*{value}"):
+        load(task, {name: [value] if "list" in str(options(TASKS[task])[name].hint) else value})
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "value"),
+    [
+        ("language-modeling", "mem_slots", 10**5),
+        ("language-modeling", "batch_size", 10**9),
+        ("language-modeling", "num_layers", 10**7),
+        ("memorization", "length", 10**7),
+        ("nth-farthest", "objects", 10**6),
+        ("nth-farthest", "valid_examples", 10**12),
+    ],
+)
+def test_sizes_far_above_any_use_are_refused(task, name, value, capsys):
+    assert main(["train", task, options(TASKS[task])[name].flag, str(value)]) == 2
+    assert re.match(
+        f"error: {name}: must be at most [0-9,]+, got {value}\n", capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ NAMES = {
 
 # Each room may import from the rows above its own, never from its own row or below.
 ROWS = [
-    {"allocator", "configs", "errors", "ops", "processes", "provenance", "signals"},
+    {"allocator", "configs", "errors", "ops", "printable", "provenance", "signals"},
+    {"processes"},
     {"device", "files", "lock", "progress"},
     {"config", "nn", "weights"},
     {"models", "tasks", "threads"},

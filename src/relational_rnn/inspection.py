@@ -13,6 +13,7 @@ from .generate import generate
 from .models import TaskModel
 from .models.language_model import LanguageModel
 from .nn.relational_memory import RelationalMemory, Trace
+from .printable import printable
 from .registry import build_task, is_generated, load_language_model, load_task_model
 from .runs import Run
 from .tasks.language_modeling import read_prompt
@@ -92,7 +93,7 @@ def _language(run: Run, layer: int, prompt: str | None) -> Inspection:
     with _Recorder(model, layer) as recorder, torch.no_grad():
         hidden, _ = model.features(tokens, model.initial_state(1))
         best = int(model.head.log_probabilities(hidden[-1:])[0, 0].argmax())
-    title = f"{run.name}: the likeliest next word is “{vocabulary.words[best]}”"
+    title = printable(f"{run.name}: the likeliest next word is “{vocabulary.words[best]}”")
     return recorder.inspection(title, read.words, read.note)
 
 
@@ -106,7 +107,7 @@ def _generated(run: Run, layer: int, example: int) -> Inspection:
         logits = model(batch.inputs, batch.input_lengths, batch.targets)
     answer = logits.argmax(dim=-1)  # [1] or [T_out, 1]
     described = task.describe(batch, answer)
-    return recorder.inspection(f"{run.name}: {described.title}", list(described.steps))
+    return recorder.inspection(f"{printable(run.name)}: {described.title}", list(described.steps))
 
 
 class _Recorder:

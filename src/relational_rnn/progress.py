@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from .printable import printable
 from .processes import is_first_process
 
 SHOW_AFTER = 2.0  # seconds of work before anything is shown
@@ -69,7 +70,7 @@ class _Display:
     """The state of one ``progress`` block; the bar is made when it is first shown."""
 
     def __init__(self, title: str, total: int, unit: str) -> None:
-        self.title = title
+        self.title = printable(title)
         self.total = total
         self.unit = unit
         self.done = 0

@@ -65,6 +65,10 @@ def test_a_base_in_the_folder_of_the_file(make_plan, tmp_path):
         ({"space": {"num_heads": []}}, "num_heads: the list of choices is empty"),
         ({"space": {"num_heads": [1, "x"]}}, "num_heads: must be an integer, got 'x'"),
         ({"space": {"num_heads": [1, 1]}}, "num_heads: 1 is listed twice"),
+        (
+            {"space": {"max_steps": {"low": 1, "high": 10**30}}},
+            "max_steps: must be at most 1,000,000,000,000, got 1000",
+        ),
         ({"space": {"num_heads": [1, 0]}}, "num_heads: must be at least 1, got 0"),
         ({"space": {"learning_rate": {"low": 1}}}, "learning_rate: high is missing"),
         (

@@ -23,8 +23,10 @@ from jsonargparse import ArgumentParser, Namespace
 from .. import __version__
 from ..allocator import keep_freed_memory
 from ..config.fields import nearest
+from ..config.yaml_files import InvalidYamlError, YamlSyntaxError, check_yaml
 from ..errors import UserError
 from ..files import as_json
+from ..printable import is_unicode, printable, shortened
 from ..signals import Stopper
 from ..threads import set_wait_policy
 
@@ -75,7 +77,7 @@ def _reporting_errors(given: list[str]) -> int:
         code = _run(given)
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _print_error(error)
         return 2
     except BrokenPipeError:
         # The reader of the output is gone: print nothing more, not even at exit.
@@ -85,9 +87,14 @@ def _reporting_errors(given: list[str]) -> int:
         # Errors of a file that the user named, or of the output; any other is not a user's mistake.
         if error.errno not in REPORTED:
             raise
-        print(f"error: {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
+        filename = error.filename or "the output"
+        _print_error(f"{os.fsdecode(filename)}: {error.strerror}")
         return 2
     return code
+
+
+def _print_error(error: object) -> None:
+    print(f"error: {shortened(printable(error))}", file=sys.stderr)
 
 
 def _make_output_safe() -> None:
@@ -106,6 +113,10 @@ def print_json(result: dict[str, Any]) -> None:
 
 
 def _run(argv: list[str]) -> int:
+    for argument in argv:
+        if not is_unicode(argument):
+            # Names are written to files, and all our files are in UTF-8.
+            raise UserError(f"{argument}: not valid UTF-8; rename the file or folder")
     if not argv or argv[0] in ("-h", "--help"):
         print(_overview())
         return 0
@@ -136,6 +147,7 @@ def _parse(parser: ArgumentParser, argv: list[str], module: ModuleType) -> Names
     dashed = [
         re.sub("^--[^=]*", lambda match: match[0].replace("_", "-"), argument) for argument in argv
     ]
+    _check_values(parser, dashed)
     try:
         return parser.parse_args(dashed)
     except ArgumentError as error:
@@ -161,6 +173,23 @@ def _parse(parser: ArgumentParser, argv: list[str], module: ModuleType) -> Names
                 f"{option}: {invalid[2]!r} is not valid; see {parser.prog} --help"
             ) from error
         raise UserError(message) from error
+
+
+def _check_values(parser: ArgumentParser, argv: list[str]) -> None:
+    """Refuse values that jsonargparse would expand without end; it reads typed ones as YAML."""
+    option = ""
+    for word in argv:
+        value = word
+        if word.startswith("--"):
+            option, _, value = word.partition("=")
+        action = parser._option_string_actions.get(option)
+        if action is None or hasattr(action, "_typehint"):
+            try:
+                check_yaml(value)
+            except YamlSyntaxError:
+                continue  # a name, or not valid: jsonargparse decides
+            except InvalidYamlError as error:
+                raise UserError(f"{option or shortened(word, 200)}: {error}") from error
 
 
 def _overview() -> str:

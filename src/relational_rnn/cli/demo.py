@@ -9,6 +9,8 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from ..config import load
+from ..printable import printable
+from ..processes import check_launcher
 from ..runs import Run, new_run
 from ..signals import exiting_at_once
 from . import print_json
@@ -25,9 +27,7 @@ VERDICT = (
 
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument(
-        "--data", type=str | None, help="name or folder of the text to train on [pydoc]"
-    )
+    parser.add_argument("--data", help="name or folder of the text to train on [pydoc]")
     parser.add_argument("--max-steps", type=int | None, help="training steps of each model [600]")
     parser.add_argument(
         "--output",
@@ -54,6 +54,7 @@ def run(arguments: Namespace) -> int:
     try:
         for number, name in enumerate(CONFIGS, 1):
             config = load(name, overrides)
+            check_launcher(devices=config.devices, num_nodes=config.num_nodes)
             run = new_run(None, config)
             runs.append(run)
             print(f"{number} of {len(CONFIGS)}: {name} -> {run.folder}", flush=True)
@@ -68,12 +69,12 @@ def run(arguments: Namespace) -> int:
         report = write_report([run.folder for run in runs], arguments.output)
         Console().print(as_table(report.records))
         print(VERDICT)
-        print(f"learning curves: {report.picture} and {report.page}")
+        print(printable(f"learning curves: {report.picture} and {report.page}"))
         text = _sample(runs[0])
     except KeyboardInterrupt:
-        print(f"interrupted; {_how_to_continue(runs, arguments.output)}", flush=True)
+        print(printable(f"interrupted; {_how_to_continue(runs, arguments.output)}"), flush=True)
         raise
-    print(f"\nWhat {runs[0].name} writes:\n\n{text}\n")
+    print(f"\nWhat {runs[0].name} writes:\n\n{printable(text, newlines=True)}\n")
     print(f"Try: rrnn generate {runs[0].name} --words 50 --temperature 0.7")
     if arguments.json:
         rows = [record.row() for record in report.records]

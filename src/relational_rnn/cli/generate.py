@@ -5,6 +5,7 @@ import sys
 from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
+from ..printable import printable
 from . import print_json
 
 
@@ -76,9 +77,10 @@ def run(arguments: Namespace) -> None:
     drawn: list[str] = []
     before, after = prompt.strip(), prompt[len(prompt.rstrip()) :]
     if before:
-        print(before, end="\n" if "\n" in after else " ", flush=True)
+        end = "\n" if "\n" in after else " "
+        print(printable(before, newlines=True), end=end, flush=True)
     for piece in as_text(words):
-        print(piece, end="", flush=True)
+        print(printable(piece, newlines=True), end="", flush=True)
         drawn.append(piece)
     print()
     if arguments.json:

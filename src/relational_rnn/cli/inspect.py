@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from ..printable import printable
 from . import print_json
 
 
@@ -18,7 +19,6 @@ def add(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--prompt",
-        type=str | None,
         help="text to read, for a language model, as generate reads it [words of the model's own]",
     )
     parser.add_argument("--layer", type=int, default=1, help="index of the recurrent layer, from 1")
@@ -45,8 +45,8 @@ def run(arguments: Namespace) -> None:
         prompt=arguments.prompt,
     )
     if seen.note:
-        print(f"note: {seen.note}", file=sys.stderr)
+        print(f"note: {printable(seen.note)}", file=sys.stderr)
     picture, page = write_memory(seen, Path(arguments.output))
-    print(f"{seen.title}\n{picture}\n{page}")
+    print(printable(f"{seen.title}\n{picture}\n{page}", newlines=True))
     if arguments.json:
         print_json({"title": seen.title, "picture": str(picture), "page": str(page)})

@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ..config import load, shipped
 from ..errors import UserError
+from ..printable import printable
 from ..registry import entry
 from ..runs import RUNS, SHIPPED, Run, shipped_models
 from . import print_json
@@ -50,7 +51,7 @@ def run(arguments: Namespace) -> None:
         print()
     for row in [*found["models"], *found["runs"]]:
         if "error" in row:
-            print(f"note: {row['error']}", file=sys.stderr)
+            print(f"note: {printable(row['error'])}", file=sys.stderr)
     if arguments.json:
         print_json(found)
 
@@ -87,7 +88,13 @@ def _best(run: Run, metric: str) -> float | None:
 
 def _aligned(rows: Iterable[dict[str, Any]]) -> list[str]:
     cells = [
-        [row["name"], row.get("task", ""), row.get("core", ""), row.get("state", ""), _figure(row)]
+        [
+            printable(row["name"]),
+            row.get("task", ""),
+            row.get("core", ""),
+            row.get("state", ""),
+            _figure(row),
+        ]
         for row in rows
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

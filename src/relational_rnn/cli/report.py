@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from ..printable import printable
 from . import print_json
 
 
@@ -33,7 +34,7 @@ def run(arguments: Namespace) -> None:
     report = write_report([find_run(name).folder for name in arguments.runs], arguments.output)
     console = Console()
     console.print(as_table(report.records))
-    print(f"{report.picture}\n{report.page}")
+    print(printable(f"{report.picture}\n{report.page}", newlines=True))
     if arguments.json:
         rows = [record.row() for record in report.records]
         print_json({"runs": rows, "picture": str(report.picture), "page": str(report.page)})

@@ -5,6 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
+from ..printable import printable
 from . import print_json
 
 
@@ -44,7 +45,7 @@ def run(arguments: Namespace) -> None:
     print("  nats  word")
     for word, loss in zip(words, losses.tolist(), strict=True):
         mark = "" if word in vocabulary.index else "  (unknown to the model, read as <unk>)"
-        print(f"{loss:6.2f}  {word}{mark}")
+        print(f"{loss:6.2f}  {printable(word)}{mark}")
     print(
         f"{score.tokens:,} tokens, {len(unknown):,} of them unknown to the model · "
         f"{score.loss:.4f} nats per token · perplexity {score.perplexity:,.2f}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
+from ..printable import printable
 from . import print_json
 from .train import add_fields
 
@@ -24,12 +25,9 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "config", help="a YAML file that describes a sweep, or the name of a shipped sweep"
     )
-    parser.add_argument(
-        "--run", type=str | None, help="name or folder of the sweep [the name of its file]"
-    )
+    parser.add_argument("--run", help="name or folder of the sweep [the name of its file]")
     parser.add_argument(
         "--storage",
-        type=str | None,
         metavar="URL",
         help="database URL for the trials [SQLite, study.db in the sweep's folder]",
     )
@@ -72,11 +70,11 @@ def run(arguments: Namespace) -> int:
         trials = Trials(plan, folder, arguments.storage)
         if started and not trials.over:
             plan.open_data()
-        runner = Runner(trials, workers=arguments.workers, say=lambda text: print(text, flush=True))
+        runner = Runner(trials, workers=arguments.workers, say=_say)
         if signal := runner.run():
             done = sum(outcome.state == "finished" for outcome in trials.outcomes())
             print(f"stopped and saved, {done} of {plan.trials} trials finished")
-            print(f"resume with: {_again(arguments)}")
+            _say(f"resume with: {_again(arguments)}")
             return 128 + signal
         return 0 if _show(trials, as_json=arguments.json) else 1
     except StorageInternalError as error:
@@ -84,6 +82,10 @@ def run(arguments: Namespace) -> int:
         raise UserError(
             f"{where}: the database failed: {failure(error)}; resume with: {_again(arguments)}"
         ) from error
+
+
+def _say(text: str) -> None:
+    print(printable(text), flush=True)
 
 
 def _show(trials: "Trials", *, as_json: bool) -> int:
@@ -95,7 +97,7 @@ def _show(trials: "Trials", *, as_json: bool) -> int:
     outcomes = trials.ranked()
     Console().print(as_table(outcomes))
     paths = write_sweep(outcomes, trials.folder)
-    print(f"written: {', '.join(str(path) for path in paths.values())}")
+    _say(f"written: {', '.join(str(path) for path in paths.values())}")
     if as_json:
         print_json(
             {

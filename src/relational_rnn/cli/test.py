@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ..config import GeneratedConfig, LanguageModelingConfig
 from ..errors import UserError
+from ..printable import printable
 from ..registry import is_generated, load_language_model, load_task_model
 from ..runs import Run, find_run
 from ..threads import use_threads_of
@@ -116,8 +117,8 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
     )
     score = evaluate(model, tokens[arguments.split], **reading)
     result = {**score._asdict(), "parameters": _count(model.parameters())}
-    print(f"{found.title}: {result['parameters']:,} parameters")
-    print(f"{source}, {arguments.split}: {score.tokens:,} tokens")
+    print(f"{printable(found.title)}: {result['parameters']:,} parameters")
+    print(f"{printable(source)}, {arguments.split}: {score.tokens:,} tokens")
     _print_line("plain", result, {})
     methods = [method for method in METHODS if getattr(arguments, method)]
     if methods and arguments.split == "valid":
@@ -160,7 +161,7 @@ def _accuracy(
     model = load_task_model(found, device)
     score = evaluate(model, config, stream=arguments.split)
     result = {**score._asdict(), "parameters": _count(model.parameters())}
-    print(f"{found.title}: {result['parameters']:,} parameters")
+    print(f"{printable(found.title)}: {result['parameters']:,} parameters")
     print(
         f"{config.task}, {arguments.split}: {score.examples:,} examples · "
         f"accuracy {score.accuracy:.2%} · whole answers {score.answer_accuracy:.2%}"

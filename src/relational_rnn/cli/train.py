@@ -12,7 +12,8 @@ from jsonargparse import ArgumentParser, Namespace
 from ..config import TASKS, TaskConfig, load, shipped
 from ..config.fields import GROUPS, Option, help_texts, options
 from ..errors import UserError
-from ..processes import is_first_process
+from ..printable import printable
+from ..processes import check_launcher, is_first_process
 from ..runs import Run, find_run, new_run
 from ..signals import exiting_at_once
 from . import print_json
@@ -99,10 +100,12 @@ def run(arguments: Namespace) -> int:
                 f"start a run of your own: rrnn train {run.config_path}"
             )
         config = _resumed_config(run, overrides)
+        check_launcher(devices=config.devices, num_nodes=config.num_nodes)
     elif arguments.config is None:
         raise UserError("no configuration, task or --resume RUN given; see rrnn train --help")
     else:
         config = load(arguments.config, overrides)
+        check_launcher(devices=config.devices, num_nodes=config.num_nodes)
         run = new_run(arguments.run, config)
     unused = config.without_effect()
     for name in sorted(overrides.keys() & unused.keys()) if is_first_process() else ():
@@ -146,17 +149,17 @@ def _fit(config: TaskConfig, run: Run, arguments: Namespace) -> int:
         if is_first_process():
             run.remove_if_empty()
             if run.last_path.exists():
-                print(f"interrupted; {run.how_to_resume}")
+                print(printable(f"interrupted; {run.how_to_resume}"))
         raise
     if not is_first_process():
         return 0  # Lightning would take anything else for a failure and kill the first
     if result.stopped_by:
-        print(f"stopped and saved; {run.how_to_resume}")
+        print(printable(f"stopped and saved; {run.how_to_resume}"))
     if result.summary is not None:
         scores = " · ".join(
             f"{split} {_quality(result.summary[split])}" for split in ("valid", "test")
         )
-        print(f"{run.folder}: {result.summary['parameters']:,} parameters · {scores}")
+        print(f"{printable(run.folder)}: {result.summary['parameters']:,} parameters · {scores}")
         if arguments.json:
             keys = ("run", "parameters", "steps", "valid", "test")
             print_json({key: result.summary[key] for key in keys})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from .fields import Config, option
+from .fields import LAYERS, SLOTS, WIDTH, Config, option
 
 
 @dataclass(kw_only=True)
@@ -15,7 +15,7 @@ class CoreConfig(Config):
     )
     """Recurrent core: the relational memory, torch's LSTM, or the same LSTM as a Python loop."""
 
-    num_layers: int = option(1, at_least=1, group="core", decides="model")
+    num_layers: int = option(1, at_least=1, limit=LAYERS, group="core", decides="model")
     """Number of recurrent layers; each reads the output of the one below."""
 
     residual: bool = option(False, group="core", unless=("num_layers", 1), decides="model")
@@ -30,28 +30,38 @@ class CoreConfig(Config):
     weight_drop: float = option(0.0, at_least=0, below=1, group="core")
     """DropConnect on the recurrent weights (Merity et al. 2018, 2)."""
 
-    mem_slots: int = option(1, at_least=1, group="core", only=("model", "rmc"), decides="model")
+    mem_slots: int = option(
+        1, at_least=1, limit=SLOTS, group="core", only=("model", "rmc"), decides="model"
+    )
     """Number of memory slots."""
 
-    input_rows: int = option(1, at_least=1, group="core", only=("model", "rmc"), decides="model")
+    input_rows: int = option(
+        1, at_least=1, limit=SLOTS, group="core", only=("model", "rmc"), decides="model"
+    )
     """Number of rows the input is projected to; the slots attend to each row separately."""
 
-    head_size: int = option(32, at_least=1, group="core", only=("model", "rmc"), decides="model")
+    head_size: int = option(
+        32, at_least=1, limit=WIDTH, group="core", only=("model", "rmc"), decides="model"
+    )
     """Width of one attention head; the memory's width is head_size * num_heads."""
 
-    num_heads: int = option(4, at_least=1, group="core", only=("model", "rmc"), decides="model")
+    num_heads: int = option(
+        4, at_least=1, limit=1_024, group="core", only=("model", "rmc"), decides="model"
+    )
     """Number of attention heads."""
 
     key_size: int | None = option(
-        None, at_least=1, group="core", only=("model", "rmc"), decides="model"
+        None, at_least=1, limit=WIDTH, group="core", only=("model", "rmc"), decides="model"
     )
     """Width of the keys and queries of one head; null: head_size."""
 
-    num_blocks: int = option(1, at_least=1, group="core", only=("model", "rmc"), decides="model")
+    num_blocks: int = option(
+        1, at_least=1, limit=LAYERS, group="core", only=("model", "rmc"), decides="model"
+    )
     """Attention rounds in one step."""
 
     attention_mlp_layers: int = option(
-        2, at_least=1, group="core", only=("model", "rmc"), decides="model"
+        2, at_least=1, limit=LAYERS, group="core", only=("model", "rmc"), decides="model"
     )
     """Layers of the MLP that follows the attention."""
 
@@ -70,6 +80,11 @@ class CoreConfig(Config):
     """Implementation of the core; auto: the fastest one that works here."""
 
     hidden_size: int | None = option(
-        None, at_least=1, group="core", only=("model", "lstm", "lstm-loop"), decides="model"
+        None,
+        at_least=1,
+        limit=WIDTH,
+        group="core",
+        only=("model", "lstm", "lstm-loop"),
+        decides="model",
     )
     """Width of the hidden state; null: the width of the layer's input."""

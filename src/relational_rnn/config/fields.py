@@ -16,9 +16,20 @@ from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..errors import UserError
+from ..printable import quoted
 
 Group = Literal["core", "model", "optimisation", "data", "run"]
 GROUPS: tuple[Group, ...] = get_args(Group)
+
+WIDTH = 65_536
+LAYERS = 1_000
+SLOTS = 4_096
+BATCH = 1_000_000
+EXAMPLES = 10_000_000
+WORDS = 1_000_000_000
+STEPS = 10**12
+"""Limits of fields of one kind, see :attr:`Option.limit`. Whether a model of such sizes fits into
+memory is another question."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +45,8 @@ class Option:
         above: number below all values.
         at_most: largest value.
         below: number above all values.
+        limit: largest value that is taken for meant: far above any use, but small enough that its
+            arithmetic does not overflow. Every integer has a limit, ``at_most`` or ``below``.
         only: another field, then its values with which this one has an effect.
         unless: another field, then its values with which this one has no effect.
         decides: what depends on it, so that a checkpoint records it: the shapes of the parameters
@@ -50,6 +63,7 @@ class Option:
     above: float | None = None
     at_most: float | None = None
     below: float | None = None
+    limit: int | None = None
     only: tuple[Any, ...] = ()
     unless: tuple[Any, ...] = ()
     decides: Literal["model", "task"] | None = None
@@ -82,10 +96,15 @@ class Option:
     def check(self, value: object) -> None:
         """Raise :class:`UserError` unless ``value`` is in range."""
         numbers = value if isinstance(value, list | tuple) else [value]
-        for number in numbers if self.range_in_words else ():
-            if isinstance(number, int | float) and not self._allows(number):
-                wanted = self.range_in_words if number < math.inf else "finite"
-                raise must_be(self.name, wanted, value)
+        for number in numbers:
+            if not isinstance(number, int | float):
+                continue
+            if not abs(number) < math.inf:  # or NaN
+                raise must_be(self.name, "finite", value)
+            if not self._allows(number):
+                raise must_be(self.name, self.range_in_words, value)
+            if self.limit is not None and number > self.limit:
+                raise must_be(self.name, f"at most {self.limit:,}", value)
 
     def no_effect(self, config: object) -> str:
         """Why it changes nothing in ``config``; empty if it does."""
@@ -96,8 +115,7 @@ class Option:
 
     def _allows(self, number: float) -> bool:
         return (
-            number < math.inf
-            and (self.at_least is None or number >= self.at_least)
+            (self.at_least is None or number >= self.at_least)
             and (self.above is None or number > self.above)
             and (self.at_most is None or number <= self.at_most)
             and (self.below is None or number < self.below)
@@ -157,7 +175,7 @@ class Config:
 
 def must_be(name: str, wanted: str, value: object) -> UserError:
     """The error for a wrong value of a field."""
-    return UserError(f"{name}: must be {wanted}, got {value!r}")
+    return UserError(f"{name}: must be {wanted}, got {quoted(value)}")
 
 
 def one_of(choices: Iterable[object]) -> str:

@@ -8,13 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from jsonargparse import ArgumentParser
 
 from ..errors import UserError
 from ..files import write_text
 from .fields import must_be, nearest, one_of, options
 from .training import TASKS, TaskConfig
+from .yaml_files import as_yaml, check_yaml, read_yaml
 
 
 def shipped() -> dict[str, Path]:
@@ -52,7 +52,12 @@ def parse(config_class: type, key: str, value: Any) -> Any:
     if value == ["null"]:
         value = None
     declared = options(config_class)[key]
+    if declared.hint is str and isinstance(value, str):
+        return value  # not YAML
     try:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                check_yaml(text)
         parsed = _parser(config_class).parse_object({key: value}, defaults=False)[key]
         if parsed is None and type(None) not in get_args(declared.hint):
             raise TypeError("jsonargparse accepts null for every type")
@@ -66,7 +71,7 @@ def save(config: TaskConfig, path: Path) -> None:
     values = asdict(config)
     values["betas"] = list(config.betas)
     ordered = {"task": values.pop("task"), "name": values.pop("name"), **values}
-    write_text(path, yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True))
+    write_text(path, as_yaml(ordered))
 
 
 DEFAULT_TASK = "language-modeling"
@@ -84,11 +89,7 @@ def _read(name: str) -> tuple[str, dict[str, Any]]:
         valid = [*shipped(), *TASKS]
         hint = nearest(name, valid) or f"; give a YAML file or {one_of(valid)}"
         raise UserError(f"{name}: no such configuration{hint}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not a YAML file in UTF-8: {reason}") from error
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise UserError(f"{path}: not a configuration; write lines of `field: value`")
     config_class = TASKS.get(str(values.get("task")), TASKS[DEFAULT_TASK])

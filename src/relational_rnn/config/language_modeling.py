@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import UserError
-from .fields import must_be, option
+from .fields import WIDTH, WORDS, must_be, option
 from .training import TaskConfig
 
 
@@ -18,7 +18,7 @@ class LanguageModelingConfig(TaskConfig):
     data: str = option("pydoc", group="data", resumable=True, prominent=True)
     """Name of a corpus, or a folder with train.txt, valid.txt and test.txt."""
 
-    bptt: int = option(35, at_least=1, group="data")
+    bptt: int = option(35, at_least=1, limit=1_000_000, group="data")
     """Words in one window of truncated backpropagation through time."""
 
     random_bptt: bool = option(False, group="data")
@@ -28,7 +28,7 @@ class LanguageModelingConfig(TaskConfig):
     random_offset: bool = option(False, group="data")
     """Start the streams of each epoch at another word."""
 
-    embedding_size: int = option(128, at_least=1, group="model", decides="model")
+    embedding_size: int = option(128, at_least=1, limit=WIDTH, group="model", decides="model")
     """Width of the word embedding."""
 
     tied: bool = option(True, group="model", unless=("head", "adaptive"), decides="model")
@@ -38,18 +38,18 @@ class LanguageModelingConfig(TaskConfig):
     """Softmax over all words, or adaptive softmax (Grave et al. 2017), which is not tied."""
 
     cutoffs: list[int] | None = option(
-        None, group="model", only=("head", "adaptive"), decides="model"
+        None, limit=WORDS, group="model", only=("head", "adaptive"), decides="model"
     )
     """First word of each cluster of rare words; null: derived from the vocabulary."""
 
-    mixtures: int = option(1, at_least=1, group="model", decides="model")
+    mixtures: int = option(1, at_least=1, limit=1_000, group="model", decides="model")
     """Number of softmaxes mixed in the output (Yang et al. 2018); 1: a plain softmax."""
 
     label_smoothing: float = option(0.0, at_least=0, below=1, group="optimisation")
     """Share of the target probability spread over all words (Szegedy et al. 2016). The training
     loss shown is the smoothed one, above the validation loss of an equally good model."""
 
-    softmax_samples: int = option(0, at_least=0, group="optimisation")
+    softmax_samples: int = option(0, at_least=0, limit=WORDS, group="optimisation")
     """Sampled softmax: words sampled for the training loss (Jean et al. 2015), which is then over
     these words alone; 0: all words."""
 

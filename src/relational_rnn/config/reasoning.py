@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import UserError
-from .fields import option
+from .fields import BATCH, EXAMPLES, LAYERS, WIDTH, option
 from .training import TaskConfig
 
 DEFAULT_STEPS = 10_000
@@ -14,23 +14,23 @@ DEFAULT_STEPS = 10_000
 class GeneratedConfig(TaskConfig):
     """Any task whose examples are generated."""
 
-    readout_layers: int = option(4, at_least=0, group="model", decides="model")
+    readout_layers: int = option(4, at_least=0, limit=LAYERS, group="model", decides="model")
     """Hidden layers of the MLP between the core and the answer (Santoro et al. 2018, A.1)."""
 
-    readout_size: int = option(256, at_least=1, group="model", decides="model")
+    readout_size: int = option(256, at_least=1, limit=WIDTH, group="model", decides="model")
     """Width of that MLP."""
 
     readout_norm: bool = option(False, group="model", decides="model")
     """Start that MLP with a batch norm, which shortens plateaus (see docs/learn-faster.md). Its
     statistics are per micro-batch and process."""
 
-    eval_batch_size: int = option(400, at_least=1, group="run")
+    eval_batch_size: int = option(400, at_least=1, limit=BATCH, group="run")
     """Examples in a batch in evaluation."""
 
-    valid_examples: int = option(2_000, at_least=1, group="data")
+    valid_examples: int = option(2_000, at_least=1, limit=EXAMPLES, group="data")
     """Examples in the validation set."""
 
-    test_examples: int = option(12_800, at_least=1, group="data")
+    test_examples: int = option(12_800, at_least=1, limit=EXAMPLES, group="data")
     """Examples in the test set (Santoro et al. 2018, A.2)."""
 
     def __post_init__(self) -> None:
@@ -67,10 +67,10 @@ class NthFarthestConfig(GeneratedConfig):
     task: Literal["nth-farthest"] = option("nth-farthest", decides="task")
     """Task of this configuration."""
 
-    objects: int = option(8, at_least=2, group="data", decides="task")
+    objects: int = option(8, at_least=2, limit=1_000, group="data", decides="task")
     """Number of vectors."""
 
-    features: int = option(16, at_least=1, group="data", decides="task")
+    features: int = option(16, at_least=1, limit=10_000, group="data", decides="task")
     """Size of a vector."""
 
     order: Literal["farthest", "nearest"] = option("farthest", group="data", decides="task")
@@ -89,7 +89,7 @@ class WritingConfig(GeneratedConfig):
     """What the core reads while it writes: zeros (the paper's best), its own last character, or
     in training the right one (teacher forcing)."""
 
-    length: int = option(5, at_least=1, group="data", decides="task")
+    length: int = option(5, at_least=1, limit=1_000, group="data", decides="task")
     """Largest number of digits of a number."""
 
 
@@ -105,7 +105,7 @@ class ProgramsConfig(WritingConfig):
     )
     """Kind of programs: "+" alone; if and for; all operations; + - *; or + - and if."""
 
-    nesting: int = option(2, at_least=1, group="data", decides="task")
+    nesting: int = option(2, at_least=1, limit=1_000, group="data", decides="task")
     """Largest number of operations in a program."""
 
     curriculum: Literal["maximum", "naive", "mix", "combined", "grow"] = option("mix", group="data")

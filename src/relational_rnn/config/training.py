@@ -4,7 +4,7 @@ from dataclasses import MISSING, dataclass
 from typing import Literal
 
 from .core import CoreConfig
-from .fields import Config, must_be, option
+from .fields import BATCH, STEPS, Config, must_be, option
 
 
 @dataclass(kw_only=True)
@@ -18,22 +18,22 @@ class TrainingConfig(Config):
     """Seed of the initial weights, of dropout and of all other random numbers."""
 
     epochs: int | None = option(
-        None, at_least=1, group="optimisation", resumable=True, prominent=True
+        None, at_least=1, limit=STEPS, group="optimisation", resumable=True, prominent=True
     )
     """Passes over the training data; null: 10, or as many as max_steps needs."""
 
     max_steps: int | None = option(
-        None, at_least=1, group="optimisation", resumable=True, prominent=True
+        None, at_least=1, limit=STEPS, group="optimisation", resumable=True, prominent=True
     )
     """Largest number of optimizer steps; null: no limit but the epochs."""
 
-    batch_size: int = option(32, at_least=1, group="optimisation", prominent=True)
+    batch_size: int = option(32, at_least=1, limit=BATCH, group="optimisation", prominent=True)
     """Streams (or examples) in a batch, over all processes together."""
 
-    micro_batch_size: int | None = option(None, at_least=1, group="optimisation")
+    micro_batch_size: int | None = option(None, at_least=1, limit=BATCH, group="optimisation")
     """Part of the batch to hold in memory at once, over all processes; null: the whole batch."""
 
-    eval_batch_size: int = option(32, at_least=1, group="run")
+    eval_batch_size: int = option(32, at_least=1, limit=BATCH, group="run")
     """Streams in a batch in evaluation."""
 
     optimizer: Literal["adam", "adamw", "sgd"] = option("adamw", group="optimisation")
@@ -64,7 +64,7 @@ class TrainingConfig(Config):
     """Learning rate schedule: constant, lowered when validation stops improving, a half cosine
     (Loshchilov and Hutter 2017), or one cycle up and down, of the rate alone (Smith 2018)."""
 
-    warmup_steps: int = option(0, at_least=0, group="optimisation")
+    warmup_steps: int = option(0, at_least=0, limit=STEPS, group="optimisation")
     """Steps in which the learning rate rises linearly from 0."""
 
     final_fraction: float = option(
@@ -78,11 +78,11 @@ class TrainingConfig(Config):
     """Factor by which the learning rate is lowered."""
 
     plateau_patience: int = option(
-        0, at_least=0, group="optimisation", only=("schedule", "plateau")
+        0, at_least=0, limit=STEPS, group="optimisation", only=("schedule", "plateau")
     )
     """Validations without improvement before the learning rate is lowered."""
 
-    patience: int | None = option(None, at_least=1, group="optimisation")
+    patience: int | None = option(None, at_least=1, limit=STEPS, group="optimisation")
     """Early stopping: stop after this many validations without improvement; null: never."""
 
     averaging: Literal["none", "ema", "nt-asgd"] = option("none", group="optimisation")
@@ -95,17 +95,21 @@ class TrainingConfig(Config):
     """Decay of the average in one step. It spans roughly 1 / (1 - decay) steps and starts with
     the weights of the first, so a short run needs a lower decay."""
 
-    nonmono: int = option(5, at_least=1, group="optimisation", only=("averaging", "nt-asgd"))
+    nonmono: int = option(
+        5, at_least=1, limit=STEPS, group="optimisation", only=("averaging", "nt-asgd")
+    )
     """The average starts at a validation worse than the best of those before the last
     nonmono ones."""
 
-    validate_every: int | None = option(None, at_least=1, group="run")
+    validate_every: int | None = option(None, at_least=1, limit=STEPS, group="run")
     """Steps between validations; null: an epoch."""
 
-    checkpoint_every: int | None = option(None, at_least=1, group="run", resumable=True)
+    checkpoint_every: int | None = option(
+        None, at_least=1, limit=STEPS, group="run", resumable=True
+    )
     """Steps between checkpoints in addition to the one at each validation; null: only those."""
 
-    log_every: int = option(50, at_least=1, group="run", resumable=True)
+    log_every: int = option(50, at_least=1, limit=STEPS, group="run", resumable=True)
     """Steps between rows of metrics.csv."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = option(
@@ -113,17 +117,19 @@ class TrainingConfig(Config):
     )
     """Where to compute."""
 
-    devices: int = option(1, at_least=1, group="run", resumable=True)
+    devices: int = option(1, at_least=1, limit=1_024, group="run", resumable=True)
     """Number of processes on each machine, one for each device."""
 
-    num_nodes: int = option(1, at_least=1, group="run", resumable=True)
+    num_nodes: int = option(1, at_least=1, limit=10_000, group="run", resumable=True)
     """Number of machines."""
 
     precision: Literal["32", "bf16-mixed"] = option("32", group="run")
     """float32, or matrix products in bfloat16 and everything else in float32. A CPU without
     bfloat16 products uses float32 for both, and the run's summary records it."""
 
-    threads: int | None = option(None, at_least=1, group="run", resumable=True, prominent=True)
+    threads: int | None = option(
+        None, at_least=1, limit=1_024, group="run", resumable=True, prominent=True
+    )
     """CPU threads of PyTorch; null: chosen by the size of the core."""
 
     def __post_init__(self) -> None:

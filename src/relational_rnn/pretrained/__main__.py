@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser
 
 from .. import runs
 from ..errors import UserError
+from ..printable import printable
 from .export import export
 
 
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
         model = export(runs.find_run(given.run), given.name, folder=runs.SHIPPED, data=given.data)
     except (ArgumentError, UserError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     print(f"{model.folder}: {model.weights_path.stat().st_size / 1e6:.1f} MB of weights")
     before = model.summary["before_rounding"]

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
 
+from ..printable import printable
+
 # The palette of Okabe and Ito, which colour-blind readers can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLE: Any = {
@@ -48,7 +50,7 @@ def as_png(figure: Figure) -> bytes:
 def as_svg(figure: Figure) -> str:
     """The figure as an ``<svg>`` element, deterministic for the same figure."""
     text = _saved(figure, format="svg", metadata={"Date": None}).decode()
-    return text[text.index("<svg") :]
+    return printable(text[text.index("<svg") :], newlines=True)
 
 
 def _missing(figure: Figure) -> set[str]:

@@ -6,10 +6,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import UserError
+from ..printable import printable
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template; text is escaped unless it is :class:`markupsafe.Markup`.
+    """Fill a template; text is escaped unless it is :class:`markupsafe.Markup`,
+    and control characters in it are shown, see :func:`..printable.printable`.
 
     Args:
         template: name of a file in ``templates/``.
@@ -18,6 +20,7 @@ def render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=PackageLoader("relational_rnn.report"),
         autoescape=True,
+        finalize=_printable,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -25,6 +28,10 @@ def render(template: str, **values: Any) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     return environment.get_template(template).render(values)
+
+
+def _printable(value: Any) -> Any:
+    return printable(value, newlines=True) if type(value) is str else value
 
 
 def make_folder(folder: Path) -> None:

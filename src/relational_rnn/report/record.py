@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ..config.yaml_files import parse_yaml
 from ..errors import UserError
+from ..printable import printable
 
 LOWER_IS_BETTER = {"perplexity": True, "accuracy": False}
 """The measures by which runs are compared."""
@@ -111,10 +111,10 @@ def read(folder: Path) -> Record:
             has not ended.
     """
     try:
-        config = yaml.safe_load(_text(folder / "config.yaml"))
+        config = parse_yaml(_text(folder / "config.yaml"))
         if not isinstance(config, dict):
             raise ValueError("not a mapping of `field: value` lines")
-    except (yaml.YAMLError, ValueError) as error:
+    except ValueError as error:
         raise _broken(folder / "config.yaml", error) from error
     summary: Any = {}
     if (folder / "summary.json").exists():
@@ -140,9 +140,9 @@ def read(folder: Path) -> Record:
 
 def labels(records: Sequence[Record]) -> list[str]:
     """A name for each run: its folder's name, or the path where several have the same name."""
-    names = [record.name for record in records]
+    names = [printable(record.name) for record in records]
     return [
-        name if names.count(name) == 1 else record.folder.as_posix()
+        name if names.count(name) == 1 else printable(record.folder.as_posix())
         for name, record in zip(names, records, strict=True)
     ]
 

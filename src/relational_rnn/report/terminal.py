@@ -15,6 +15,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from ..printable import printable
+
 MOST_PARTS = 4
 
 
@@ -24,7 +26,8 @@ class WideTable:
 
     Args:
         header: names of the columns; they wrap at spaces.
-        rows: the cells, plain text (no markup), as many in each row as there are columns.
+        rows: the cells, plain text (no markup), as many in each row as there are columns;
+            control characters are shown escaped.
         keys: number of leading columns that name a row, repeated in every part.
         left: names of the columns that are aligned left.
         wraps: names of the columns whose cells may wrap at spaces, such as error messages.
@@ -41,6 +44,10 @@ class WideTable:
     bold: Collection[tuple[int, int]] = ()
     title: str | None = None
     caption: str | None = None
+
+    def __post_init__(self) -> None:
+        rows = [[printable(cell) for cell in row] for row in self.rows]
+        object.__setattr__(self, "rows", rows)  # frozen
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.title is not None:

@@ -14,11 +14,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ..config import TaskConfig, load
 from ..config.fields import nearest, one_of
 from ..config.files import parse
+from ..config.yaml_files import read_yaml
 from ..errors import UserError
 from ..registry import Metric, entry, resolve
 from .space import Choices, Dimension, read_dimension
@@ -159,11 +158,7 @@ def _read(name: str) -> tuple[Path, dict[str, Any]]:
             raise UserError(f"{name}: no such sweep file")
         hint = nearest(name, shipped()) or f"; give a YAML file or {one_of(shipped())}"
         raise UserError(f"{name}: no such sweep{hint}")
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not a YAML file in UTF-8: {reason}") from error
+    given = read_yaml(path)
     if not isinstance(given, dict) or "base" not in given:
         raise UserError(f"{path}: not a sweep; it must have base:, and space: or rows:")
     return path, given

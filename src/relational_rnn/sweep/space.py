@@ -61,9 +61,9 @@ class Range:
     def corners(self) -> tuple[Any, ...]:
         """As :attr:`Choices.corners`: both ends, or all values of a short range of integers."""
         if self.whole:
-            all_of_them = range(int(self.low), int(self.high) + 1, int(self.step or 1))
-            if len(all_of_them) <= FEW:
-                return tuple(all_of_them)
+            low, high, step = int(self.low), int(self.high), int(self.step or 1)
+            if (high - low) // step < FEW:
+                return tuple(range(low, high + 1, step))
         return self.low, self.high
 
     @property

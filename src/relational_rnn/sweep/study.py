@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from ..config.yaml_files import as_yaml
 from ..errors import UserError
 from ..files import write_text
 from ..lock import Lock
@@ -74,8 +73,7 @@ class Trials:
                 self._remove_unused()
                 raise
             if not (folder / "sweep.yaml").exists():
-                text = yaml.safe_dump(plan.as_plain(), sort_keys=False, allow_unicode=True)
-                write_text(folder / "sweep.yaml", text)
+                write_text(folder / "sweep.yaml", as_yaml(plan.as_plain()))
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._heartbeats: dict[int, tuple[Any, float]] = {}
 

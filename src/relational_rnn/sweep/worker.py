@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UserError
+from ..printable import printable
 from ..runs import Run
 from ..signals import Interrupted
 
@@ -134,7 +135,7 @@ def main(folder: str) -> int:
 
         result = fit(run.config, run=run, resume=True)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     except Interrupted as interrupt:
         return 128 + interrupt.number

@@ -13,6 +13,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ..printable import printable
 from ..progress import LINE_EVERY, duration
 
 
@@ -71,11 +72,11 @@ class Lines:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
     def notify(self, text: str) -> None:
         """Print a line on stderr."""
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Nothing."""
@@ -109,6 +110,7 @@ class Bar:
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
+        text = printable(text)
         self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def notify(self, text: str) -> None:
