@@ -63,7 +63,9 @@ def link(source: Path, path: Path) -> None:
     except OSError:
         write_bytes(path, source.read_bytes())
     else:
-        os.replace(temporary, path)
+        with reporting_errors(path):
+            os.replace(temporary, path)
+            temporary.unlink(missing_ok=True)  # still there if both were links to one file already
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:

@@ -25,6 +25,7 @@ from ..weights import save_weights
 from . import checkpoints
 from .loop import Loop
 from .metrics import logger_class, open_logger
+from .resume import last_checkpoint, restore_best, restore_from_best_checkpoint
 from .training_task import TrainingTask, open_task
 
 DISTRIBUTED_STRATEGY = "ddp"
@@ -78,8 +79,7 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         task = open_task(config)
         if resume:
             task.check(run)
-        start = run.last_path if resume and run.last_path.exists() else None
-        step = 0 if start is None else _check_start(start, run, task)
+        last = last_checkpoint(run, task) if resume else None
         kind_of_logger = logger_class(logger)
         checkpoint_io = checkpoints.AtomicCheckpointIO()
         loop = Loop(config, run, task.total_steps, checkpoint_io, stopper)
@@ -89,24 +89,14 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         with run.held(new=not resume) if first else nullcontext():
             if first:
                 run.remove_leftovers()
+                if last is not None:
+                    restore_best(run, task.module.model, last)
                 run.save_config(config)
                 task.save(run)
                 if kind_of_logger is not None:
+                    step = 0 if last is None else last["global_step"]
                     loop.logger = open_logger(kind_of_logger, run, step=step)
-            return _fit(trainer, task, loop, start)
-
-
-def _check_start(checkpoint: Path, run: Run, task: TrainingTask) -> int:
-    """Check that a run can be resumed from its checkpoint, and return the checkpoint's step."""
-    saved = checkpoints.read(checkpoint)
-    checkpoints.check(checkpoint, saved["origin"], task.origin)
-    step: int = saved["global_step"]
-    if step > task.total_steps:
-        raise UserError(
-            f"{run.folder}: is at step {step:,} already; max_steps (or epochs) must give at least "
-            f"that many steps, got {task.total_steps:,}"
-        )
-    return step
+            return _fit(trainer, task, loop, None if last is None else run.last_path)
 
 
 def _fit(trainer: Trainer, task: TrainingTask, loop: Loop, start: Path | None) -> Result:
@@ -124,8 +114,11 @@ def _fit(trainer: Trainer, task: TrainingTask, loop: Loop, start: Path | None) -
         loop.close()  # here: after an error Lightning does not call the teardown of callbacks
     if loop.stopped_by not in (0, signal.SIGINT) or not trainer.is_global_zero:
         return Result(None, loop.stopped_by)
-    if not run.weights_path.exists():
-        save_weights(module.evaluated, run.weights_path)
+    if not run.weights_path.exists():  # stopped before the first validation, or removed since
+        if loop.state.best_step in (0, loop.state.step):
+            save_weights(module.evaluated, run.weights_path)
+        else:
+            restore_from_best_checkpoint(run, module.model, loop.state.best_step)
     results = _results(task, loop) | {"precision": str(trainer.precision)}
     run.save_summary(results)
     return Result(results, loop.stopped_by)

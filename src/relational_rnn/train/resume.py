@@ -1,0 +1,94 @@
+"""What a resumed run starts from: its last checkpoint, and its best weights, restored if lost."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..errors import UserError
+from ..files import link
+from ..runs import Run
+from ..weights import save_checkpoint_weights
+from . import checkpoints
+from .training_task import TrainingTask
+
+
+def last_checkpoint(run: Run, task: TrainingTask) -> dict[str, Any] | None:
+    """The last checkpoint of a run, checked; None if the run was stopped before the first one.
+
+    Raises:
+        UserError: the checkpoint is lost or damaged, belongs to another run, or is of a later step
+            than the training's end.
+    """
+    path = run.last_path
+    if not path.exists():
+        _check_nothing_is_lost(run)
+        return None
+    saved = checkpoints.read(path)
+    checkpoints.check(path, saved["origin"], task.origin)
+    step: int = saved["global_step"]
+    if step > task.total_steps:
+        raise UserError(
+            f"{run.folder}: is at step {step:,} already; max_steps (or epochs) must give at least "
+            f"that many steps, got {task.total_steps:,}"
+        )
+    return saved
+
+
+def restore_best(run: Run, model: nn.Module, last: dict[str, Any]) -> None:
+    """Restore the best weights of a run to be resumed, where they are missing or not yet written.
+
+    The last checkpoint is saved first. A run killed after that has no best weights yet, or those of
+    an earlier step, if the last step is the best one.
+
+    Args:
+        run: the run.
+        model: names the weights; its values are not used.
+        last: the content of the last checkpoint.
+
+    Raises:
+        UserError: the best weights are lost, and the best checkpoint too.
+    """
+    best_step = last["callbacks"]["Loop"]["best_step"]
+    if best_step and best_step == last["global_step"]:
+        link(run.last_path, run.best_path)
+        save_checkpoint_weights(last, model, run.weights_path)
+    elif best_step and not run.weights_path.exists():
+        restore_from_best_checkpoint(run, model, best_step)
+
+
+def restore_from_best_checkpoint(run: Run, model: nn.Module, best_step: int) -> None:
+    """Write the best weights, those of ``best_step``, from the best checkpoint.
+
+    Raises:
+        UserError: that checkpoint is missing, damaged, or of another step.
+    """
+    where = f"{run.weights_path}: not found, and it cannot be restored"
+    if not run.best_path.exists():
+        raise UserError(f"{where}: {run.best_path} is missing as well; {_start_again(run)}")
+    best = checkpoints.read(run.best_path)
+    if best["global_step"] != best_step:
+        raise UserError(
+            f"{where}: {run.best_path} is of step {best['global_step']:,}, the best weights were "
+            f"of step {best_step:,}; {_start_again(run)}"
+        )
+    save_checkpoint_weights(best, model, run.weights_path)
+
+
+def _check_nothing_is_lost(run: Run) -> None:
+    """Raise :class:`UserError` if a run without a last checkpoint has had one."""
+    if run.best_path.exists():
+        raise UserError(
+            f"{run.last_path}: not found; copy {run.best_path} to this name to resume from the "
+            "best step"
+        )
+    for path in (run.weights_path, run.summary_path):
+        if path.exists():
+            raise UserError(
+                f"{run.last_path}: not found, so the run cannot be resumed, and {path} would be "
+                f"overwritten; {_start_again(run)}"
+            )
+
+
+def _start_again(run: Run) -> str:
+    return f"start a new run: rrnn train {Path(run.config_path)}"
