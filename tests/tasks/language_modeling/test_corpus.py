@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from relational_rnn.errors import UserError
-from relational_rnn.tasks.language_modeling import Vocabulary, open_corpus
+from relational_rnn.tasks.language_modeling import Vocabulary, encode_corpus, open_corpus
 from relational_rnn.tasks.language_modeling import corpus as module
 from relational_rnn.tasks.language_modeling.tokenization import SPLITS
 
@@ -72,6 +72,22 @@ def test_the_cache_folder_is_named_by_argument_or_environment(folder, tmp_path, 
     assert len(prepared(tmp_path / "environment")) == 1
     open_corpus(str(folder), cache_dir=tmp_path / "argument")
     assert len(prepared(tmp_path / "argument")) == 1
+
+
+def test_a_text_knows_where_it_is_and_what_it_holds(folder, cache, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    first = open_corpus("text", cache_dir=cache)
+    assert first.source == str(folder)
+    encoded = encode_corpus("./text/", first.vocabulary, ["test"], cache_dir=cache)
+    assert (encoded.source, encoded.digest) == (first.source, first.digest)
+    other = encode_corpus("text", Vocabulary(["<eos>", "<unk>"]), ["test"], cache_dir=cache)
+    assert (other.source, other.digest) == (first.source, first.digest)
+    copy = folder.rename(folder.with_name("copy"))
+    moved = open_corpus(str(copy), cache_dir=cache)
+    assert (moved.source, moved.digest) == (str(copy), first.digest)
+    (copy / "train.txt").write_text("sat cat the\n\nthe dog <unk> the\n", encoding="utf-8")
+    assert open_corpus("copy", cache_dir=cache).digest != first.digest
+    assert open_corpus("pydoc", cache_dir=cache).source == "pydoc"
 
 
 def test_the_manifest(folder, cache):

@@ -44,11 +44,15 @@ class Corpus:
         vocabulary: the words of the training split.
         tokens: ids ``[tokens]`` of each split, uint16 or uint32, memory-mapped read-only: pages
             that are not accessed take no memory.
+        source: what opens the same text from any working folder: an absolute folder, or a name.
+        digest: SHA-256 of the text; of a folder, of the contents of its three files.
     """
 
     name: str
     vocabulary: Vocabulary
     tokens: Tokens
+    source: str
+    digest: str
 
     @property
     def counts(self) -> dict[str, int]:
@@ -77,7 +81,7 @@ def open_corpus(source: str, *, cache_dir: Path | str | None = None) -> Corpus:
     """
     text, folder = _find(source, cache_dir)
     vocabulary, tokens = read_prepared(folder) or prepare(text, folder)
-    return Corpus(source, vocabulary, tokens)
+    return Corpus(source, vocabulary, tokens, text.location, text.digest)
 
 
 class Encoded(NamedTuple):
@@ -85,6 +89,8 @@ class Encoded(NamedTuple):
 
     tokens: dict[Split, NDArray[np.integer[Any]]]  # ids [tokens] of each split
     unknown: int  # tokens in all splits that were not in the vocabulary
+    source: str  # as in Corpus
+    digest: str  # as in Corpus
 
 
 def encode_corpus(
@@ -105,7 +111,8 @@ def encode_corpus(
     text, folder = _find(source, cache_dir)
     prepared = read_prepared(folder)
     if prepared is not None and prepared[0].digest == vocabulary.digest:
-        return Encoded({split: prepared[1][split] for split in splits}, 0)
+        opened = prepared[1]
+        return Encoded({split: opened[split] for split in splits}, 0, text.location, text.digest)
     splits = list(splits)
     tokens: dict[Split, NDArray[np.integer[Any]]] = {}
     unknown = 0
@@ -117,7 +124,7 @@ def encode_corpus(
                 unknown += int((ids == vocabulary.unknown).sum()) - part.count(UNKNOWN)
                 parts.append(ids)
             tokens[split] = np.concatenate(parts)
-    return Encoded(tokens, unknown)
+    return Encoded(tokens, unknown, text.location, text.digest)
 
 
 def read_prepared(folder: Path) -> tuple[Vocabulary, Tokens] | None:

@@ -25,6 +25,7 @@ class Pydoc:
     """
 
     name = "pydoc"
+    location = name
 
     @cached_property
     def digest(self) -> str:

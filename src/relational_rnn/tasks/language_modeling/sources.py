@@ -32,6 +32,10 @@ class Source(Protocol):
     def digest(self) -> str:
         """SHA-256 that identifies the text."""
 
+    @property
+    def location(self) -> str:
+        """What opens the text from any working folder: an absolute folder, or a data set's name."""
+
     def where(self, split: Split) -> str:
         """Where a split is read from, for messages."""
 
@@ -78,6 +82,7 @@ class Folder:
 
     def __init__(self, path: Path, *, stamps: Path):
         self.name = path.resolve().name
+        self.location = os.path.abspath(path)
         self._stamps = stamps
         files = {split: path / f"{split}.txt" for split in SPLITS}
         if not any(file.exists() for file in files.values()):

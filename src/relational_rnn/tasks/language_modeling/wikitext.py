@@ -56,6 +56,7 @@ class WikiText:
 
     def __init__(self, name: str):
         self.name = name
+        self.location = name
 
     @property
     def digest(self) -> str:
