@@ -32,7 +32,7 @@ def run(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "runs" / "run")
 
 
-def content(run):
+def file_contents(run):
     return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
@@ -72,10 +72,10 @@ def test_best_weights_without_their_checkpoint_are_refused(rrnn, run, other):
     refused(rrnn("test", "run"), "last.ckpt: has the weights of step 9", "best ones of step 3")
     if other:
         shutil.copy(run / "checkpoints/last.ckpt", run / "checkpoints/best.ckpt")
-    before = content(run)
+    before = file_contents(run)
     ended = rrnn("train", "--resume", "run", "--max-steps", 12)
     refused(ended, "model.safetensors: not found, and it cannot be restored", "best.ckpt")
-    assert content(run) == before
+    assert file_contents(run) == before
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ def test_best_weights_without_their_checkpoint_are_refused(rrnn, run, other):
 def test_a_lost_last_checkpoint_is_refused(rrnn, run, lost, parts):
     for name in ("checkpoints/last.ckpt", *lost):
         (run / name).unlink()
-    before = content(run)
+    before = file_contents(run)
     refused(rrnn("train", "--resume", "run"), "last.ckpt: not found", *parts)
-    assert content(run) == before
+    assert file_contents(run) == before
 
 
 def test_the_best_checkpoint_can_stand_in_for_the_last(rrnn, run):
@@ -114,9 +114,20 @@ def test_the_best_checkpoint_can_stand_in_for_the_last(rrnn, run):
 
 @pytest.mark.parametrize("replaced", [4, 5, 6], ids=["last", "best", "weights"])
 def test_killed_while_the_first_checkpoint_is_saved(rrnn, text, run, tmp_path, replaced):
-    """Of the new run "other": config, vocabulary, metrics, then last, best and weights of step 3."""
+    """Replaced are config, vocabulary, metrics, then last, best and weights of step 3."""
     start = ("train", "language-modeling", "--data", text, *SMALL, "--run", "other")
     assert rrnn(*start, at=("replacement", replaced, 9)).code == -9
     assert rrnn("train", "--resume", "other").code == 0
     other = tmp_path / "runs" / "other"
     assert (other / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def test_a_checkpoint_with_a_flipped_bit(rrnn, run):
+    last = run / "checkpoints/last.ckpt"
+    value = torch.load(last, weights_only=True)["state_dict"]["model.embedding.weight"]
+    content = bytearray(last.read_bytes())
+    content[content.index(value.numpy().tobytes()) + 5] ^= 4
+    last.write_bytes(content)
+    before = file_contents(run)
+    refused(rrnn("train", "--resume", "run"), "last.ckpt: truncated, damaged", "copy runs/run/")
+    assert file_contents(run) == before

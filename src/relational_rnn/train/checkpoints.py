@@ -11,6 +11,7 @@ from ..config.fields import deciding
 from ..errors import UserError
 from ..files import replacing
 from ..tasks.language_modeling import Corpus
+from ..weights import read_checkpoint
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -46,20 +47,14 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU.
+    """Read a checkpoint of a run to the CPU.
 
     Raises:
-        UserError: the file is truncated or not a checkpoint.
+        UserError: as :func:`..weights.read_checkpoint`; or the file is not of a run.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(content, dict) or "origin" not in content:
-            raise ValueError("no origin")
-    except Exception as error:
-        raise UserError(
-            f"{path}: truncated, or not a checkpoint of this package; resume from another one, "
-            f"for example copy {path.with_name('best.ckpt')} to this name"
-        ) from error
+    content = read_checkpoint(path)
+    if missing := {"origin", "global_step", "callbacks"} - content.keys():
+        raise UserError(f"{path}: not a checkpoint of this package: it has no {min(missing)}")
     return content
 
 
