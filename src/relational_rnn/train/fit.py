@@ -79,7 +79,7 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         task = open_task(config)
         if resume:
             task.check(run)
-        last = last_checkpoint(run, task) if resume else None
+        last = last_checkpoint(run, task, config) if resume else None
         kind_of_logger = logger_class(logger)
         checkpoint_io = checkpoints.AtomicCheckpointIO()
         loop = Loop(config, run, task.total_steps, checkpoint_io, stopper)

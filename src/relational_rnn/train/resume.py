@@ -1,24 +1,32 @@
 """What a resumed run starts from: its last checkpoint, and its best weights, restored if lost."""
 
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 from torch import nn
 
+from ..config import TaskConfig
+from ..config.fields import options
 from ..errors import UserError
-from ..files import link
+from ..files import as_json, link
+from ..registry import build_task, is_generated
 from ..runs import Run
 from ..weights import save_checkpoint_weights
 from . import checkpoints
 from .training_task import TrainingTask
 
 
-def last_checkpoint(run: Run, task: TrainingTask) -> dict[str, Any] | None:
+def last_checkpoint(run: Run, task: TrainingTask, config: TaskConfig) -> dict[str, Any] | None:
     """The last checkpoint of a run, checked; None if the run was stopped before the first one.
 
+    Args:
+        run: the run to be resumed.
+        task: its task, opened.
+        config: its configuration; only resumable fields may have changed since the checkpoint.
+
     Raises:
-        UserError: the checkpoint is lost or damaged, belongs to another run, or is of a later step
-            than the training's end.
+        UserError: the checkpoint is lost or damaged, belongs to another run or another
+            configuration, or is of a later step than the training's end.
     """
     path = run.last_path
     if not path.exists():
@@ -26,6 +34,7 @@ def last_checkpoint(run: Run, task: TrainingTask) -> dict[str, Any] | None:
         return None
     saved = checkpoints.read(path)
     checkpoints.check(path, saved["origin"], task.origin)
+    _check_config(run, saved.get("config", {}), config)
     step: int = saved["global_step"]
     if step > task.total_steps:
         raise UserError(
@@ -75,6 +84,31 @@ def restore_from_best_checkpoint(run: Run, model: nn.Module, best_step: int) -> 
     save_checkpoint_weights(best, model, run.weights_path)
 
 
+def _check_config(run: Run, saved: dict[str, Any], config: TaskConfig) -> None:
+    """Raise :class:`UserError` if a field has changed that cannot change when a run is resumed.
+
+    Args:
+        run: the run to be resumed.
+        saved: the fields as the checkpoint has them; those it lacks, of an earlier version, are not
+            compared.
+        config: the configuration to resume with.
+    """
+    fixed = [name for name, field in options(type(config)).items() if not field.resumable]
+    if is_generated(config) and build_task(config, training=True).follows_loss:
+        fixed.append("log_every")  # the curriculum goes by the rows of metrics.csv
+    now = asdict(config)
+    changed = [
+        f"{name} is {as_json(now[name])}, was {as_json(saved[name])}"
+        for name in fixed
+        if name in saved and name != "name" and as_json(now[name]) != as_json(saved[name])
+    ]
+    if changed:
+        raise UserError(
+            f"{run.config_path}: changed since {run.last_path} was saved: {'; '.join(changed)}; "
+            f"change it back, or {_start_again(run)}"
+        )
+
+
 def _check_nothing_is_lost(run: Run) -> None:
     """Raise :class:`UserError` if a run without a last checkpoint has had one."""
     if run.best_path.exists():
@@ -91,4 +125,4 @@ def _check_nothing_is_lost(run: Run) -> None:
 
 
 def _start_again(run: Run) -> str:
-    return f"start a new run: rrnn train {Path(run.config_path)}"
+    return f"start a new run: rrnn train {run.config_path}"
