@@ -116,6 +116,8 @@ def _resumed_config(run: Run, overrides: dict[str, Any]) -> TaskConfig:
         if name in own and not own[name].resumable:
             can = ", ".join(field.name for field in own.values() if field.resumable)
             raise UserError(f"{name}: cannot be changed when a run is resumed; these can: {can}")
+    if "data" not in overrides:
+        run.check_text_exists()
     if "log_every" in overrides:
         _check_log_every(run.config)
     return load(run.config_path, {"name": run.config.name, **overrides})

@@ -61,7 +61,11 @@ def read(path: Path) -> dict[str, Any]:
 def origin(config: LanguageModelingConfig, corpus: Corpus) -> dict[str, Any]:
     """What identifies a language model's run in its checkpoints: the text and the model's shape."""
     fields = {name: getattr(config, name) for name in deciding(type(config), "model")}
-    text = {"vocabulary": corpus.vocabulary.digest, "training tokens": corpus.counts["train"]}
+    text = {
+        "vocabulary": corpus.vocabulary.digest,
+        "training tokens": corpus.counts["train"],
+        "text": corpus.digest,
+    }
     return text | fields
 
 
@@ -83,8 +87,13 @@ def check(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     """
     if found.get("vocabulary") != wanted.get("vocabulary"):
         raise UserError(f"{path}: has another vocabulary than this run's vocabulary.json")
+    if found.get("text", wanted.get("text")) != wanted.get("text"):  # earlier versions have none
+        raise UserError(
+            f"{path}: was trained on another text than this, although the vocabulary is the same; "
+            "pass the text that the run was trained on as --data"
+        )
     for name, value in wanted.items():
-        if found.get(name) != value:
+        if name != "text" and found.get(name) != value:
             kind = "text" if name == "training tokens" else "model"
             asked = any(name in deciding(config_class, "task") for config_class in TASKS.values())
             kind = "task" if asked else kind

@@ -77,6 +77,7 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         stopper.check()
         torch.manual_seed(config.seed)
         task = open_task(config)
+        config = task.config
         if resume:
             task.check(run)
         last = last_checkpoint(run, task, config) if resume else None

@@ -1,6 +1,7 @@
 """A task as training sees it: its Lightning module, its files, its final scores."""
 
 import re
+from dataclasses import replace
 from typing import Any, Protocol, cast
 
 import torch
@@ -26,6 +27,7 @@ class TrainingTask(Protocol):
     """A task with its data and an initialised model.
 
     Attributes:
+        config: its configuration; the folder of a text is absolute.
         module: the model in training, with initial weights.
         total_steps: steps of the whole training.
         origin: identifies the run in its checkpoints, see :mod:`.checkpoints`.
@@ -35,6 +37,7 @@ class TrainingTask(Protocol):
     def module(self) -> TrainingModule:
         """The model in training, with initial weights."""
 
+    config: TaskConfig
     total_steps: int
     origin: dict[str, Any]
 
@@ -52,8 +55,8 @@ class TextTask:
     """Word-level language modelling; see :class:`TrainingTask`."""
 
     def __init__(self, config: LanguageModelingConfig) -> None:
-        self.config = config
         self.corpus = open_corpus(config.data)
+        self.config = config = replace(config, data=self.corpus.source)
         self.total_steps = self._total_steps()
         self.origin = checkpoints.origin(config, self.corpus)
         tokens = self.corpus.tokens
@@ -61,7 +64,7 @@ class TextTask:
         self.module = TextTraining(config, model, tokens["train"], tokens["valid"], self.origin)
 
     def check(self, run: Run) -> None:
-        """Check that the corpus has the vocabulary of the run."""
+        """Check that the corpus is the text of the run."""
         corpus: Corpus = self.corpus
         if run.vocabulary_path.exists() and run.vocabulary.digest != corpus.vocabulary.digest:
             raise UserError(
@@ -69,10 +72,16 @@ class TextTask:
                 f"{run.vocabulary_path} ({len(run.vocabulary):,}); pass the text that the run was "
                 "trained on as --data"
             )
+        if run.text_digest not in (None, corpus.digest):
+            raise UserError(
+                f"{corpus.name}: is another text than {run.folder} was trained on, although its "
+                "vocabulary is the same; pass the text that the run was trained on as --data"
+            )
 
     def save(self, run: Run) -> None:
-        """Write the vocabulary."""
+        """Write the vocabulary, and which text it is."""
         self.corpus.vocabulary.save(run.vocabulary_path)
+        run.save_text(self.corpus.source, self.corpus.digest)
 
     def scores(self, run: Run, device: torch.device) -> dict[str, Any]:
         """Loss and perplexity, in float32 for any training precision."""
