@@ -92,7 +92,7 @@ def test_killed_and_resumed(command, text, tmp_path):
 @pytest.mark.slow
 def test_trouble_in_one_process_ends_both_with_one_line(several, text, tmp_path):
     start = ("train", "language-modeling", "--data", text, *SMALL, "--devices", 2)
-    ended = several(*start, "--max-steps", 20, cwd=tmp_path, at=("sync", 5, "ENOSPC"))
+    ended = several(*start, "--max-steps", 20, cwd=tmp_path, at=("sync", 6, "ENOSPC"))
     assert ended.code == 2
     assert ended.stderr.count("\n") == 1, ended.stderr
     assert "the disk is full" in ended.stderr

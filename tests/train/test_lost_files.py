@@ -112,9 +112,9 @@ def test_the_best_checkpoint_can_stand_in_for_the_last(rrnn, run):
     ]
 
 
-@pytest.mark.parametrize("replaced", [4, 5, 6], ids=["last", "best", "weights"])
+@pytest.mark.parametrize("replaced", [5, 6, 7], ids=["last", "best", "weights"])
 def test_killed_while_the_first_checkpoint_is_saved(rrnn, text, run, tmp_path, replaced):
-    """Replaced are config, vocabulary, metrics, then last, best and weights of step 3."""
+    """Replaced are config, vocabulary, text, metrics; last, best and weights of step 3."""
     start = ("train", "language-modeling", "--data", text, *SMALL, "--run", "other")
     assert rrnn(*start, at=("replacement", replaced, 9)).code == -9
     assert rrnn("train", "--resume", "other").code == 0
