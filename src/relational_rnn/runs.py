@@ -137,9 +137,22 @@ class Run:
             lock.release()
 
     def remove_if_empty(self) -> None:
-        """Remove the folder if nothing was written to it."""
+        """Remove the folder if nothing of a run was written to it, and no other process uses it."""
+        if not _is_free(self):
+            return
+        lock = Lock(self.lock_path)
+        try:
+            taken = lock.take()
+        except UserError:  # a file system without locks
+            taken = True
         with suppress(OSError):
-            self.folder.rmdir()
+            if taken and _is_free(self):
+                self.remove_leftovers()
+                self.lock_path.unlink(missing_ok=True)
+                if self.last_path.parent.is_dir():
+                    self.last_path.parent.rmdir()
+                self.folder.rmdir()
+        lock.release()
 
     def remove_leftovers(self) -> None:
         """Remove the partly written files of a process that was killed while it saved."""

@@ -104,10 +104,14 @@ def run(arguments: Namespace) -> int:
     else:
         config = load(arguments.config, overrides)
         run = new_run(arguments.run, config)
-    unused = config.without_effect()
-    for name in sorted(overrides.keys() & unused.keys()) if is_first_process() else ():
-        print(f"note: {name} has no effect: {unused[name]}", file=sys.stderr)
-    return _fit(config, run, arguments)
+    try:
+        unused = config.without_effect()
+        for name in sorted(overrides.keys() & unused.keys()) if is_first_process() else ():
+            print(f"note: {name} has no effect: {unused[name]}", file=sys.stderr)
+        return _fit(config, run, arguments)
+    finally:
+        if is_first_process():
+            run.remove_if_empty()
 
 
 def _resumed_config(run: Run, overrides: dict[str, Any]) -> TaskConfig:
@@ -142,13 +146,10 @@ def _fit(config: TaskConfig, run: Run, arguments: Namespace) -> int:
     except UserError:
         if not is_first_process():
             return 0  # the first process reports it
-        run.remove_if_empty()
         raise
     except KeyboardInterrupt:
-        if is_first_process():
-            run.remove_if_empty()
-            if run.last_path.exists():
-                print(f"interrupted; {run.how_to_resume}")
+        if is_first_process() and run.last_path.exists():
+            print(f"interrupted; {run.how_to_resume}")
         raise
     if not is_first_process():
         return 0  # Lightning would take anything else for a failure and kill the first
