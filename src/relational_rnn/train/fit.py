@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 import signal
+import sys
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -25,6 +27,7 @@ from ..weights import save_weights
 from . import checkpoints
 from .loop import Loop
 from .metrics import logger_class, open_logger
+from .required_memory import reporting_exhaustion
 from .resume import last_checkpoint, restore_best, restore_from_best_checkpoint
 from .training_task import TrainingTask, open_task
 
@@ -103,13 +106,21 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
 def _fit(trainer: Trainer, task: TrainingTask, loop: Loop, start: Path | None) -> Result:
     module, run = task.module, loop.run
     try:
-        trainer.fit(module, ckpt_path=start, weights_only=True)
+        with reporting_exhaustion(run.folder):
+            trainer.fit(module, ckpt_path=start, weights_only=True)
     except BaseException as error:
         # The other processes would wait for this one forever.
         if trainer.strategy.launcher is not None:
             trainer.strategy.launcher.kill(signal.SIGKILL)
         if isinstance(error, SystemExit):  # Lightning turns a KeyboardInterrupt into this
             raise Interrupted(loop.stopper.caught or signal.SIGINT) from error
+        if trainer.world_size > 1 and _is_of_communication(error):
+            if loop.stopper.caught:  # the other process was interrupted a moment earlier
+                raise Interrupted(loop.stopper.caught) from error
+            message = f"another process of this training has ended; {run.how_to_resume}"
+            if not trainer.is_global_zero:  # the first process may be the one that has ended
+                print(f"error: {run.folder}: {message}", file=sys.stderr)
+            raise UserError(f"{run.folder}: {message}") from error
         raise
     finally:
         loop.close()  # here: after an error Lightning does not call the teardown of callbacks
@@ -123,6 +134,13 @@ def _fit(trainer: Trainer, task: TrainingTask, loop: Loop, start: Path | None) -
     results = _results(task, loop) | {"precision": str(trainer.precision)}
     run.save_summary(results)
     return Result(results, loop.stopped_by)
+
+
+def _is_of_communication(error: BaseException) -> bool:
+    """Whether an error is of gloo, NCCL or their store, as when another process is gone."""
+    return isinstance(error, RuntimeError) and bool(
+        re.search("gloo|nccl|connection (reset|closed)|TCPStore|broken pipe", str(error), re.I)
+    )
 
 
 def _trainer(
@@ -173,7 +191,8 @@ def _results(task: TrainingTask, loop: Loop) -> dict[str, Any]:
     """Evaluate the best weights exactly, and describe the run."""
     module, config, state = task.module, loop.config, loop.state
     print("evaluating the best weights on all of the validation and test data", flush=True)
-    scores = task.scores(loop.run, module.device)
+    with reporting_exhaustion(loop.run.folder):
+        scores = task.scores(loop.run, module.device)
     return {
         "run": str(loop.run.folder),
         "config": config.name,

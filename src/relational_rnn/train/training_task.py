@@ -1,6 +1,5 @@
 """A task as training sees it: its Lightning module, its files, its final scores."""
 
-import re
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
@@ -15,7 +14,7 @@ from ..registry import build_task_model, entry, load_language_model, load_task_m
 from ..runs import Run
 from ..tasks.language_modeling import Corpus, open_corpus
 from ..tasks.language_modeling.batching import Windows, streams
-from . import checkpoints
+from . import checkpoints, required_memory
 from .module import TrainingModule
 from .reasoning import ReasoningTraining
 from .text import TextTraining
@@ -60,6 +59,7 @@ class TextTask:
         self.total_steps = self._total_steps()
         self.origin = checkpoints.origin(config, self.corpus)
         tokens = self.corpus.tokens
+        required_memory.check(config, vocabulary_size=len(self.corpus.vocabulary))
         model = LanguageModel(config, len(self.corpus.vocabulary))
         self.module = TextTraining(config, model, tokens["train"], tokens["valid"], self.origin)
 
@@ -114,6 +114,7 @@ class ReasoningTask:
         self.config = config
         self.total_steps = config.total_steps
         self.origin = checkpoints.generated_origin(config)
+        required_memory.check(config)
         self.module = ReasoningTraining(config, build_task_model(config), self.origin)
 
     def check(self, run: Run) -> None:
@@ -140,12 +141,7 @@ def open_task(config: TaskConfig) -> TrainingTask:
             does not fit into memory.
     """
     try:
-        return cast(TrainingTask, resolve(entry(config).training)(config))
+        with required_memory.reporting_exhaustion(config.name):
+            return cast(TrainingTask, resolve(entry(config).training)(config))
     except ValueError as error:
         raise UserError(str(error)) from error
-    except RuntimeError as error:
-        if not re.search("can't allocate|overflow", str(error)):
-            raise
-        raise UserError(
-            f"{config.name}: a model of these sizes does not fit into memory; make them smaller"
-        ) from error
