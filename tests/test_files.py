@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import stat
 
 import pytest
 import torch
@@ -90,3 +91,42 @@ def test_numbers_that_json_lacks_are_null():
         "a": [None, 1.5, {"b": None}],
         "c": [True, None, "x"],
     }
+
+
+def test_the_folder_is_synced_after_a_rename(tmp_path, monkeypatch):
+    events = []
+    replace, fsync = os.replace, os.fsync
+
+    def note_replace(source, path):
+        replace(source, path)
+        events.append("rename")
+
+    def note_fsync(descriptor):
+        fsync(descriptor)
+        events.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+
+    monkeypatch.setattr(os, "replace", note_replace)
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    files.write_text(tmp_path / "one", "text")
+    files.link(tmp_path / "one", tmp_path / "two")
+    assert events == ["file", "rename", "folder", "rename", "folder"]
+
+
+def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def fail(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "folders cannot be synced here")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    files.write_text(tmp_path / "one", "text")
+    assert (tmp_path / "one").read_text(encoding="utf-8") == "text"
+
+
+def test_a_link_to_the_same_file_leaves_nothing(tmp_path):
+    files.write_text(tmp_path / "one", "text")
+    for _ in range(2):
+        files.link(tmp_path / "one", tmp_path / "two")
+    assert sorted(os.listdir(tmp_path)) == ["one", "two"]

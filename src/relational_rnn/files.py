@@ -1,4 +1,7 @@
-"""Atomic file writes: a temporary file next to the target is written, synced and renamed."""
+"""Atomic file writes: a temporary file next to the target is written, synced and renamed.
+
+Then the folder is synced too. Without that, a power failure can take the rename back.
+"""
 
 import contextlib
 import errno
@@ -29,6 +32,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
+            _sync_folder(path.parent)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -63,7 +67,10 @@ def link(source: Path, path: Path) -> None:
     except OSError:
         write_bytes(path, source.read_bytes())
     else:
-        os.replace(temporary, path)
+        with reporting_errors(path):
+            os.replace(temporary, path)
+            temporary.unlink(missing_ok=True)  # still there if both were links to one file already
+            _sync_folder(path.parent)
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
@@ -77,6 +84,19 @@ def as_json(value: Any, *, indent: int | None = None) -> str:
         return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
     return json.dumps(plain(value), indent=indent, allow_nan=False)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in a folder last through a power failure, where the system can do that.
+
+    The new file is complete and in place by now, so an error here is none of the caller's.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _temporary_name(path: Path) -> Path:

@@ -132,10 +132,12 @@ def build_task_model(config: GeneratedConfig) -> "TaskModel":
 def load_model(run: Run, device: "torch.device | str" = "cpu") -> "nn.Module":
     """The trained model of a run on ``device``, in eval mode.
 
-    It has the best weights, or the last ones of a run stopped before its first validation.
+    It has the best weights, from the best checkpoint where their own file is missing; or the last
+    ones of a run stopped before its first validation.
 
     Raises:
-        UserError: the run has no weights yet, or they do not fit.
+        UserError: the run has no weights yet, they are lost, damaged or not finite, or they do not
+            fit.
     """
     from .weights import load_checkpoint, load_weights
 
@@ -143,6 +145,8 @@ def load_model(run: Run, device: "torch.device | str" = "cpu") -> "nn.Module":
     model = build_model(run.config, **sizes)
     if run.weights_path.is_file():
         load_weights(model, run.weights_path)
+    elif run.best_path.is_file():
+        load_checkpoint(model, run.best_path)
     elif run.last_path.is_file():
         load_checkpoint(model, run.last_path)
     else:

@@ -43,6 +43,7 @@ class Run:
         self.metrics_path = self.folder / "metrics.csv"
         self.weights_path = self.folder / "model.safetensors"
         self.vocabulary_path = self.folder / "vocabulary.json"
+        self.text_path = self.folder / "text.json"
         self.summary_path = self.folder / "summary.json"
         self.lock_path = self.folder / ".training"
         self.last_path = self.folder / "checkpoints" / "last.ckpt"
@@ -59,6 +60,28 @@ class Run:
         from .tasks.language_modeling import Vocabulary
 
         return Vocabulary.load(self.vocabulary_path)
+
+    @property
+    def text_digest(self) -> str | None:
+        """SHA-256 of the text that the run is trained on; None if it is of an earlier version."""
+        if not self.text_path.is_file():
+            return None
+        try:
+            digest = json.loads(self.text_path.read_text(encoding="utf-8"))["sha256"]
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise UserError(f"{self.text_path}: broken: {error}") from error
+        return str(digest)
+
+    def check_text_exists(self) -> None:
+        """Raise :class:`UserError` if the text of the configuration is no longer there."""
+        from .tasks.language_modeling.sources import NAMES
+
+        data = vars(self.config).get("data", NAMES[0])
+        if data not in NAMES and not Path(data).is_dir():
+            raise UserError(
+                f"{self.title}: the text it was trained on, {data!r}, is not there; give --data "
+                "with the folder where it is now"
+            )
 
     @property
     def shipped(self) -> bool:
@@ -116,9 +139,22 @@ class Run:
             lock.release()
 
     def remove_if_empty(self) -> None:
-        """Remove the folder if nothing was written to it."""
+        """Remove the folder if nothing of a run was written to it, and no other process uses it."""
+        if not _is_free(self):
+            return
+        lock = Lock(self.lock_path)
+        try:
+            taken = lock.take()
+        except UserError:  # a file system without locks
+            taken = True
         with suppress(OSError):
-            self.folder.rmdir()
+            if taken and _is_free(self):
+                self.remove_leftovers()
+                self.lock_path.unlink(missing_ok=True)
+                if self.last_path.parent.is_dir():
+                    self.last_path.parent.rmdir()
+                self.folder.rmdir()
+        lock.release()
 
     def remove_leftovers(self) -> None:
         """Remove the partly written files of a process that was killed while it saved."""
@@ -130,6 +166,15 @@ class Run:
         self.last_path.parent.mkdir(parents=True, exist_ok=True)
         save(config, self.config_path)
         self.__dict__["config"] = config
+
+    def save_text(self, source: str, digest: str) -> None:
+        """Write what text the run is trained on.
+
+        Args:
+            source: its absolute folder, or the name of a data set.
+            digest: SHA-256 of its contents.
+        """
+        write_text(self.text_path, as_json({"data": source, "sha256": digest}, indent=2) + "\n")
 
     def save_summary(self, summary: dict[str, Any]) -> None:
         """Write the summary."""

@@ -1,12 +1,14 @@
 """The help of ``rrnn train``, and what its own options do."""
 
 import re
+from contextlib import suppress
 
 import pytest
 
 from relational_rnn.cli import train
 from relational_rnn.config import TASKS, NthFarthestConfig, ProgramsConfig
 from relational_rnn.config.fields import GROUPS, options
+from relational_rnn.errors import UserError
 from relational_rnn.runs import Run
 
 
@@ -116,3 +118,27 @@ def test_typos_mean_options_of_the_task_that_is_named():
     assert "--objects" in train.known_options(["nth-farthest"])
     assert "--objects" not in train.known_options(["programs"])
     assert {"--objects", "--data", "--run"} <= set(train.known_options([]))
+
+
+@pytest.mark.parametrize("error", [UserError("no"), ValueError, KeyboardInterrupt, SystemExit])
+def test_an_error_leaves_no_folder_without_a_run(rrnn, monkeypatch, tmp_path, error):
+    def fail(config, *, run, resume):
+        with run.held(new=True):
+            run.last_path.parent.mkdir()
+            (run.folder / ".config.yaml.1.tmp").write_text("half", encoding="utf-8")
+        raise error
+
+    monkeypatch.setattr("relational_rnn.train.fit", fail)
+    with suppress(BaseException):
+        rrnn("train", "memorization", "--run", "a")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "runs"]
+
+
+def test_a_folder_in_which_another_process_trains_stays(tmp_path):
+    run = Run(tmp_path / "a")
+    run.folder.mkdir()
+    with run.held(new=True):
+        Run(run.folder).remove_if_empty()
+        assert run.lock_path.exists()
+    run.remove_if_empty()
+    assert not run.folder.exists()

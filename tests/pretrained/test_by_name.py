@@ -34,7 +34,9 @@ def test_those_of_a_generated_task_too(rrnn, package):
 
 
 def test_the_text_is_that_of_the_name_in_the_configuration(rrnn, package, world, tmp_path):
-    assert "text: must be a data set" in rrnn("test", *WORDS).line
+    assert (
+        "the text it was trained on, 'text', is not there; give --data" in rrnn("test", *WORDS).line
+    )
     shutil.copytree(world / "text", tmp_path / "text")
     assert rrnn("test", *WORDS).code == 0
 

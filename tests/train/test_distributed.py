@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -92,10 +93,35 @@ def test_killed_and_resumed(command, text, tmp_path):
 @pytest.mark.slow
 def test_trouble_in_one_process_ends_both_with_one_line(several, text, tmp_path):
     start = ("train", "language-modeling", "--data", text, *SMALL, "--devices", 2)
-    ended = several(*start, "--max-steps", 20, cwd=tmp_path, at=("sync", 5, "ENOSPC"))
+    ended = several(*start, "--max-steps", 20, cwd=tmp_path, at=("sync", 6, "ENOSPC"))
     assert ended.code == 2
     assert ended.stderr.count("\n") == 1, ended.stderr
     assert "the disk is full" in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["first", "second"])
+def test_the_survivor_of_two_processes_ends_with_one_line(environment, text, tmp_path, killed):
+    words = ["train", "language-modeling", "--data", text, *SMALL, "--devices", 2]
+    words += ["--max-steps", 1_000_000, "--checkpoint-every", 5]
+    first = subprocess.Popen(
+        [sys.executable, "-m", "relational_rnn", *map(str, words)],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "runs/run/checkpoints/last.ckpt").exists():
+        assert first.poll() is None
+        time.sleep(0.05)
+    children = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text("utf-8").split()
+    os.kill(first.pid if killed == "first" else int(children[0]), signal.SIGKILL)
+    _, stderr = first.communicate()  # until the survivor has closed it too
+    assert stderr == (
+        "error: runs/run: another process of this training has ended; "
+        "resume it with: rrnn train --resume run\n"
+    )
+    assert first.returncode == (-signal.SIGKILL if killed == "first" else 2)
 
 
 def free_port() -> int:

@@ -1,13 +1,17 @@
 """Loggers that receive the rows of metrics.csv as well."""
 
 import csv
+import errno
+import os
 import sys
+import threading
 from types import ModuleType
 
 import pytest
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import Logger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from relational_rnn.config import load
 from relational_rnn.errors import UserError
@@ -151,3 +155,30 @@ def test_a_full_disk_under_tensorboard(train, monkeypatch):
     monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.add_scalar", fail)
     with pytest.raises(UserError, match="the disk is full"):
         train("tensorboard")
+
+
+@pytest.mark.parametrize("written", [0, 3], ids=["at the start", "later"])
+def test_a_full_disk_in_the_thread_that_writes_events(train, monkeypatch, written):
+    left = written
+    write = RecordWriter.write
+
+    def fail(writer, data):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(writer, data)
+
+    monkeypatch.setattr(RecordWriter, "write", fail)
+    with pytest.raises(UserError, match="the disk is full"):  # and no warning of the thread's own
+        train("tensorboard")
+
+
+def test_errors_of_other_threads_are_still_shown(train, monkeypatch):
+    shown = []
+    monkeypatch.setattr(threading, "excepthook", shown.append)
+    train("tensorboard", max_steps=1)
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+    assert [arguments.exc_type for arguments in shown] == [ZeroDivisionError]

@@ -74,12 +74,12 @@ def reference(command, start, tmp_path_factory):
         pytest.param(("step", 3), id="before the first checkpoint"),
         pytest.param(("step", 14), id="in mid-epoch"),
         pytest.param(("validation", 2), id="in mid-validation"),
-        # Replaced are, in turn: config, vocabulary, metrics, checkpoints 4, 8, 12; best 15,
-        # weights 15, last 15; checkpoints 16, 20 ...
+        # Replaced are, in turn: config, vocabulary, text, metrics, checkpoints 4, 8, 12; last 15,
+        # best 15, weights 15; checkpoints 16, 20 ...
         pytest.param(("replacement", 2), id="before the vocabulary is saved"),
-        pytest.param(("replacement", 6), id="while a checkpoint is saved"),
-        pytest.param(("replacement", 8), id="between the best checkpoint and its weights"),
-        pytest.param(("replacement", 9), id="between the best checkpoint and the last"),
+        pytest.param(("replacement", 7), id="while a checkpoint is saved"),
+        pytest.param(("replacement", 9), id="between the last checkpoint and the best"),
+        pytest.param(("replacement", 10), id="between the best checkpoint and its weights"),
     ],
 )
 def test_killed_and_resumed(rrnn, start, reference, tmp_path, moment):

@@ -111,7 +111,7 @@ def test_the_loss_is_not_finite_after_a_checkpoint(rrnn, start, text, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "count", [pytest.param(5, id="a checkpoint"), pytest.param(9, id="metrics")]
+    "count", [pytest.param(6, id="a checkpoint"), pytest.param(10, id="metrics")]
 )
 def test_the_disk_is_full(rrnn, start, tmp_path, count):
     ended = rrnn(*start, at=("sync", count, "ENOSPC"))

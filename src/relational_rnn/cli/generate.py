@@ -57,7 +57,7 @@ def run(arguments: Namespace) -> None:
     model = load_language_model(found, choose_device(arguments.device))
     prompt = arguments.prompt
     if note := read_prompt(prompt, found.vocabulary).note:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {printable(note)}", file=sys.stderr)
     if arguments.no_unk and found.vocabulary.unknown is None:
         print("note: --no-unk has no effect: the vocabulary has no <unk>", file=sys.stderr)
     try:

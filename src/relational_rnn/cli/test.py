@@ -106,6 +106,8 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
     from ..evaluate.streaming import Reading
 
     config = cast(LanguageModelingConfig, found.config)
+    if arguments.data is None:
+        found.check_text_exists()
     source = arguments.data or config.data
     tokens = _tokens(found, source, arguments)
     model = load_language_model(found, device)
@@ -138,6 +140,12 @@ def _tokens(found: Run, source: str, needed: Namespace) -> "Mapping[str, Tokens]
 
     splits = {needed.split, "valid", *(["train"] if needed.dynamic else [])}
     encoded = encode_corpus(source, found.vocabulary, sorted(splits))
+    if needed.data is None and found.text_digest not in (None, encoded.digest):
+        print(
+            f"note: {source} has changed since {found.title} was trained on it; if the text is "
+            "elsewhere now, give --data",
+            file=sys.stderr,
+        )
     if encoded.unknown:
         total = sum(map(len, encoded.tokens.values()))
         print(

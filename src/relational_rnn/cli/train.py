@@ -107,10 +107,14 @@ def run(arguments: Namespace) -> int:
         config = load(arguments.config, overrides)
         check_launcher(devices=config.devices, num_nodes=config.num_nodes)
         run = new_run(arguments.run, config)
-    unused = config.without_effect()
-    for name in sorted(overrides.keys() & unused.keys()) if is_first_process() else ():
-        print(f"note: {name} has no effect: {unused[name]}", file=sys.stderr)
-    return _fit(config, run, arguments)
+    try:
+        unused = config.without_effect()
+        for name in sorted(overrides.keys() & unused.keys()) if is_first_process() else ():
+            print(f"note: {name} has no effect: {unused[name]}", file=sys.stderr)
+        return _fit(config, run, arguments)
+    finally:
+        if is_first_process():
+            run.remove_if_empty()
 
 
 def _resumed_config(run: Run, overrides: dict[str, Any]) -> TaskConfig:
@@ -119,6 +123,8 @@ def _resumed_config(run: Run, overrides: dict[str, Any]) -> TaskConfig:
         if name in own and not own[name].resumable:
             can = ", ".join(field.name for field in own.values() if field.resumable)
             raise UserError(f"{name}: cannot be changed when a run is resumed; these can: {can}")
+    if "data" not in overrides:
+        run.check_text_exists()
     if "log_every" in overrides:
         _check_log_every(run.config)
     return load(run.config_path, {"name": run.config.name, **overrides})
@@ -143,13 +149,10 @@ def _fit(config: TaskConfig, run: Run, arguments: Namespace) -> int:
     except UserError:
         if not is_first_process():
             return 0  # the first process reports it
-        run.remove_if_empty()
         raise
     except KeyboardInterrupt:
-        if is_first_process():
-            run.remove_if_empty()
-            if run.last_path.exists():
-                print(printable(f"interrupted; {run.how_to_resume}"))
+        if is_first_process() and run.last_path.exists():
+            print(printable(f"interrupted; {run.how_to_resume}"))
         raise
     if not is_first_process():
         return 0  # Lightning would take anything else for a failure and kill the first

@@ -65,7 +65,7 @@ def export(run: Run, name: str, *, folder: Path, data: str | None = None) -> Run
         if run.vocabulary_path.is_file():
             run.vocabulary.save(model.vocabulary_path)
         _round(run, model.weights_path)
-        task.check(model)
+        task.check(run)
         model.save_summary(
             {
                 **trained,

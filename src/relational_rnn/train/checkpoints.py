@@ -11,6 +11,7 @@ from ..config.fields import deciding
 from ..errors import UserError
 from ..files import replacing
 from ..tasks.language_modeling import Corpus
+from ..weights import read_checkpoint
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -46,27 +47,25 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU.
+    """Read a checkpoint of a run to the CPU.
 
     Raises:
-        UserError: the file is truncated or not a checkpoint.
+        UserError: as :func:`..weights.read_checkpoint`; or the file is not of a run.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(content, dict) or "origin" not in content:
-            raise ValueError("no origin")
-    except Exception as error:
-        raise UserError(
-            f"{path}: truncated, or not a checkpoint of this package; resume from another one, "
-            f"for example copy {path.with_name('best.ckpt')} to this name"
-        ) from error
+    content = read_checkpoint(path)
+    if missing := {"origin", "global_step", "callbacks"} - content.keys():
+        raise UserError(f"{path}: not a checkpoint of this package: it has no {min(missing)}")
     return content
 
 
 def origin(config: LanguageModelingConfig, corpus: Corpus) -> dict[str, Any]:
     """What identifies a language model's run in its checkpoints: the text and the model's shape."""
     fields = {name: getattr(config, name) for name in deciding(type(config), "model")}
-    text = {"vocabulary": corpus.vocabulary.digest, "training tokens": corpus.counts["train"]}
+    text = {
+        "vocabulary": corpus.vocabulary.digest,
+        "training tokens": corpus.counts["train"],
+        "text": corpus.digest,
+    }
     return text | fields
 
 
@@ -88,8 +87,13 @@ def check(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
     """
     if found.get("vocabulary") != wanted.get("vocabulary"):
         raise UserError(f"{path}: has another vocabulary than this run's vocabulary.json")
+    if found.get("text", wanted.get("text")) != wanted.get("text"):  # earlier versions have none
+        raise UserError(
+            f"{path}: was trained on another text than this, although the vocabulary is the same; "
+            "pass the text that the run was trained on as --data"
+        )
     for name, value in wanted.items():
-        if found.get(name) != value:
+        if name != "text" and found.get(name) != value:
             kind = "text" if name == "training tokens" else "model"
             asked = any(name in deciding(config_class, "task") for config_class in TASKS.values())
             kind = "task" if asked else kind

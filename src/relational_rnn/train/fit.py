@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 import signal
+import sys
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -25,6 +27,8 @@ from ..weights import save_weights
 from . import checkpoints
 from .loop import Loop
 from .metrics import logger_class, open_logger
+from .required_memory import reporting_exhaustion
+from .resume import last_checkpoint, restore_best, restore_from_best_checkpoint
 from .training_task import TrainingTask, open_task
 
 DISTRIBUTED_STRATEGY = "ddp"
@@ -76,10 +80,10 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         stopper.check()
         torch.manual_seed(config.seed)
         task = open_task(config)
+        config = task.config
         if resume:
             task.check(run)
-        start = run.last_path if resume and run.last_path.exists() else None
-        step = 0 if start is None else _check_start(start, run, task)
+        last = last_checkpoint(run, task, config) if resume else None
         kind_of_logger = logger_class(logger)
         checkpoint_io = checkpoints.AtomicCheckpointIO()
         loop = Loop(config, run, task.total_steps, checkpoint_io, stopper)
@@ -89,46 +93,54 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         with run.held(new=not resume) if first else nullcontext():
             if first:
                 run.remove_leftovers()
+                if last is not None:
+                    restore_best(run, task.module.model, last)
                 run.save_config(config)
                 task.save(run)
                 if kind_of_logger is not None:
+                    step = 0 if last is None else last["global_step"]
                     loop.logger = open_logger(kind_of_logger, run, step=step)
-            return _fit(trainer, task, loop, start)
-
-
-def _check_start(checkpoint: Path, run: Run, task: TrainingTask) -> int:
-    """Check that a run can be resumed from its checkpoint, and return the checkpoint's step."""
-    saved = checkpoints.read(checkpoint)
-    checkpoints.check(checkpoint, saved["origin"], task.origin)
-    step: int = saved["global_step"]
-    if step > task.total_steps:
-        raise UserError(
-            f"{run.folder}: is at step {step:,} already; max_steps (or epochs) must give at least "
-            f"that many steps, got {task.total_steps:,}"
-        )
-    return step
+            return _fit(trainer, task, loop, None if last is None else run.last_path)
 
 
 def _fit(trainer: Trainer, task: TrainingTask, loop: Loop, start: Path | None) -> Result:
     module, run = task.module, loop.run
     try:
-        trainer.fit(module, ckpt_path=start, weights_only=True)
+        with reporting_exhaustion(run.folder):
+            trainer.fit(module, ckpt_path=start, weights_only=True)
     except BaseException as error:
         # The other processes would wait for this one forever.
         if trainer.strategy.launcher is not None:
             trainer.strategy.launcher.kill(signal.SIGKILL)
         if isinstance(error, SystemExit):  # Lightning turns a KeyboardInterrupt into this
             raise Interrupted(loop.stopper.caught or signal.SIGINT) from error
+        if trainer.world_size > 1 and _is_of_communication(error):
+            if loop.stopper.caught:  # the other process was interrupted a moment earlier
+                raise Interrupted(loop.stopper.caught) from error
+            message = f"another process of this training has ended; {run.how_to_resume}"
+            if not trainer.is_global_zero:  # the first process may be the one that has ended
+                print(f"error: {run.folder}: {message}", file=sys.stderr)
+            raise UserError(f"{run.folder}: {message}") from error
         raise
     finally:
         loop.close()  # here: after an error Lightning does not call the teardown of callbacks
     if loop.stopped_by not in (0, signal.SIGINT) or not trainer.is_global_zero:
         return Result(None, loop.stopped_by)
-    if not run.weights_path.exists():
-        save_weights(module.evaluated, run.weights_path)
+    if not run.weights_path.exists():  # stopped before the first validation, or removed since
+        if loop.state.best_step in (0, loop.state.step):
+            save_weights(module.evaluated, run.weights_path)
+        else:
+            restore_from_best_checkpoint(run, module.model, loop.state.best_step)
     results = _results(task, loop) | {"precision": str(trainer.precision)}
     run.save_summary(results)
     return Result(results, loop.stopped_by)
+
+
+def _is_of_communication(error: BaseException) -> bool:
+    """Whether an error is of gloo, NCCL or their store, as when another process is gone."""
+    return isinstance(error, RuntimeError) and bool(
+        re.search("gloo|nccl|connection (reset|closed)|TCPStore|broken pipe", str(error), re.I)
+    )
 
 
 def _trainer(
@@ -179,7 +191,8 @@ def _results(task: TrainingTask, loop: Loop) -> dict[str, Any]:
     """Evaluate the best weights exactly, and describe the run."""
     module, config, state = task.module, loop.config, loop.state
     print("evaluating the best weights on all of the validation and test data", flush=True)
-    scores = task.scores(loop.run, module.device)
+    with reporting_exhaustion(loop.run.folder):
+        scores = task.scores(loop.run, module.device)
     return {
         "run": str(loop.run.folder),
         "config": config.name,

@@ -208,13 +208,12 @@ class Loop(Callback):
             self._refuse(f"the weights after step {self.state.step} are not finite")
         self.state.loss_sum += module.take_loss_sum()
         self.state.seconds = time.monotonic() - self.session_start
-        path = self.run.best_path if best else self.run.last_path
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(self.run.last_path)
         error = trainer.strategy.broadcast(str(self.checkpoint_io.error or ""))
         if error:
             raise UserError(error)
         if best and trainer.is_global_zero:
-            # The best first: if killed in between, the run resumes from the older last checkpoint.
+            # The last first: if killed in between, the resumed run makes the best from it.
+            link(self.run.last_path, self.run.best_path)
             save_weights(module.evaluated, self.run.weights_path)
-            link(path, self.run.last_path)
         self.saved_step = self.state.step

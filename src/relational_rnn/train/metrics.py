@@ -5,7 +5,8 @@ import importlib
 import inspect
 import io
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -165,6 +166,7 @@ def open_logger(found: type[Logger], run: Run, *, step: int) -> Logger:
         arguments |= {"name": "csv"}
     elif found is WandbLogger:
         arguments |= {"name": run.name}
+    _quieten_event_threads()
     try:
         with reporting_errors(run.folder):
             logger = found(**arguments)
@@ -176,6 +178,25 @@ def open_logger(found: type[Logger], run: Run, *, step: int) -> Logger:
     except (ImportError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"--logger {found.__name__}: cannot be created: {reason}") from error
+
+
+class _SkipEventThreads:
+    """A ``threading.excepthook`` that ignores errors of TensorBoard's writing threads.
+
+    They are raised again in the thread that logs, which reports them.
+    """
+
+    def __init__(self, others: Callable[[threading.ExceptHookArgs], object]) -> None:
+        self.others = others
+
+    def __call__(self, arguments: threading.ExceptHookArgs) -> None:
+        if not type(arguments.thread).__module__.startswith("tensorboard."):
+            self.others(arguments)
+
+
+def _quieten_event_threads() -> None:
+    if not isinstance(threading.excepthook, _SkipEventThreads):
+        threading.excepthook = _SkipEventThreads(threading.excepthook)
 
 
 def _log(logger: Logger, row: dict[str, float]) -> None:

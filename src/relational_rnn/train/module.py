@@ -1,5 +1,6 @@
 """Base of the Lightning modules: optimizer, averaged weights, loss, checkpoint."""
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -140,8 +141,9 @@ class TrainingModule(LightningModule):
         return list(gathered.unbind(0))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the origin and the generator states of every process."""
+        """Add the origin, the configuration and the generator states of every process."""
         checkpoint["origin"] = self.origin
+        checkpoint["config"] = asdict(self.training_config)
         checkpoint["generators"] = random_states.save(self.device, self.gather)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """A task as training sees it: its Lightning module, its files, its final scores."""
 
-import re
+from dataclasses import replace
 from typing import Any, Protocol, cast
 
 import torch
@@ -14,7 +14,7 @@ from ..registry import build_task_model, entry, load_language_model, load_task_m
 from ..runs import Run
 from ..tasks.language_modeling import Corpus, open_corpus
 from ..tasks.language_modeling.batching import Windows, streams
-from . import checkpoints
+from . import checkpoints, required_memory
 from .module import TrainingModule
 from .reasoning import ReasoningTraining
 from .text import TextTraining
@@ -26,6 +26,7 @@ class TrainingTask(Protocol):
     """A task with its data and an initialised model.
 
     Attributes:
+        config: its configuration; the folder of a text is absolute.
         module: the model in training, with initial weights.
         total_steps: steps of the whole training.
         origin: identifies the run in its checkpoints, see :mod:`.checkpoints`.
@@ -35,6 +36,7 @@ class TrainingTask(Protocol):
     def module(self) -> TrainingModule:
         """The model in training, with initial weights."""
 
+    config: TaskConfig
     total_steps: int
     origin: dict[str, Any]
 
@@ -52,16 +54,17 @@ class TextTask:
     """Word-level language modelling; see :class:`TrainingTask`."""
 
     def __init__(self, config: LanguageModelingConfig) -> None:
-        self.config = config
         self.corpus = open_corpus(config.data)
+        self.config = config = replace(config, data=self.corpus.source)
         self.total_steps = self._total_steps()
         self.origin = checkpoints.origin(config, self.corpus)
         tokens = self.corpus.tokens
+        required_memory.check(config, vocabulary_size=len(self.corpus.vocabulary))
         model = LanguageModel(config, len(self.corpus.vocabulary))
         self.module = TextTraining(config, model, tokens["train"], tokens["valid"], self.origin)
 
     def check(self, run: Run) -> None:
-        """Check that the corpus has the vocabulary of the run."""
+        """Check that the corpus is the text of the run."""
         corpus: Corpus = self.corpus
         if run.vocabulary_path.exists() and run.vocabulary.digest != corpus.vocabulary.digest:
             raise UserError(
@@ -69,10 +72,16 @@ class TextTask:
                 f"{run.vocabulary_path} ({len(run.vocabulary):,}); pass the text that the run was "
                 "trained on as --data"
             )
+        if run.text_digest not in (None, corpus.digest):
+            raise UserError(
+                f"{corpus.name}: is another text than {run.folder} was trained on, although its "
+                "vocabulary is the same; pass the text that the run was trained on as --data"
+            )
 
     def save(self, run: Run) -> None:
-        """Write the vocabulary."""
+        """Write the vocabulary, and which text it is."""
         self.corpus.vocabulary.save(run.vocabulary_path)
+        run.save_text(self.corpus.source, self.corpus.digest)
 
     def scores(self, run: Run, device: torch.device) -> dict[str, Any]:
         """Loss and perplexity, in float32 for any training precision."""
@@ -105,6 +114,7 @@ class ReasoningTask:
         self.config = config
         self.total_steps = config.total_steps
         self.origin = checkpoints.generated_origin(config)
+        required_memory.check(config)
         self.module = ReasoningTraining(config, build_task_model(config), self.origin)
 
     def check(self, run: Run) -> None:
@@ -131,12 +141,7 @@ def open_task(config: TaskConfig) -> TrainingTask:
             does not fit into memory.
     """
     try:
-        return cast(TrainingTask, resolve(entry(config).training)(config))
+        with required_memory.reporting_exhaustion(config.name):
+            return cast(TrainingTask, resolve(entry(config).training)(config))
     except ValueError as error:
         raise UserError(str(error)) from error
-    except RuntimeError as error:
-        if not re.search("can't allocate|overflow", str(error)):
-            raise
-        raise UserError(
-            f"{config.name}: a model of these sizes does not fit into memory; make them smaller"
-        ) from error
