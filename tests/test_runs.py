@@ -162,3 +162,11 @@ def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
         pass
     with pytest.raises(UserError, match="exists already"), run.held(new=True):
         pass
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"[" * 100_000, b"\xff", b"3"])
+def test_a_broken_summary(tmp_path, content):
+    run = Run(tmp_path)
+    run.summary_path.write_bytes(content)
+    with pytest.raises(UserError, match=r"summary\.json: broken: "):
+        _ = run.summary

@@ -99,11 +99,11 @@ class Run:
         if not self.summary_path.is_file():
             raise UserError(f"{self.folder}: the run has no summary yet; {self.how_to_resume}")
         try:
-            summary: dict[str, Any] = json.loads(self.summary_path.read_text(encoding="utf-8"))
-            if not isinstance(summary, dict):
-                raise ValueError("not a JSON object")
+            summary = json.loads(self.summary_path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.summary_path}: broken: {error}") from error
+        if not isinstance(summary, dict):
+            raise UserError(f"{self.summary_path}: broken: it must be a JSON object")
         return summary
 
     @property
