@@ -33,7 +33,10 @@ def test_all_processes_of_a_machine_share_its_cpus():
     assert threads.threads_for(config) == 4
 
 
-@pytest.mark.parametrize(("given", "count"), [("1", 1), ("2", 2), ("4,2", 3), ("64", 3), ("", 3)])
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [("1", 1), ("2", 2), ("4,2", 3), ("64", 3), ("", 3), ("²", 3), ("9" * 5000, 3)],
+)
 def test_the_environment_sets_the_most(monkeypatch, given, count):
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     assert threads.threads_for(load("demo-rmc")) == count
