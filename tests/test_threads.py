@@ -34,7 +34,8 @@ def test_all_processes_of_a_machine_share_its_cpus():
 
 
 @pytest.mark.parametrize(
-    ("given", "count"), [("1", 1), ("2", 2), ("4,2", 3), ("64", 3), ("", 3), ("²", 3)]
+    ("given", "count"),
+    [("1", 1), ("2", 2), ("4,2", 3), ("64", 3), ("", 3), ("²", 3), ("9" * 5000, 3)],
 )
 def test_the_environment_sets_the_most(monkeypatch, given, count):
     monkeypatch.setenv("OMP_NUM_THREADS", given)

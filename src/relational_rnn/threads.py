@@ -11,6 +11,7 @@ Both are set for the command's own processes; a program that imports the modules
 """
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ def threads_for(config: TaskConfig) -> int:
         return chosen
     limit = available_cpus() // config.devices
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if given.isdecimal():  # unlike isdigit, only what int() reads
+    if re.fullmatch("[0-9]{1,9}", given):
         limit = int(given)
     return max(1, min(limit, core_work(config) // WORK_PER_THREAD))
 

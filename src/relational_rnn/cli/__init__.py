@@ -128,6 +128,9 @@ def _run(argv: list[str]) -> int:
         hint = nearest(verb, VERBS) or f"; the commands are {', '.join(VERBS)}"
         raise UserError(f"{verb}: unknown command{hint}")
     keep_freed_memory()
+    # Pictures are written to files and look alike everywhere: not with the backend of a notebook,
+    # which may not be installed, nor with the user's matplotlibrc, which may ask for LaTeX.
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
     module = import_module(f".{FILES.get(verb, verb)}", __name__)
     parser = ArgumentParser(
         prog=f"rrnn {verb}", description=module.__doc__, exit_on_error=False, allow_abbrev=False

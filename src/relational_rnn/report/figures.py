@@ -21,6 +21,7 @@ STYLE: Any = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#e4e4e4",
+    "text.usetex": False,
     "text.parse_math": False,  # names may contain dollar signs
     "svg.fonttype": "none",
     "svg.hashsalt": "relational-rnn",

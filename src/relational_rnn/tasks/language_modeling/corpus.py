@@ -210,9 +210,18 @@ def prepare(source: Source, folder: Path) -> tuple[Vocabulary, Tokens]:
         ) from error
 
 
+def _user_cache() -> Path:
+    try:
+        return user_cache_path("relational-rnn")
+    except RuntimeError as error:  # neither HOME nor an entry in the user database
+        raise UserError(
+            "the cache: this user has no home folder; set RRNN_CACHE to a folder"
+        ) from error
+
+
 def _find(source: str, cache_dir: Path | str | None) -> tuple[Source, Path]:
     """A text, and the folder of its prepared files."""
-    cache = Path(cache_dir or os.environ.get("RRNN_CACHE") or user_cache_path("relational-rnn"))
+    cache = Path(cache_dir or os.environ.get("RRNN_CACHE") or _user_cache())
     text = find_source(source, cache=cache)
     remove_leftovers(cache)
     return text, cache / "corpora" / f"{text.name}-{text.digest[:16]}-{FORMAT}"
