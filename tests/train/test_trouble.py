@@ -186,8 +186,12 @@ def test_weights_that_do_not_fit(rrnn, start, tmp_path):
         pytest.param(
             ["--head", "adaptive", "--cutoffs", 5, 5000], ["cutoffs", "5000"], id="cutoffs"
         ),
-        pytest.param(["--head-size", 10**8], ["does not fit into memory"], id="huge"),
-        pytest.param(["--embedding-size", 2**62], ["does not fit into memory"], id="huger"),
+        pytest.param(
+            ["--head-size", 2**16, "--num-heads", 1024], ["does not fit into memory"], id="huge"
+        ),
+        pytest.param(
+            ["--embedding-size", 2**62], ["embedding_size: must be at most 65,536"], id="huger"
+        ),
         pytest.param(["--backend", "warp"], ["backend", "warp"], id="backend"),
         pytest.param(["--device", "cuda"], ["no cuda"], id="device"),
     ],
