@@ -148,8 +148,9 @@ class Loop(Callback):
             self.metrics.close()
 
     def _acknowledge(self, number: int) -> None:
-        again = "; Ctrl-C again to stop now" if number == signal.SIGINT else ""
-        self.display.notify(f"stopping after this step{again}")
+        # Only after Ctrl-C are the best weights evaluated; see Result.summary.
+        then = ", then evaluating; Ctrl-C again to stop now" if number == signal.SIGINT else ""
+        self.display.notify(f"stopping after this step{then}")
 
     def _due(self, every: int | None) -> bool:
         return every is not None and self.state.step % every == 0
