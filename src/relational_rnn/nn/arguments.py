@@ -17,9 +17,10 @@ def check_count(name: str, value: object, *, least: int = 1) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
-    if value > MOST:
+    count = int(value)
+    if count > MOST:
         raise ValueError(f"{name} must be at most {MOST}, got {value!r}")
-    return int(value)
+    return count
 
 
 def check_number(name: str, value: object) -> None:
