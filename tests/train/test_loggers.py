@@ -13,6 +13,7 @@ import pytest
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import Logger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from relational_rnn.config import load
@@ -74,7 +75,9 @@ def steps_of_events(run):
 
 
 @pytest.mark.parametrize("logger", [None, "tensorboard"])
-def test_events_are_in_the_run_folder_and_are_cut_back_on_resume(train, logger):
+def test_events_are_in_the_run_folder_and_are_cut_back_on_resume(train, monkeypatch, logger):
+    # Files of one second and process are read in the order of a counter's digits: 10 before 9.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
     run = train(logger, max_steps=5)
     assert steps_of_events(run) == [2, 4, 5]
     names = {path.name.split(".")[0] for path in run.folder.iterdir()}
