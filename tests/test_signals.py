@@ -71,13 +71,19 @@ def test_an_inner_block_knows_what_the_outer_one_caught():
             inner.check()
 
 
-def test_nohup_keeps_its_meaning():
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with Stopper():
-        signal.raise_signal(signal.SIGHUP)
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_ignored_signal_stays_ignored(number):
+    # nohup ignores SIGHUP, and a shell script ignores SIGINT in its background commands.
+    signal.signal(number, signal.SIG_IGN)
+    with Stopper() as stopper:
+        signal.raise_signal(number)
         with exiting_at_once():
-            signal.raise_signal(signal.SIGHUP)
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            signal.raise_signal(number)
+        signal.signal(number, signal.default_int_handler)  # as Lightning does
+        stopper.install()
+        signal.raise_signal(number)
+        assert not stopper.caught
+    assert signal.getsignal(number) is signal.SIG_IGN
 
 
 def test_another_thread_catches_nothing():

@@ -40,7 +40,8 @@ class Stopper:
     In a thread other than the main one, where Python allows no signal handlers, nothing is caught.
 
     Args:
-        numbers: the signals. An ignored SIGHUP stays ignored, as ``nohup`` wants it.
+        numbers: the signals. One that is ignored at the start stays ignored: ``nohup`` ignores
+            SIGHUP, and a shell script ignores SIGINT in its background commands.
 
     Attributes:
         caught: number of the last signal, 0 for none; a block inside another starts with the
@@ -74,11 +75,10 @@ class Stopper:
             return
         for number in self.numbers:
             handler = signal.getsignal(number)
-            ignored = number == getattr(signal, "SIGHUP", None) and handler is signal.SIG_IGN
-            if handler is None or ignored:  # None: not Python's, and cannot be restored
+            if handler is None:  # not Python's, and cannot be restored
                 continue
-            self._before.setdefault(number, handler)
-            signal.signal(number, self._catch)
+            ignored = self._before.setdefault(number, handler) is signal.SIG_IGN
+            signal.signal(number, signal.SIG_IGN if ignored else self._catch)
 
     def check(self) -> None:
         """Raise :class:`Interrupted` if a signal was caught."""

@@ -268,6 +268,10 @@ def test_trains() -> None:
         ({"forget_bias": True}, "forget_bias must be a number, got True"),
         ({"batch_first": "no"}, "batch_first must be True or False, got 'no'"),
         ({"backend": []}, r"backend must .* got \[\]"),
+        ({"backend": np.array(["auto", "fused"])}, "backend must .* got array"),
+        ({"gate_style": np.array([1, 2])}, "gate_style must .* got array"),
+        ({"head_size": 2**70}, "head_size must be at most 2147483647, got 1180591620717411303424"),
+        ({"checkpoint_every": 2**31}, "checkpoint_every must be at most 2147483647, got"),
     ],
     ids=str,
 )
@@ -329,6 +333,13 @@ def test_autocast_frees_inputs_of_floats_but_for_float64(backend: str) -> None:
                 core(inputs.to(other))
         with pytest.raises(ValueError, match=r"inputs must be torch.float64 .* got torch.float32"):
             core.double()(inputs)
+
+
+def test_converts_numpy_integers() -> None:
+    names = ("input_size", "mem_slots", "head_size", "num_heads", "input_rows", "checkpoint_every")
+    core = RelationalMemory(**{name: np.int64(2) for name in names})
+    names += ("key_size", "num_blocks", "attention_mlp_layers", "mem_size", "output_size")
+    assert {type(getattr(core, name)) for name in names} == {int}
 
 
 def test_names_what_is_no_tensor() -> None:

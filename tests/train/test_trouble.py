@@ -46,8 +46,8 @@ def test_a_signal_saves_and_the_run_resumes_to_the_same_end(rrnn, start, tmp_pat
     ended = rrnn(*start, "--json", at=("step", 11, number))
     assert ended.code == code
     assert "rrnn train --resume run" in ended.stdout
-    again = "; Ctrl-C again to stop now" if number == signal.SIGINT else ""
-    assert ended.stderr == f"stopping after this step{again}\n"
+    then = ", then evaluating; Ctrl-C again to stop now" if number == signal.SIGINT else ""
+    assert ended.stderr == f"stopping after this step{then}\n"
     run = tmp_path / "runs" / "run"
     if number == signal.SIGINT:
         assert ended.json["steps"] == 11

@@ -189,7 +189,8 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
         "--logger",
         metavar="LOGGER",
         help="tensorboard, csv, wandb, none, or the class path of a Lightning logger; metrics.csv "
-        "is written in any case [tensorboard if installed]",
+        "is written in any case; it is not kept with the run, so give it again with --resume "
+        "[tensorboard if installed]",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"

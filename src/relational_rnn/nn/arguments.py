@@ -5,11 +5,22 @@ from numbers import Integral, Real
 
 from torch import Tensor
 
+MOST = 2**31 - 1
+"""The largest count; PyTorch reports larger sizes as overflows that name no argument."""
 
-def check_count(name: str, value: object, *, least: int = 1) -> None:
-    """Raise a ValueError if the value is not an integer of at least `least`."""
+
+def check_count(name: str, value: object, *, least: int = 1) -> int:
+    """The value as an int; NumPy's integers are converted.
+
+    Raises:
+        ValueError: it is not an integer of at least `least` and at most `MOST`.
+    """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    count = int(value)
+    if count > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, got {value!r}")
+    return count
 
 
 def check_number(name: str, value: object) -> None:

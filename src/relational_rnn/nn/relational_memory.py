@@ -57,27 +57,27 @@ class RelationalMemoryBase(nn.Module):
             "attention_mlp_layers": attention_mlp_layers,
             "input_rows": 1 if input_rows is None else input_rows,
         }
-        for name, value in counts.items():
-            check_count(name, value)
+        counts = {name: check_count(name, value) for name, value in counts.items()}
         check_number("forget_bias", forget_bias)
         check_number("input_bias", input_bias)
-        if gate_style not in ("unit", "memory", None):
+        known = isinstance(gate_style, str) and gate_style in ("unit", "memory")
+        if not known and gate_style is not None:
             raise ValueError(f"gate_style must be 'unit', 'memory' or None, got {gate_style!r}")
         check_backend(backend)
-        self.input_size = input_size
-        self.mem_slots = mem_slots
-        self.head_size = head_size
-        self.num_heads = num_heads
+        self.input_size = counts["input_size"]
+        self.mem_slots = counts["mem_slots"]
+        self.head_size = counts["head_size"]
+        self.num_heads = counts["num_heads"]
         self.key_size = counts["key_size"]
-        self.num_blocks = num_blocks
-        self.attention_mlp_layers = attention_mlp_layers
+        self.num_blocks = counts["num_blocks"]
+        self.attention_mlp_layers = counts["attention_mlp_layers"]
         self.gate_style = gate_style
         self.forget_bias = float(forget_bias)
         self.input_bias = float(input_bias)
-        self.input_rows = input_rows
+        self.input_rows = None if input_rows is None else counts["input_rows"]
         self.backend = backend
-        self.mem_size = head_size * num_heads
-        self.output_size = mem_slots * self.mem_size
+        self.mem_size = self.head_size * self.num_heads
+        self.output_size = self.mem_slots * self.mem_size
         self._make_parameters(device=device, dtype=dtype)
         self.reset_parameters()
 
@@ -408,7 +408,7 @@ class RelationalMemory(RelationalMemoryBase):
             dtype=dtype,
         )
         if checkpoint_every is not None:
-            check_count("checkpoint_every", checkpoint_every)
+            checkpoint_every = check_count("checkpoint_every", checkpoint_every)
         if not isinstance(batch_first, bool):
             raise ValueError(f"batch_first must be True or False, got {batch_first!r}")
         self.batch_first = batch_first

@@ -93,22 +93,31 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         with run.held(new=not resume) if first else nullcontext():
             if first:
                 run.remove_leftovers()
-                if last is not None:
-                    restore_best(run, task.module.model, last)
-                run.save_config(config)
-                task.save(run)
-                if kind_of_logger is not None:
+                if kind_of_logger is not None:  # first: if it fails, nothing of the run is left
                     step = 0 if last is None else last["global_step"]
-                    loop.logger = open_logger(kind_of_logger, run, step=step)
+                    name = logger or "tensorboard"
+                    loop.logger = open_logger(kind_of_logger, name, run, config, step=step)
+                try:
+                    if last is not None:
+                        restore_best(run, task.module.model, last)
+                    run.save_config(config)
+                    task.save(run)
+                except BaseException:
+                    loop.close("failed")
+                    raise
             return _fit(trainer, task, loop, None if last is None else run.last_path)
 
 
 def _fit(trainer: Trainer, task: TrainingTask, loop: Loop, start: Path | None) -> Result:
     module, run = task.module, loop.run
+    status = "failed"
     try:
         with reporting_exhaustion(run.folder):
             trainer.fit(module, ckpt_path=start, weights_only=True)
+        status = "aborted" if loop.stopped_by else "finished"
     except BaseException as error:
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            status = "aborted"
         # The other processes would wait for this one forever.
         if trainer.strategy.launcher is not None:
             trainer.strategy.launcher.kill(signal.SIGKILL)
@@ -123,7 +132,7 @@ def _fit(trainer: Trainer, task: TrainingTask, loop: Loop, start: Path | None) -
             raise UserError(f"{run.folder}: {message}") from error
         raise
     finally:
-        loop.close()  # here: after an error Lightning does not call the teardown of callbacks
+        loop.close(status)  # here: after an error Lightning does not call the teardown of callbacks
     if loop.stopped_by not in (0, signal.SIGINT) or not trainer.is_global_zero:
         return Result(None, loop.stopped_by)
     if not run.weights_path.exists():  # stopped before the first validation, or removed since

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import Logger
 
 from ..config import TaskConfig
 from ..errors import UserError
@@ -18,7 +17,7 @@ from ..signals import Stopper
 from ..weights import save_weights
 from .checkpoints import AtomicCheckpointIO
 from .display import Display, Silent, open_display
-from .metrics import Metrics, columns
+from .metrics import Metrics, RunLogger, columns
 from .module import TrainingModule
 from .reasoning import Examples
 from .state import TrainingState
@@ -58,7 +57,7 @@ class Loop(Callback):
         self.total_steps = total_steps
         self.checkpoint_io = checkpoint_io
         self.stopper = stopper
-        self.logger: Logger | None = None
+        self.logger: RunLogger | None = None
         self.state = TrainingState()
         self.saved_step = 0
         self.stopped_by = 0
@@ -139,17 +138,22 @@ class Loop(Callback):
         if self.stopped_by or state.out_of_patience(config):
             trainer.should_stop = True
 
-    def close(self) -> None:
-        """Close metrics and display, and let signals raise again."""
+    def close(self, status: str) -> None:
+        """Close display and logger, and let signals raise again.
+
+        Args:
+            status: for the logger: "finished", "failed" or "aborted".
+        """
         self.stopper.resume_raising()
         self.display.close()
         self.display = Silent()
-        if self.metrics is not None:
-            self.metrics.close()
+        if self.logger is not None:
+            self.logger.close(status)
 
     def _acknowledge(self, number: int) -> None:
-        again = "; Ctrl-C again to stop now" if number == signal.SIGINT else ""
-        self.display.notify(f"stopping after this step{again}")
+        # Only after Ctrl-C are the best weights evaluated; see Result.summary.
+        then = ", then evaluating; Ctrl-C again to stop now" if number == signal.SIGINT else ""
+        self.display.notify(f"stopping after this step{then}")
 
     def _due(self, every: int | None) -> bool:
         return every is not None and self.state.step % every == 0

@@ -5,8 +5,11 @@ import importlib
 import inspect
 import io
 import re
+import shutil
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +17,10 @@ from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
+from ..config import TaskConfig
 from ..errors import UserError
-from ..files import append_text, reporting_errors, write_text
+from ..files import FULL, append_text, reporting_errors, write_text
+from ..printable import printable, shortened
 from ..runs import Run
 from .module import TrainingModule
 
@@ -61,7 +66,7 @@ class Metrics:
     """
 
     def __init__(
-        self, path: Path, columns: Sequence[str], *, step: int, logger: Logger | None = None
+        self, path: Path, columns: Sequence[str], *, step: int, logger: "RunLogger | None" = None
     ) -> None:
         self.path = path
         self.columns = columns
@@ -77,15 +82,7 @@ class Metrics:
         csv.DictWriter(line, self.columns, lineterminator="\n").writerow(row)
         append_text(self.path, line.getvalue())
         if self.logger is not None:
-            with reporting_errors(self.path.parent):
-                _log(self.logger, row)
-
-    def close(self) -> None:
-        """Finish the logger."""
-        if self.logger is not None:
-            with reporting_errors(self.path.parent):
-                self.logger.finalize("finished")
-            self.logger = None
+            self.logger.add(row)
 
     def _rows(self, step: int) -> list[str]:
         """The rows up to a step, without one that was truncated when the run was killed."""
@@ -129,34 +126,110 @@ def logger_class(name: str | None) -> type[Logger] | None:
             raise UserError(f"--logger {name}: not installed; run: pip install {PACKAGES[name]}")
         return LOGGERS[name]
     module, _, attribute = name.rpartition(".")
-    if not module:
+    if not module.strip("."):
         raise UserError(
             f"--logger: must be one of {', '.join(LOGGERS)}, none, or the import path of a "
             f"Lightning logger class, got {name!r}"
         )
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"--logger {name}: cannot be imported: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise UserError(f"--logger {name}: cannot be imported: {_described(error)}") from error
     if not (isinstance(found, type) and issubclass(found, Logger)):
         raise UserError(f"--logger {name}: must be a class derived from Lightning's Logger")
     return found
 
 
-def open_logger(found: type[Logger], run: Run, *, step: int) -> Logger:
+class RunLogger:
+    """A logger whose errors do not stop training: after the first it is dropped with a warning.
+
+    Only a full disk is an error of the run too.
+
+    Args:
+        name: the logger as the user named it.
+        logger: receives the rows.
+        folder: of the run.
+    """
+
+    def __init__(self, name: str, logger: Logger, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self._logger: Logger | None = logger
+
+    def add(self, row: dict[str, float]) -> None:
+        """Log one row.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        with self._dropping("cannot log"):
+            if self._logger is not None:
+                self._logger.log_metrics(row, int(row["step"]))
+                if isinstance(self._logger, TensorBoardLogger):
+                    self._logger.experiment.flush()
+                else:
+                    self._logger.save()
+
+    def close(self, status: str) -> None:
+        """Finish the logger.
+
+        Args:
+            status: "finished", "failed" or "aborted".
+
+        Raises:
+            UserError: the disk is full.
+        """
+        with self._dropping("cannot be finished"):
+            if self._logger is not None:
+                self._logger.finalize(status)
+        self._logger = None
+
+    @contextmanager
+    def _dropping(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            self._logger = None
+            _report_full_disk(error, self.folder)
+            warning = f"--logger {self.name}: {what}: {_described(error)}; its log is incomplete"
+            print(f"warning: {shortened(printable(warning))}", file=sys.stderr, flush=True)
+
+
+def open_logger(
+    found: type[Logger], name: str, run: Run, config: TaskConfig, *, step: int
+) -> RunLogger:
     """Open the logger of a run.
 
     TensorBoard's events go to the run's folder, CSV files to its folder ``csv``. A class of another
-    package gets the run's folder as ``save_dir`` if its constructor has this parameter.
+    package gets the run's folder as ``save_dir`` if its constructor has this parameter. If the
+    logger cannot be created, what it has written to the folder is removed.
 
     Args:
         found: from :func:`logger_class`.
+        name: the logger as the user named it.
         run: the run to log.
+        config: its configuration, the logger's hyperparameters.
         step: the step from which the run continues; TensorBoard discards events of later steps.
 
     Raises:
         UserError: the logger cannot be created.
     """
+    before = set(run.folder.glob("*"))
+    try:
+        return RunLogger(name, _create(found, run, config, step), run.folder)
+    except BaseException as error:
+        for path in set(run.folder.glob("*")) - before:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if not isinstance(error, Exception | SystemExit):
+            raise
+        _report_full_disk(error, run.folder)
+        raise UserError(f"--logger {name}: cannot be created: {_described(error)}") from error
+
+
+def _create(found: type[Logger], run: Run, config: TaskConfig, step: int) -> Logger:
     arguments: dict[str, Any] = {}
     if "save_dir" in inspect.signature(found).parameters:
         arguments["save_dir"] = str(run.folder)
@@ -167,17 +240,29 @@ def open_logger(found: type[Logger], run: Run, *, step: int) -> Logger:
     elif found is WandbLogger:
         arguments |= {"name": run.name}
     _quieten_event_threads()
-    try:
-        with reporting_errors(run.folder):
-            logger = found(**arguments)
-            if isinstance(logger, TensorBoardLogger):
-                _ = logger.experiment  # opens the file of events
-            else:
-                logger.log_hyperparams(asdict(run.config))
-            return logger
-    except (ImportError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"--logger {found.__name__}: cannot be created: {reason}") from error
+    logger = found(**arguments)
+    if isinstance(logger, TensorBoardLogger):
+        _ = logger.experiment  # opens the file of events
+    else:
+        logger.log_hyperparams(asdict(config))
+    return logger
+
+
+def _described(error: BaseException) -> str:
+    """Type and message of an error, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+
+
+def _report_full_disk(error: BaseException | None, folder: Path) -> None:
+    """Raise a :class:`UserError` if an error, or one that led to it, is of a full disk.
+
+    TensorBoardLogger turns every error, of the file too, into a ValueError.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            with reporting_errors(folder):
+                raise error
+        error = error.__cause__ or error.__context__
 
 
 class _SkipEventThreads:
@@ -197,17 +282,3 @@ class _SkipEventThreads:
 def _quieten_event_threads() -> None:
     if not isinstance(threading.excepthook, _SkipEventThreads):
         threading.excepthook = _SkipEventThreads(threading.excepthook)
-
-
-def _log(logger: Logger, row: dict[str, float]) -> None:
-    try:
-        logger.log_metrics(row, int(row["step"]))
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.flush()
-        else:
-            logger.save()
-    except ValueError as error:
-        # TensorBoardLogger turns every error, of the file too, into a ValueError.
-        if isinstance(error.__cause__, OSError):
-            raise error.__cause__ from None
-        raise

@@ -90,7 +90,7 @@ BACKENDS: dict[str, Unroll] = {
 
 def check_backend(name: object) -> None:
     """Raise a ValueError if it is neither ``"auto"`` nor a name in `BACKENDS`."""
-    if name not in ("auto", *BACKENDS):
+    if not isinstance(name, str) or name not in ("auto", *BACKENDS):
         raise ValueError(f"backend must be 'auto' or one of {list(BACKENDS)}, got {name!r}")
 
 
