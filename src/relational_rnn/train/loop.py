@@ -12,7 +12,6 @@ from lightning.pytorch.loggers import Logger
 from ..config import TaskConfig
 from ..errors import UserError
 from ..files import link
-from ..progress import hidden
 from ..runs import Run
 from ..signals import Stopper
 from ..weights import save_weights
@@ -187,7 +186,7 @@ class Loop(Callback):
             **module.training_scores(self.loss),
         }
         if validate:
-            with hidden():  # this display already shows the progress
+            with self.display.during_validation():
                 scores = module.validate()
             if not math.isfinite(scores["loss"]):
                 self._refuse(f"the validation loss of step {state.step} is not finite")
