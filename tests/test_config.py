@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relational_rnn.cli import main
 from relational_rnn.config import TASKS, LanguageModelingConfig, load, save, shipped
-from relational_rnn.config.fields import deciding, help_texts, options
+from relational_rnn.config.fields import Option, deciding, help_texts, options
 from relational_rnn.errors import UserError
 from relational_rnn.models.language_model import LanguageModel
 
@@ -339,3 +339,21 @@ def test_threads(threads):
     assert load("memorization", {"threads": threads}).threads == threads
     with pytest.raises(UserError, match="threads: must be at least 1, got 0"):
         load("memorization", {"threads": 0})
+
+
+@pytest.mark.parametrize(
+    ("rules", "value", "wanted"),
+    [
+        ({"at_most": 3}, 4, "at most 3"),
+        ({"below": 3}, 3, "below 3"),
+        ({"at_least": 1}, 0, "at least 1"),
+        ({"above": 1}, 1, "above 1"),
+        ({"above": 1, "at_most": 3}, 4, r"in (1, 3]"),
+    ],
+)
+def test_every_bound_is_checked_and_named(rules, value, wanted):
+    field = Option(name="x", hint=int, default=2, **rules)
+    field.check(2)
+    assert field.range_in_words == wanted
+    with pytest.raises(UserError, match=re.escape(f"x: must be {wanted}, got {value}")):
+        field.check(value)

@@ -61,7 +61,7 @@ def test_it_is_the_example_and_the_answer_of_the_model(tmp_path):
     batch = source.batch(5)
     answer = load_task_model(run)(*batch[:1], batch.input_lengths, batch.targets).argmax()
     seen = inspect(run, example=5)
-    assert seen.title.endswith(f"answer {int(answer)}, right is {int(batch.targets[0])}")
+    assert seen.title.endswith(f"answer {int(answer)}, correct {int(batch.targets[0])}")
     ids = batch.inputs[:, 0, 2:6].argmax(dim=-1).tolist()
     assert [int(step.split()[0]) for step in seen.steps] == ids
     assert sum("(m)" in step for step in seen.steps) == 1

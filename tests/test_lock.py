@@ -7,7 +7,7 @@ import pytest
 
 from relational_rnn import lock as module
 from relational_rnn.errors import UserError
-from relational_rnn.lock import Lock
+from relational_rnn.lock import Lock, LocksUnsupportedError
 
 
 def test_one_at_a_time(tmp_path):
@@ -55,8 +55,20 @@ def test_a_file_system_without_locks_is_an_error_of_one_line(tmp_path, monkeypat
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr(module, "lock_descriptor", missing)
-    with pytest.raises(UserError, match="lock: cannot be locked: Function not implemented"):
+    message = "lock: cannot be locked: Function not implemented"
+    with pytest.raises(LocksUnsupportedError, match=message):
         Lock(tmp_path / "lock").take()
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES])
+def test_other_failures_are_not_taken_for_a_file_system_without_locks(tmp_path, monkeypatch, code):
+    def failing(descriptor, *, blocking):
+        raise OSError(code, "broken")
+
+    monkeypatch.setattr(module, "lock_descriptor", failing)
+    with pytest.raises(UserError, match="lock: cannot be locked: broken") as caught:
+        Lock(tmp_path / "lock").take()
+    assert not isinstance(caught.value, LocksUnsupportedError)
 
 
 def test_waits_in_a_with_statement(tmp_path):

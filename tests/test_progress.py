@@ -3,7 +3,7 @@
 import pytest
 
 from relational_rnn import progress as module
-from relational_rnn.progress import duration, hidden, progress
+from relational_rnn.progress import duration, hidden, progress, shown_by
 
 
 @pytest.fixture
@@ -54,6 +54,19 @@ def test_hidden_inside_another_display(clock, capsys):
     with progress("outer", total=1):
         work(clock, 20)
     assert capsys.readouterr().err == ""
+
+
+def test_shown_by_another_display(clock, capsys):
+    shown = []
+    with shown_by(shown.append):
+        work(clock, 1)
+        work(clock, 5)
+        with progress("outer", total=1):
+            work(clock, 5)
+    assert shown == ["evaluating 40%", "evaluating 60%", "evaluating 80%", "evaluating 100%"]
+    assert capsys.readouterr() == ("", "")
+    work(clock, 5)
+    assert "evaluating: 40%" in capsys.readouterr().err
 
 
 def test_only_the_first_process_shows_it(clock, capsys, monkeypatch):

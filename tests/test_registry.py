@@ -76,7 +76,7 @@ def test_a_model_answers_a_batch_and_is_described(name):
     with torch.no_grad():
         logits = build_task_model(config)(batch.inputs, batch.input_lengths, batch.targets)
     found = task.describe(batch, logits.argmax(dim=-1))
-    assert "right is" in found.title
+    assert ", correct " in found.title
     assert len(found.steps) >= len(batch.inputs)
 
 

@@ -1,10 +1,12 @@
 """The run folder, and finding runs by name."""
 
+import errno
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from relational_rnn import runs
+from relational_rnn import lock, runs
 from relational_rnn.config import LanguageModelingConfig
 from relational_rnn.errors import UserError
 from relational_rnn.models.language_model import LanguageModel
@@ -170,3 +172,25 @@ def test_a_broken_summary(tmp_path, content):
     run.summary_path.write_bytes(content)
     with pytest.raises(UserError, match=r"summary\.json: broken: "):
         _ = run.summary
+
+
+def test_a_folder_that_cannot_be_written_to_is_not_held(tmp_path):
+    run = Run(tmp_path)
+    run.lock_path.mkdir()  # cannot be opened for writing, even by root
+    with pytest.raises(UserError, match=r"\.training: cannot be written"), run.held(new=False):
+        pass
+    run.remove_if_empty()
+    assert tmp_path.is_dir()
+
+
+def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
+    def missing(descriptor, *, blocking):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(lock, "lock_descriptor", missing)
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    with run.held(new=True):
+        pass
+    run.remove_if_empty()
+    assert not run.folder.exists()

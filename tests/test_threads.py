@@ -42,6 +42,13 @@ def test_the_environment_sets_the_most(monkeypatch, given, count):
     assert threads.threads_for(load("demo-rmc")) == count
 
 
+@pytest.mark.parametrize(("given", "count"), [("64", 4), ("3", 3), ("0", 1)])
+def test_the_environment_cannot_raise_the_share_of_the_cpus(monkeypatch, given, count):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert threads.most_threads(4) == count
+    assert threads.threads_for(load("wikitext2-rmc-best", {"devices": 4})) == count
+
+
 def test_the_configuration_decides(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     config = load("demo-rmc")
@@ -106,21 +113,38 @@ def test_nothing_is_set_once_torch_is_there():
     assert not set(threads.WAIT_VARIABLES) & set(os.environ)
 
 
+class Clock:
+    """Stands in for ``time``: a sleep lasts as long as a test says."""
+
+    def __init__(self, seconds):
+        self.seconds, self.now = seconds, 100.0
+
+    def sleep(self, wanted):
+        self.now += self.seconds
+
+    def monotonic(self):
+        return self.now
+
+
 @pytest.mark.parametrize(
-    ("idle", "busy"),
+    ("cpus", "seconds", "idle", "busy"),
     [
-        pytest.param([0.05, 0.05], False, id="idle"),
-        pytest.param([0.05, 0.04], False, id="nearly idle"),
-        pytest.param([0.05, 0.0], True, id="one busy process"),
-        pytest.param([0.0, 0.0], True, id="two busy processes"),
-        pytest.param([0.05, 0.05, 0.0, 0.0], False, id="room is left"),
-        pytest.param([], False, id="unknown"),
+        pytest.param(2, 0.05, [0.05, 0.05], False, id="idle"),
+        pytest.param(2, 0.05, [0.05, 0.04], False, id="nearly idle"),
+        pytest.param(2, 0.05, [0.05, 0.0], True, id="one busy process"),
+        pytest.param(2, 0.05, [0.0, 0.0], True, id="two busy processes"),
+        pytest.param(2, 0.05, [0.05, 0.05, 0.0, 0.0], False, id="two idle CPUs and a quota of two"),
+        pytest.param(64, 0.05, [0.05] * 63 + [0.0], False, id="one busy of 64"),
+        pytest.param(64, 0.05, [0.05] * 40 + [0.0] * 24, True, id="24 busy of 64"),
+        pytest.param(2, 0.2, [0.05, 0.05], True, id="woken up late"),
+        pytest.param(2, 0.05, [], False, id="unknown"),
     ],
 )
-def test_a_busy_machine(monkeypatch, idle, busy):
+def test_a_busy_machine(monkeypatch, cpus, seconds, idle, busy):
     samples = iter([[100.0] * len(idle), [100.0 + value for value in idle]])
-    monkeypatch.setattr(threads, "available_cpus", lambda: 2)
+    monkeypatch.setattr(threads, "available_cpus", lambda: cpus)
     monkeypatch.setattr(threads, "_idle_seconds", lambda: next(samples))
+    monkeypatch.setattr(threads, "time", Clock(seconds))
     assert threads.is_busy() is busy
 
 

@@ -1,5 +1,6 @@
 """A lock file that one process at a time holds; the system releases it when the process dies."""
 
+import errno
 import os
 from pathlib import Path
 from types import TracebackType
@@ -8,6 +9,13 @@ from typing import Self
 from filelock import lock_descriptor
 
 from .errors import UserError
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+"""Error codes of a file system that cannot lock files."""
+
+
+class LocksUnsupportedError(UserError):
+    """The file system cannot lock files."""
 
 
 class Lock:
@@ -32,7 +40,8 @@ class Lock:
         """Take the lock; return False if another process holds it and ``wait`` is False.
 
         Raises:
-            UserError: the file cannot be opened, or its file system has no locks.
+            LocksUnsupportedError: the file system cannot lock files.
+            UserError: the file cannot be opened or locked.
         """
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -42,7 +51,8 @@ class Lock:
         try:
             taken = lock_descriptor(descriptor, blocking=wait)
         except OSError as error:
-            raise UserError(f"{self.path}: cannot be locked: {error.strerror}") from error
+            kind = LocksUnsupportedError if error.errno in NO_LOCKS else UserError
+            raise kind(f"{self.path}: cannot be locked: {error.strerror}") from error
         finally:
             if not taken:
                 os.close(descriptor)

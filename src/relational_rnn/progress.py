@@ -12,6 +12,7 @@ SHOW_AFTER = 2.0  # seconds of work before anything is shown
 LINE_EVERY = 10.0  # seconds between two plain lines
 
 _hidden = 0  # displays and `hidden` blocks that are open; only the outermost display is shown
+_show: Callable[[str], None] | None = None  # of `shown_by`
 
 
 @contextmanager
@@ -28,7 +29,8 @@ def progress(title: str, total: int, unit: str = "") -> Iterator[Callable[[int],
     Nothing is shown during the first two seconds, so that short work stays silent. After that, a
     terminal shows a bar, which disappears at the end of the block. Any other stderr gets a line
     every ten seconds. Nothing is shown in any process but the first, inside another ``progress``
-    block, or inside :func:`hidden`. stdout is never written to.
+    block, or inside :func:`hidden`. stdout is never written to. Inside :func:`shown_by`, another
+    display shows it.
 
     Args:
         title: what is being done, such as "evaluating".
@@ -59,6 +61,22 @@ def hidden() -> Iterator[None]:
         _hidden -= 1
 
 
+@contextmanager
+def shown_by(show: Callable[[str], None]) -> Iterator[None]:
+    """Show the progress of this block in a display that is open already.
+
+    Args:
+        show: called with a short text such as "validating 40%", after the first two seconds of the
+            work, whenever the text changes.
+    """
+    global _show
+    before, _show = _show, show
+    try:
+        yield
+    finally:
+        _show = before
+
+
 def duration(seconds: float) -> str:
     """A time as ``m:ss`` or ``h:mm:ss``."""
     minutes, seconds = divmod(round(seconds), 60)
@@ -76,6 +94,8 @@ class _Display:
         self.done = 0
         self.start = time.monotonic()
         self.next_line = self.start + SHOW_AFTER
+        self.show = _show
+        self.shown = ""
         self._move_bar: Callable[[int], None] | None = None
         self._close_bar: Callable[[], None] | None = None
 
@@ -84,7 +104,11 @@ class _Display:
         if self._move_bar is not None:
             self._move_bar(self.done)
         elif (now := time.monotonic()) >= self.next_line:
-            if sys.stderr.isatty():
+            if self.show is not None:
+                if (text := f"{self.title} {self._share():.0%}") != self.shown:
+                    self.shown = text
+                    self.show(text)
+            elif sys.stderr.isatty():
                 self._open_bar()
             else:
                 self.next_line = now + LINE_EVERY
@@ -94,8 +118,11 @@ class _Display:
         if self._close_bar is not None:
             self._close_bar()
 
+    def _share(self) -> float:
+        return min(1.0, self.done / self.total) if self.total else 1.0
+
     def _line(self, now: float) -> str:
-        share = min(1.0, self.done / self.total) if self.total else 1.0
+        share = self._share()
         left = (now - self.start) * (1 / share - 1) if share else 0.0
         amount = f"{self.done:,} of {self.total:,} {self.unit}".rstrip()
         return f"{self.title}: {share:.0%} · {amount} · {duration(left)} left"

@@ -13,7 +13,7 @@ from .config import TaskConfig, load, save
 from .config.fields import nearest
 from .errors import UserError
 from .files import as_json, write_text
-from .lock import Lock
+from .lock import Lock, LocksUnsupportedError
 from .processes import is_first_process
 
 if TYPE_CHECKING:
@@ -122,12 +122,13 @@ class Run:
             new: the run is new; another process may have started one since the folder was checked.
 
         Raises:
-            UserError: another process trains in it, or has started a run there.
+            UserError: another process trains in it or has started a run there, or the folder cannot
+                be written to.
         """
         lock = Lock(self.lock_path)
         try:
             taken = lock.take()
-        except UserError:  # a file system without locks
+        except LocksUnsupportedError:
             taken = True
         if not taken:
             raise UserError(f"{self.folder}: another process trains in it; wait for it or stop it")
@@ -145,8 +146,10 @@ class Run:
         lock = Lock(self.lock_path)
         try:
             taken = lock.take()
-        except UserError:  # a file system without locks
+        except LocksUnsupportedError:
             taken = True
+        except UserError:  # the folder cannot be written to, so it stays
+            taken = False
         with suppress(OSError):
             if taken and _is_free(self):
                 self.remove_leftovers()

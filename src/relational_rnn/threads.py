@@ -2,10 +2,12 @@
 
 PyTorch starts as many threads as there are CPUs, and each spins for milliseconds at the end of
 every parallel loop. If other programs are busy, a waiting thread thus takes the CPU from the thread
-it waits for, and a step of a small core takes 20 to 40 times as long. Threads that sleep at once
-are slow on an idle machine. The command therefore looks whether the machine is busy, and sets how
-long threads spin; that changes no result. The number of threads does (sums are rounded in another
+it waits for, and a step of a small core takes many times as long. Threads that sleep at once are
+slow on an idle machine. The command therefore checks whether the machine is busy, and sets how long
+threads spin; that changes no result. The number of threads does (sums are rounded in another
 order), so it depends on the configuration and the CPUs only and is saved with the run.
+
+``rrnn bench --busy`` measures both choices against others; docs/speed.md has the figures.
 
 Both are set for the command's own processes; a program that imports the modules keeps its settings.
 """
@@ -24,35 +26,20 @@ WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 IDLE_SPINS = 10_000
 BUSY_SPINS = 0
-"""Turns that a thread of GNU OpenMP spins before it sleeps, on an idle and on a busy machine.
-
-The default is 300,000. Tokens (cpu-nth-farthest: examples) per second in thousands, with two
-threads on two CPUs, and with one:
-
-                          300,000   10,000    1,000        0    one thread
-    idle: demo-rmc           18.5     17.7     11.8      7.8    12.9
-          demo-lstm          31.3     27.4     33.4     22.5    18.9
-          cpu-nth-farthest   16.7     15.4     14.3      7.0    12.1
-    busy: demo-rmc            0.6      3.1      7.0      7.3     3.5
-          demo-lstm           0.6      2.7      6.1      9.2    11.4
-          cpu-nth-farthest    1.0      3.4      1.8      5.1     7.3
-"""
+"""Iterations that a thread of GNU OpenMP spins before it sleeps, on an idle and on a busy machine;
+its default is 300,000."""
 
 IDLE_MILLISECONDS = 1
 BUSY_MILLISECONDS = 0
 """The same for the OpenMP library of LLVM and Intel (macOS, Windows); the default is 200."""
 
 SAMPLE_SECONDS = 0.05
-BUSY_CPUS = 0.5
-"""A machine is busy if other programs use more than so many of the CPUs that a run may need."""
+IDLE_SHARE = 0.75
+"""A machine is busy if less than this share of the CPUs that this process may use is idle: one
+other program makes two CPUs busy, but not 64."""
 
 WORK_PER_THREAD = 2_000_000
-"""Multiply-adds of one step of the core, over the batch, that justify one more thread.
-
-Two threads are faster than one on an idle machine by 60 % for demo-lstm (5 million), 40 % for
-demo-rmc (7 million), 40 % for cpu-nth-farthest (9 million), 10 to 20 % for cpu-addition (15
-million) and 60 % for wikitext2-rmc-best (380 million). More than two have not been measured.
-"""
+"""Multiply-adds of one step of the core, over the batch, that justify one more thread."""
 
 
 def set_wait_policy() -> None:
@@ -69,28 +56,35 @@ def set_wait_policy() -> None:
 
 
 def is_busy() -> bool:
-    """Whether other programs use the CPUs now; False where the system does not tell (no /proc)."""
-    before = _idle_seconds()
+    """Whether other programs use the CPUs now; False where idle times are unknown (no /proc)."""
+    before, start = _idle_seconds(), time.monotonic()
     time.sleep(SAMPLE_SECONDS)
-    idle = [after - start for start, after in zip(before, _idle_seconds(), strict=True)]
-    needed = available_cpus()
-    return bool(idle) and sum(idle) / SAMPLE_SECONDS < needed - BUSY_CPUS
+    after, elapsed = _idle_seconds(), time.monotonic() - start  # a busy machine wakes this up late
+    idle_cpus = (sum(after) - sum(before)) / elapsed
+    return bool(before) and idle_cpus < IDLE_SHARE * available_cpus()
 
 
 def threads_for(config: TaskConfig) -> int:
     """Number of threads for each process that trains or evaluates a configuration on the CPU.
 
     ``config.threads`` decides if it is set. Otherwise the number follows from the size of the core
-    (``WORK_PER_THREAD``), and is at most this process's share of the CPUs, or OMP_NUM_THREADS.
+    (``WORK_PER_THREAD``), and is at most :func:`most_threads`.
     """
-    chosen: int | None = getattr(config, "threads", None)
-    if chosen is not None:
-        return chosen
-    limit = available_cpus() // config.devices
+    if config.threads is not None:
+        return config.threads
+    return max(1, min(most_threads(config.devices), core_work(config) // WORK_PER_THREAD))
+
+
+def most_threads(processes: int) -> int:
+    """Threads that each of several processes may use: its share of the CPUs, at least 1.
+
+    OMP_NUM_THREADS can lower the number, but not raise it.
+    """
+    most = available_cpus() // processes
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if re.fullmatch("[0-9]{1,9}", given):
-        limit = int(given)
-    return max(1, min(limit, core_work(config) // WORK_PER_THREAD))
+        most = min(most, int(given))
+    return max(1, most)
 
 
 @contextmanager
@@ -108,10 +102,13 @@ def using_threads(count: int | None) -> Iterator[None]:
 
 
 def use_threads_of(config: TaskConfig) -> None:
-    """Evaluate a run's model in this process on the threads that the run was trained on."""
+    """Evaluate a run's model in this process on the run's number of threads, if there are so many.
+
+    A run may come from a larger machine.
+    """
     import torch
 
-    torch.set_num_threads(threads_for(config))
+    torch.set_num_threads(min(threads_for(config), most_threads(1)))
 
 
 def core_work(config: TaskConfig) -> int:

@@ -150,7 +150,7 @@ def test_without_optuna(rrnn, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     answer = rrnn("sweep", "tiny.yaml")
     assert (answer.code, answer.err.count("\n")) == (2, 1)
-    assert "pip install 'relational-rnn[tune]'" in answer.err
+    assert "pip install optuna" in answer.err
 
 
 @pytest.mark.usefixtures("two_heads")

@@ -142,7 +142,7 @@ def test_a_shipped_model_without_pyarrow_or_network(
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     without = rrnn("test", "wikitext2-rmc")
     assert (without.code, without.out, without.err.count("\n")) == (2, "", 1)
-    assert "run pip install 'relational-rnn[data]', or pass --data FOLDER" in without.err
+    assert "run pip install pyarrow, or pass --data FOLDER" in without.err
 
     answer = rrnn("test", "wikitext2-rmc", "--data", text, "--json")
     assert answer.code == 0, answer.err

@@ -1,6 +1,7 @@
 """Runs side by side: table, page and files."""
 
 import io
+import json
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from relational_rnn.errors import UserError
 from relational_rnn.report import as_table, write_report
-from relational_rnn.report.comparison import best, cells, differences
+from relational_rnn.report.comparison import DIFFERENT_TEXTS, best, cells, differences
 from relational_rnn.report.curves import draw
 from relational_rnn.report.formatting import duration
 from relational_rnn.report.record import labels, read
@@ -128,6 +129,51 @@ def test_runs_of_one_name_are_told_apart(make_run):
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+def with_text(folder, digest=None, words=None):
+    """Write what a run's text is into its folder."""
+    if digest is not None:
+        (folder / "text.json").write_text(json.dumps({"data": "x", "sha256": digest}))
+    if words is not None:
+        (folder / "vocabulary.json").write_text(json.dumps(words))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "differ"),
+    [
+        ({"data": "pydoc"}, {"data": "pydoc"}, False),
+        ({"data": "pydoc"}, {"data": "wikitext-2"}, True),
+        ({"data": "a", "digest": "1"}, {"data": "b", "digest": "1"}, False),
+        ({"data": "a", "digest": "1"}, {"data": "a", "digest": "2"}, True),
+        ({"data": "a", "words": ["x"]}, {"data": "b", "words": ["x"]}, False),
+        ({"data": "a", "words": ["x"]}, {"data": "a", "words": ["y"]}, True),
+        ({"data": "a", "digest": "1", "words": ["x"]}, {"data": "b", "words": ["x"]}, False),
+        ({"digest": "1", "words": ["x"]}, {"digest": "2", "words": ["x"]}, True),
+    ],
+)
+def test_perplexities_of_different_texts_are_not_ranked(make_run, tmp_path, first, second, differ):
+    folders = [
+        with_text(
+            make_run(name, data=given.get("data", "")), given.get("digest"), given.get("words")
+        )
+        for name, given in (("a", first), ("b", second))
+    ]
+    report = write_report(folders, tmp_path / "report")
+    page = report.page.read_text(encoding="utf-8")
+    shown = io.StringIO()
+    table = as_table(report.records)
+    Console(width=200, file=shown).print(table)
+    assert (DIFFERENT_TEXTS in page, DIFFERENT_TEXTS in shown.getvalue()) == (differ, differ)
+    assert ('class="best"' in page, bool(table.bold)) == (not differ, not differ)
+
+
+def test_a_broken_text_file_is_reported(make_run):
+    folder = make_run("a")
+    (folder / "text.json").write_text("[]")
+    with pytest.raises(UserError, match=r"text\.json: broken"):
+        read(folder)
 
 
 def test_runs_of_different_tasks_are_refused(make_run, tmp_path):

@@ -37,6 +37,13 @@ def test_strips_are_the_attention_to_the_input():
     assert strip == pytest.approx(expected.numpy())
 
 
+def test_matrices_name_their_slots():
+    figure = draw_memory(seen())
+    for axes in [axes for axes in figure.subfigs[1].axes if axes.images]:
+        names = [label.get_text() for label in axes.get_yticklabels()]
+        assert names == ["slot 0", "slot 1", "slot 2"]
+
+
 def test_long_texts_show_some_of_their_steps():
     figure = draw_memory(seen(steps=50))
     shown = [axes.get_title() for axes in figure.subfigs[1].axes if axes.images]
@@ -77,7 +84,8 @@ def test_a_sentence_says_what_to_see():
     most, least = "step 2, “b” (0.90)", "step 3, “c” (0.20)"
     assert what_to_see(one) == (
         f"The memory attends most to the input at {most}, and least at {least}; its input gate "
-        "averages 0.30 and its forget gate 0.80, where 1 keeps a slot unchanged."
+        "averages 0.30 (1 writes the whole candidate memory) and its forget gate 0.80 (1 keeps the "
+        "whole previous memory)."
     )
     without = one._replace(attention=attention[1:2], steps=["b"], input_gate=None, forget_gate=None)
     assert what_to_see(without) == ("The memory attends most to the input at step 1, “b” (0.90).")

@@ -16,6 +16,7 @@ RUNS = {
     "picture": Markup("<svg></svg>"),
     "names": ["a & b"],
     "differences": [],
+    "warning": None,
 }
 
 

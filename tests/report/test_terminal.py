@@ -120,3 +120,9 @@ def test_cells_in_bold(width):
     last = shown.getvalue().split("b", 1)[1]
     assert re.search(r"\x1b\[1m[^\x1b]*2\.5\x1b", last)
     assert not re.search(r"\x1b\[1m[^\x1b]*1\.5\x1b", shown.getvalue())
+
+
+@pytest.mark.parametrize("width", [4, 40])
+def test_a_table_without_rows_and_with_a_column_without_a_name(width):
+    lines = printed(WideTable(header=["", "a", "b"], rows=[], title="none"), width)
+    assert lines[0] == "none"

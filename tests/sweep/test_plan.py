@@ -138,6 +138,13 @@ def test_more_trials_than_rows(make_plan):
         read_plan("tiny.yaml", trials=2)
 
 
+def test_a_wrong_option_is_not_blamed_on_the_file(make_plan):
+    make_plan(rows=[{"seed": 1}])
+    for number in (0, 2):
+        with pytest.raises(UserError, match=r"^--trials: must be "):
+            read_plan("tiny.yaml", trials=number)
+
+
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_shipped_sweeps_can_be_read(name):
     assert read_plan(name).trials > 0

@@ -4,12 +4,15 @@ import os
 import signal
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 import pytest
 
-from relational_rnn.sweep import storage
+from relational_rnn.config import LanguageModelingConfig
+from relational_rnn.runs import Run
+from relational_rnn.sweep import runner, storage
 from relational_rnn.sweep.study import Trials
 
 
@@ -115,14 +118,70 @@ def test_an_unpromising_trial_is_pruned(make_plan, run_sweep, monkeypatch):
     assert any(line.startswith("trial 1 pruned after step") for line in said)
 
 
-def test_told_to_stop(make_plan, in_a_process, run_sweep):
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda s: s.name)
+def stop(request):
+    """A signal that ends processes, also where the tests run with it ignored."""
+    default = signal.default_int_handler if request.param == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(request.param, default)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_told_to_stop(make_plan, in_a_process, run_sweep, stop, capfd):
     plan = make_plan({"max_steps": 6}, trials=1)
     with held("trial-0000"):
         pid = in_a_process(plan)
         wait_for(Path("runs/tiny/trial-0000/checkpoints/last.ckpt"), 4)
-        os.kill(pid, signal.SIGINT)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == signal.SIGINT
+        os.kill(pid, stop)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == stop
+    again = "; Ctrl-C again to stop now" if stop == signal.SIGINT else ""
+    assert capfd.readouterr().err == f"stopping; the trials under way are saved{again}\n"
     assert not Path("runs/tiny/trial-0000/summary.json").exists()
     outcomes, _ = run_sweep(plan)
     assert [outcome.state for outcome in outcomes] == ["finished"]
     assert begun(0) == [0, 4]
+
+
+def test_a_second_signal_kills_the_trials(make_plan, in_a_process, monkeypatch):
+    monkeypatch.setattr(runner.Runner, "_stop", lambda self: time.sleep(60))
+    with held("trial-0000"):
+        pid = in_a_process(make_plan({"max_steps": 6}, trials=1))
+        wait_for(Path("runs/tiny/trial-0000/checkpoints/last.ckpt"), 4)
+        started = time.monotonic()
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.2)
+        os.kill(pid, signal.SIGINT)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+        assert time.monotonic() - started < 30
+
+
+def test_a_resumed_trial_keeps_its_threads(make_plan, in_a_process, run_sweep):
+    plan = make_plan({"max_steps": 6}, trials=1)
+    run = Run("runs/tiny/trial-0000")
+    with held("trial-0000"):
+        pid = in_a_process(plan)
+        wait_for(run.last_path, 4)
+        os.kill(pid, signal.SIGINT)
+        os.waitpid(pid, 0)
+    run.save_config(replace(run.config, threads=3))  # as training does
+    run_sweep(plan)
+    assert Run(run.folder).config.threads == 3
+
+
+def test_another_number_of_threads_is_the_same_sweep(make_plan, run_sweep):
+    run_sweep(make_plan(trials=1))
+    outcomes, said = run_sweep(make_plan({"threads": 2}, trials=1))
+    assert (len(outcomes), said) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("workers", "devices", "given", "threads"),
+    [(1, 1, None, None), (3, 1, None, "2"), (2, 2, None, "2"), (2, 1, "2", "2"), (2, 1, "64", "4")],
+)
+def test_trials_share_the_cpus(monkeypatch, workers, devices, given, threads):
+    monkeypatch.setattr("relational_rnn.threads.available_cpus", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    config = LanguageModelingConfig(devices=devices)
+    assert runner._environment(config, workers).get("OMP_NUM_THREADS") == threads

@@ -2,6 +2,8 @@
 
 from rich.console import Console
 
+from relational_rnn import progress as progress_module
+from relational_rnn.progress import progress
 from relational_rnn.train import display
 
 
@@ -37,3 +39,27 @@ def test_lines_where_there_is_no_terminal(capsys):
 def test_a_notice_goes_to_stderr(capsys):
     display.Lines(total=10, start=0).notify("stopping")
     assert capsys.readouterr() == ("", "stopping\n")
+
+
+def test_the_bar_shows_a_long_validation(monkeypatch):
+    console = Console(force_terminal=True, width=120, record=True, file=None)
+    bar = display.Bar(console, 10, 4)
+    bar.step(5, "perplexity 7.00", "5 tokens/s")
+    monkeypatch.setattr(progress_module, "SHOW_AFTER", 0.0)
+    with bar.during_validation(), progress("validating", total=5) as advance:
+        advance(2)
+        [task] = bar.progress.tasks
+        assert task.fields["text"] == "validating 40%"
+    bar.step(6, "perplexity 6.00", "5 tokens/s")
+    assert bar.progress.tasks[0].fields["text"] == "perplexity 6.00 · 5 tokens/s"
+    bar.close()
+
+
+def test_lines_of_a_long_validation_go_to_stderr(capsys, monkeypatch):
+    monkeypatch.setattr(progress_module, "SHOW_AFTER", 0.0)
+    lines = display.Lines(total=10, start=0)
+    with lines.during_validation(), progress("validating", total=5, unit="tokens") as advance:
+        advance(2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("validating: 40% · 2 of 5 tokens")

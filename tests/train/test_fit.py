@@ -6,6 +6,7 @@ from importlib import import_module
 import pytest
 import torch
 
+from relational_rnn import progress
 from relational_rnn.cli import main
 from relational_rnn.config import load
 from relational_rnn.runs import Run
@@ -79,3 +80,26 @@ def test_training_uses_its_threads_and_restores_the_number_of_before(config, tmp
     assert run.summary["machine"]["threads"] == 2
     assert torch.get_num_threads() == before
     assert getattr(run.config, "threads", 2) == 2
+
+
+SMALL_REASONING = {
+    "head_size": 4,
+    "num_heads": 1,
+    "readout_size": 8,
+    "batch_size": 4,
+    "valid_examples": 8,
+    "test_examples": 8,
+    "max_steps": 2,
+    "validate_every": 1,
+}
+
+
+@pytest.mark.parametrize("task", ["language-modeling", "nth-farthest"])
+def test_long_validations_show_their_progress(config, tmp_path, monkeypatch, capsys, task):
+    monkeypatch.setattr(progress, "SHOW_AFTER", 0.0)
+    if task != config.task:
+        config = load(task, SMALL_REASONING)
+    fit.fit(config, run=new_run(tmp_path), resume=False)
+    shown = [line for line in capsys.readouterr().err.splitlines() if "validating" in line]
+    assert shown
+    assert all(line.startswith("validating: ") for line in shown)

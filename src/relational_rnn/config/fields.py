@@ -86,6 +86,8 @@ class Option:
             return f"in {opening}{low}, {high}{closing}"
         if low is not None:
             return f"{'at least' if low == self.at_least else 'above'} {low}"
+        if high is not None:
+            return f"{'at most' if high == self.at_most else 'below'} {high}"
         return ""
 
     @property

@@ -22,6 +22,11 @@ from .terminal import WideTable
 COLUMNS = ("run", "model", "weights", "{unit}", "time", "{unit}/s", "valid", "test")
 
 
+DIFFERENT_TEXTS = (
+    "The runs were trained on different texts, so their perplexities cannot be compared."
+)
+
+
 @dataclass
 class Report:
     """The compared runs and the files written about them.
@@ -41,7 +46,7 @@ def write_report(folders: Sequence[Path], output: Path) -> Report:
     """Compare runs of one task: write ``curves.png`` and ``report.html``.
 
     Args:
-        folders: run folders, at least one. Only config.yaml, metrics.csv and summary.json are read.
+        folders: run folders, at least one. Their weights and checkpoints are not read.
         output: folder to write to, created if missing; files of these two names are replaced.
 
     Raises:
@@ -82,19 +87,28 @@ def as_page(records: Sequence[Record], picture: str) -> str:
         best=_best_cells(records),
         picture=Markup(picture),
         names=labels(records),
+        warning=DIFFERENT_TEXTS if on_different_texts(records) else None,
         differences=[[name, *values] for name, values in differences(records)],
     )
 
 
 def as_table(records: Sequence[Record]) -> WideTable:
-    """The table for the terminal, with the best results in bold."""
+    """The table for the terminal, with the best results in bold if the runs can be compared."""
     return WideTable(
         title=f"{records[0].task}: {records[0].measure}",
         header=columns(records),
         rows=cells(records),
         left=("run", "model"),
         bold=_best_cells(records),
+        caption=DIFFERENT_TEXTS if on_different_texts(records) else None,
     )
+
+
+def on_different_texts(records: Sequence[Record]) -> bool:
+    """Whether language models of different texts or vocabularies are among the runs."""
+    first = records[0]
+    of_words = first.measure == "perplexity"
+    return of_words and not all(record.has_text_of(first) for record in records[1:])
 
 
 def columns(records: Sequence[Record]) -> list[str]:
@@ -168,9 +182,11 @@ def _shown(config: Mapping[str, Any], name: str) -> str:
 
 
 def _best_cells(records: Sequence[Record]) -> set[tuple[int, int]]:
-    """Row and column of the best result of each split, where there are several runs."""
+    """Row and column of the best result of each split, where several runs can be compared."""
+    if len(records) == 1 or on_different_texts(records):
+        return set()
     return {
         (row, COLUMNS.index(split))
         for split in ("valid", "test")
-        if (row := best(records, split)) is not None and len(records) > 1
+        if (row := best(records, split)) is not None
     }

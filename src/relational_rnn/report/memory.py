@@ -111,8 +111,9 @@ def what_to_see(seen: Inspection) -> str:
         )
     if seen.input_gate is not None and seen.forget_gate is not None:
         sentence += (
-            f"; its input gate averages {seen.input_gate.mean():.2f} and its forget gate "
-            f"{seen.forget_gate.mean():.2f}, where 1 keeps a slot unchanged"
+            f"; its input gate averages {seen.input_gate.mean():.2f} (1 writes the whole candidate "
+            f"memory) and its forget gate {seen.forget_gate.mean():.2f} (1 keeps the whole "
+            "previous memory)"
         )
     return sentence + "."
 
@@ -158,7 +159,8 @@ def _matrices(figure: Any, seen: Inspection, weights: Tensor, shown: list[int]) 
         axes.imshow(matrix.numpy(), cmap=COLOUR_MAP, vmin=0, vmax=1, aspect="auto")
         axes.set_title(seen.steps[step])
         axes.set_xticks([seen.slots], ["in"])
-        axes.set_yticks([])
+        axes.set_yticks(range(seen.slots), [f"slot {slot}" for slot in range(seen.slots)])
+        axes.tick_params(axis="y", labelsize="x-small")
 
 
 def _rotation(steps: list[str], width: float) -> int:

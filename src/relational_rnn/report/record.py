@@ -1,6 +1,7 @@
 """Read the files of a run folder: configuration, metrics and summary, without building a model."""
 
 import csv
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -25,12 +26,16 @@ class Record:
         config: all fields of its configuration.
         metrics: every column of metrics.csv; NaN where a row has no value.
         summary: the results, from summary.json; empty before the run has ended.
+        text: SHA-256 of the text of a language model, from text.json; None if it is not known.
+        vocabulary: SHA-256 of its vocabulary.json; None without one.
     """
 
     folder: Path
     config: dict[str, Any]
     metrics: dict[str, list[float]]
     summary: dict[str, Any]
+    text: str | None = None
+    vocabulary: str | None = None
 
     @property
     def name(self) -> str:
@@ -64,6 +69,16 @@ class Record:
         if not values:
             return None
         return min(values) if LOWER_IS_BETTER[self.measure] else max(values)
+
+    def has_text_of(self, other: "Record") -> bool:
+        """Whether both are of one text and vocabulary, as far as their files tell."""
+        if None not in (self.vocabulary, other.vocabulary) and self.vocabulary != other.vocabulary:
+            return False
+        if None not in (self.text, other.text):
+            return self.text == other.text
+        if None not in (self.vocabulary, other.vocabulary):
+            return True
+        return bool(self.config.get("data") == other.config.get("data"))
 
     def curve(self, x: str, y: str) -> tuple[list[float], list[float]]:
         """The values of two columns, in the rows where both are finite."""
@@ -107,8 +122,8 @@ def read(folder: Path) -> Record:
     """Read the files of a run.
 
     Raises:
-        UserError: a file is missing or broken. Only summary.json may be missing, from a run that
-            has not ended.
+        UserError: a file is missing or broken. summary.json may be missing, from a run that has not
+            ended, and text.json and vocabulary.json, from a run without a text.
     """
     try:
         config = parse_yaml(_text(folder / "config.yaml"))
@@ -135,7 +150,7 @@ def read(folder: Path) -> Record:
     if steps and isinstance(tested, int) and steps[-1] > tested:
         # The summary is from before the run was resumed.
         summary = {key: value for key, value in summary.items() if key not in ("valid", "test")}
-    return Record(folder, config, metrics, summary)
+    return Record(folder, config, metrics, summary, *_text_of(folder))
 
 
 def labels(records: Sequence[Record]) -> list[str]:
@@ -145,6 +160,20 @@ def labels(records: Sequence[Record]) -> list[str]:
         name if names.count(name) == 1 else printable(record.folder.as_posix())
         for name, record in zip(names, records, strict=True)
     ]
+
+
+def _text_of(folder: Path) -> tuple[str | None, str | None]:
+    """SHA-256 of a run's text and of its vocabulary; None where it is not known."""
+    text, vocabulary = folder / "text.json", folder / "vocabulary.json"
+    digest = None
+    if text.exists():
+        try:
+            digest = str(json.loads(_text(text))["sha256"])
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise _broken(text, error) from error
+    if not vocabulary.exists():
+        return digest, None
+    return digest, hashlib.sha256(_text(vocabulary).encode()).hexdigest()
 
 
 def _metrics(text: str) -> dict[str, list[float]]:

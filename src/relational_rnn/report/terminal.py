@@ -81,7 +81,7 @@ class WideTable:
         for column in shown:
             name = self.header[column]
             cells = (row[column] for row in self.rows)
-            width = max(map(cell_len, (*name.split(), *cells)))
+            width = max(map(cell_len, (*name.split(), *cells)), default=0)
             table.add_column(
                 Text(name),
                 justify="left" if name in self.left else "right",

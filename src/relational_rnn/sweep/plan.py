@@ -8,7 +8,7 @@ import json
 import math
 import os
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -26,8 +26,9 @@ KEYS = ("base", "fields", "space", "rows", "sampler", "pruner", "seed", "trials"
 SAMPLERS = ("tpe", "random")
 PRUNERS = ("none", "median", "hyperband")
 NOT_SEARCHED = ("task", "name", "num_nodes")
-MAY_DIFFER = ("device", "devices", "checkpoint_every")
-"""Fields that may differ between the processes that work on one sweep."""
+MAY_DIFFER = ("device", "devices", "threads", "checkpoint_every")
+"""Fields that may differ between the processes that work on one sweep. Fewer than may change when a
+run is resumed: trials of different lengths, for example, cannot be compared."""
 
 MOST_CHECKED = 2000
 """Combinations of values that are checked beforehand; of more, a random sample is checked."""
@@ -134,10 +135,14 @@ def read_plan(
     """
     path, given = _read(name_or_path)
     overrides = overrides or {}
+    if trials is not None:
+        _check_trials("--trials", trials)
     try:
         plan = _plan(path, given, trials)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    if trials is not None:
+        _check_trials("--trials", trials, plan.rows)
     for name in overrides.keys() & plan.space.keys():
         raise UserError(f"--{name.replace('_', '-')}: the sweep searches {name}; omit the option")
     if overrides:
@@ -187,12 +192,8 @@ def _plan(path: Path, given: dict[str, Any], trials: int | None) -> Plan:
     space = _space(base, given.get("space")) if "rows" not in given else _space_of(rows)
     for name in fixed.keys() & space.keys() if not rows else ():
         raise UserError(f"{name}: both fixed under fields and searched; remove one")
-    number = trials if trials is not None else given.get("trials", len(rows) or None)
-    where = "--trials" if trials is not None else "trials"
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise UserError(f"{where}: must be an integer >= 1, got {number!r}")
-    if rows and number > len(rows):
-        raise UserError(f"{where}: must be at most the number of rows, {len(rows)}, got {number}")
+    if trials is None:
+        trials = _check_trials("trials", given.get("trials", len(rows) or None), rows)
     seed = given.get("seed", 0)
     if not isinstance(seed, int) or seed < 0:
         raise UserError(f"seed: must be an integer >= 0, got {seed!r}")
@@ -206,8 +207,17 @@ def _plan(path: Path, given: dict[str, Any], trials: int | None) -> Plan:
         sampler=_one_of("sampler", sampler, ("rows",) if rows else SAMPLERS),
         pruner=_one_of("pruner", given.get("pruner", "none"), PRUNERS),
         seed=seed,
-        trials=number,
+        trials=trials,
     )
+
+
+def _check_trials(where: str, number: Any, rows: Sequence[object] = ()) -> int:
+    """The number of trials, after checking it; ``where`` names the option or the key it is from."""
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise UserError(f"{where}: must be an integer >= 1, got {number!r}")
+    if rows and number > len(rows):
+        raise UserError(f"{where}: must be at most the number of rows, {len(rows)}, got {number}")
+    return number
 
 
 def _one_of(name: str, value: Any, valid: tuple[str, ...]) -> str:

@@ -1,18 +1,19 @@
 """The loop of a sweep: start trials, watch them and record their results until all have ended."""
 
 import math
-import os
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..config import TaskConfig
 from ..errors import UserError
 from ..report.formatting import field_value, quality
 from ..runs import Run
+from ..signals import Stopper
+from ..threads import most_threads
 from .lease import Lease
 from .study import Trials
 from .worker import TrialProcess
@@ -48,19 +49,20 @@ class Runner:
         self.trials = trials
         self.workers = workers
         self.say = say
-        self.stopped_by = 0
+        self.stopper = Stopper()
         self._training: list[Training] = []
-        self._environment = _threads(workers)
 
     def run(self) -> int:
         """Train until no trial is left; return the number of the signal that stopped it, or 0.
 
-        A second Ctrl-C raises KeyboardInterrupt, and the processes of the trials are killed.
+        Raises:
+            Interrupted: a second signal; the processes of the trials are killed.
         """
         announced = False
         try:
-            with self._signals():
-                while not self.stopped_by:
+            with self.stopper:
+                self.stopper.defer(_acknowledge)
+                while not self.stopper.caught:
                     for training in list(self._training):
                         self._check(training)
                     self._start()
@@ -78,26 +80,11 @@ class Runner:
                 training.process.wait()
                 training.process.close()
                 training.lease.release()
-        return self.stopped_by
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def catch(number: int, frame: FrameType | None) -> None:
-            if self.stopped_by == signal.SIGINT == number:
-                raise KeyboardInterrupt
-            self.stopped_by = number
-
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, catch) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return self.stopper.caught
 
     def _start(self) -> None:
         """Start trials until all workers are busy or no trial is available."""
-        while len(self._training) < self.workers and not self.stopped_by:
+        while len(self._training) < self.workers and not self.stopper.caught:
             lease = self.trials.acquire()
             if lease is None:
                 return
@@ -106,15 +93,25 @@ class Runner:
             self.say(f"trial {lease.number} {verb}: {values} -> {lease.folder}")
             try:
                 run = Run(lease.folder)
-                run.save_config(self.trials.plan.config(lease.number, lease.parameters))
+                config = self._config(lease, run)
+                run.save_config(config)
             except UserError as error:
                 self._fail(lease, str(error))
                 continue
             process = TrialProcess(
-                run, descriptor=lease.lock.descriptor, environment=self._environment
+                run,
+                descriptor=lease.lock.descriptor,
+                environment=_environment(config, self.workers),
             )
             seen = len(process.validations(self.trials.plan.measure)) if lease.resumed else 0
             self._training.append(Training(lease, process, seen))
+
+    def _config(self, lease: Lease, run: Run) -> TaskConfig:
+        """The configuration of a trial; a resumed one keeps its number of threads."""
+        config = self.trials.plan.config(lease.number, lease.parameters)
+        if lease.resumed and config.threads is None and run.config_path.is_file():
+            config = replace(config, threads=run.config.threads)
+        return config
 
     def _check(self, training: Training) -> None:
         """Report a trial's new validations and, if its process has ended, its result."""
@@ -182,8 +179,13 @@ def _facts(summary: Mapping[str, Any], measure: str) -> dict[str, Any]:
     }
 
 
-def _threads(workers: int) -> dict[str, str]:
-    """Divide the cores among the trials, unless the user has set a number of threads."""
-    if workers == 1 or "OMP_NUM_THREADS" in os.environ:
+def _environment(config: TaskConfig, workers: int) -> dict[str, str]:
+    """Variables that divide the CPUs among the processes of all trials trained at once."""
+    if workers == 1:
         return {}
-    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))}
+    return {"OMP_NUM_THREADS": str(most_threads(workers * config.devices))}
+
+
+def _acknowledge(number: int) -> None:
+    again = "; Ctrl-C again to stop now" if number == signal.SIGINT else ""
+    print(f"stopping; the trials under way are saved{again}", file=sys.stderr, flush=True)

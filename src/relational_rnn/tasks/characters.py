@@ -58,7 +58,7 @@ class Characters:
         padding = ["·"] * (len(batch.inputs) - len(text))
         letters = [self.decode(row[None])[0] or "·" for row in answer]
         return Description(
-            f"{text} gives {written[: len(right)]}, right is {right}",
+            f"{text}: answer {written[: len(right)]}, correct {right}",
             [*padding, *text, *(f"→{symbol}" for symbol in letters)],
         )
 

@@ -174,10 +174,9 @@ class NthFarthest:
             part.argmax(dim=-1)[:, 0]
             for part in torch.split(batch.inputs[..., self.features :], self.objects, dim=-1)
         )
-        place = "farthest from" if self.order == "farthest" else "nearest to"
         title = (
-            f"place {int(n[0])}, counted from the {place} object {int(m[0])}: "
-            f"answer {int(answer[0])}, right is {int(batch.targets[0])}"
+            f"rank {int(n[0])} by distance from object {int(m[0])}, {self.order} first: "
+            f"answer {int(answer[0])}, correct {int(batch.targets[0])}"
         )
         return Description(title, [f"{i}{' (m)' if i == m[0] else ''}" for i in ids.tolist()])
 

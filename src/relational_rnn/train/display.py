@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from rich.progress import (
 )
 
 from ..printable import printable
-from ..progress import LINE_EVERY, duration
+from ..progress import LINE_EVERY, duration, shown_by
 
 
 class Display(Protocol):
@@ -22,6 +23,9 @@ class Display(Protocol):
 
     def step(self, step: int, quality: str, speed: str) -> None:
         """Report a completed step; ``quality`` is from the last row of metrics."""
+
+    def during_validation(self) -> AbstractContextManager[None]:
+        """Show the progress of the validation in this block."""
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
@@ -38,6 +42,10 @@ class Silent:
 
     def step(self, step: int, quality: str, speed: str) -> None:
         """Nothing."""
+
+    def during_validation(self) -> AbstractContextManager[None]:
+        """Nothing; only the first process shows progress."""
+        return nullcontext()
 
     def say(self, text: str) -> None:
         """Nothing."""
@@ -70,6 +78,10 @@ class Lines:
             left = (now - self.began) / (step - self.start) * (self.total - step)
             self.say(f"step {step}/{self.total} · {quality} · {speed} · {duration(left)} left")
 
+    def during_validation(self) -> AbstractContextManager[None]:
+        """Leave it to :func:`..progress.progress`: no bar of ours is on the terminal."""
+        return nullcontext()
+
     def say(self, text: str) -> None:
         """Print a line."""
         print(printable(text), flush=True)
@@ -94,19 +106,21 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[quality]} · {task.fields[speed]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=console,
         )
-        self.task = self.progress.add_task(
-            "training", total=total, completed=start, quality="…", speed="…"
-        )
+        self.task = self.progress.add_task("training", total=total, completed=start, text="…")
         self.progress.start()
 
     def step(self, step: int, quality: str, speed: str) -> None:
         """Move the bar."""
-        self.progress.update(self.task, completed=step, quality=quality, speed=speed)
+        self.progress.update(self.task, completed=step, text=f"{quality} · {speed}")
+
+    def during_validation(self) -> AbstractContextManager[None]:
+        """Show it in the place of perplexity and speed, until the next step."""
+        return shown_by(lambda text: self.progress.update(self.task, text=text))
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

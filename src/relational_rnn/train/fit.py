@@ -70,9 +70,8 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
     _quieten()
     accelerator = choose_device(config.device).type
     threads = threads_for(config) if accelerator == "cpu" else None
-    if threads is not None and hasattr(config, "threads"):
-        resolved: dict[str, Any] = {"threads": threads}
-        config = replace(config, **resolved)
+    if threads is not None:
+        config = replace(config, threads=threads)
     if threads is not None and config.devices > 1:
         # For the processes that Lightning starts; otherwise it chooses the number of threads.
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))

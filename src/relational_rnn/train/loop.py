@@ -11,7 +11,6 @@ from lightning.pytorch import Callback, Trainer
 from ..config import TaskConfig
 from ..errors import UserError
 from ..files import link
-from ..progress import hidden
 from ..runs import Run
 from ..signals import Stopper
 from ..weights import save_weights
@@ -191,7 +190,7 @@ class Loop(Callback):
             **module.training_scores(self.loss),
         }
         if validate:
-            with hidden():  # this display already shows the progress
+            with self.display.during_validation():
                 scores = module.validate()
             if not math.isfinite(scores["loss"]):
                 self._refuse(f"the validation loss of step {state.step} is not finite")

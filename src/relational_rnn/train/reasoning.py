@@ -123,7 +123,10 @@ class ReasoningTraining(TrainingModule):
         size = max(1, self.config.valid_examples // world_size) * world_size
         batch = self._source(build_task(self.config, training=False), "valid", size).batch(0)
         with self.trainer.precision_plugin.val_step_context():
-            sums = answer(model, batch, batch_size=self.config.eval_batch_size).sums()
+            answers = answer(
+                model, batch, batch_size=self.config.eval_batch_size, title="validating"
+            )
+            sums = answers.sums()
         model.train()
         exact = self.loss_sum.dtype
         score = Score.of(self.mean_of_processes(sums.to(self.device, exact)))

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..config import LanguageModelingConfig
 from ..models.cores import State
 from ..models.language_model import LanguageModel
+from ..progress import progress
 from ..tasks.language_modeling.batching import Windows, streams
 from .module import TrainingModule
 
@@ -168,13 +169,16 @@ class TextTraining(TrainingModule):
         state = model.initial_state(batch_size // world_size)
         total = torch.zeros((), dtype=torch.float64)
         count = 0
-        for inputs, targets in windows:
-            with self.trainer.precision_plugin.val_step_context():
-                loss, state = model.loss(
-                    inputs.to(self.device), targets.to(self.device), state, "sum"
-                )
-            total += loss.cpu()
-            count += targets.numel()
+        targets_of_process = (len(windows.streams) - 1) * len(windows.columns)
+        with progress("validating", targets_of_process, unit="tokens") as advance:
+            for inputs, targets in windows:
+                with self.trainer.precision_plugin.val_step_context():
+                    loss, state = model.loss(
+                        inputs.to(self.device), targets.to(self.device), state, "sum"
+                    )
+                total += loss.cpu()
+                count += targets.numel()
+                advance(targets.numel())
         model.train()
         mean = self.mean_of_processes((total / count).to(self.device, self.loss_sum.dtype)).item()
         return {"loss": mean, "perplexity": perplexity(mean)}

@@ -168,7 +168,7 @@ def test_without_pyarrow(tmp_path, monkeypatch):
         open_corpus("wikitext-103", cache_dir=tmp_path)
     assert str(caught.value) == (
         "wikitext-103: reading it needs pyarrow, which is not installed; run "
-        "pip install 'relational-rnn[data]', or pass --data FOLDER with train.txt, valid.txt and "
+        "pip install pyarrow, or pass --data FOLDER with train.txt, valid.txt and "
         "test.txt"
     )
 

@@ -105,7 +105,7 @@ class WikiText:
         except ImportError:
             raise UserError(
                 f"{self.name}: reading it needs pyarrow, which is not installed; run "
-                f"pip install 'relational-rnn[data]', {FOLDER_INSTEAD}"
+                f"pip install pyarrow, {FOLDER_INSTEAD}"
             ) from None
 
         part = PARTS[self.name][split]
