@@ -17,7 +17,7 @@ def add(parser: ArgumentParser) -> None:
         "--output",
         type=Path,
         default=Path("report"),
-        help="folder to write curves.png and report.html to",
+        help="folder to write curves.png and report.html to [report]",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"

@@ -35,7 +35,9 @@ def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
     parser.add_argument("--data", type=str | None, help="name or folder of the text [the run's]")
-    parser.add_argument("--split", choices=("valid", "test"), default="test", help="split to use")
+    parser.add_argument(
+        "--split", choices=("valid", "test"), default="test", help="split to use [test]"
+    )
     parser.add_argument(
         "--batch-size", type=int | None, help="pieces of the text to read in parallel [the run's]"
     )
@@ -44,7 +46,7 @@ def add(parser: ArgumentParser) -> None:
         "--precision",
         choices=("32", "bf16-mixed"),
         default="32",
-        help="bf16-mixed may be faster, but is not exact",
+        help="bf16-mixed may be faster, but is not exact [32]",
     )
     parser.add_argument(
         "--temperature",
@@ -70,7 +72,7 @@ def add(parser: ArgumentParser) -> None:
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
         default="auto",
-        help="device to compute on",
+        help="device to compute on [auto]",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"

@@ -20,7 +20,7 @@ from .yaml_files import as_yaml, check_yaml, read_yaml
 def shipped() -> dict[str, Path]:
     """Names of the configurations in the package, with their files."""
     folder = Path(str(files("relational_rnn.configs")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}
 
 
 def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> TaskConfig:
@@ -86,8 +86,9 @@ def _read(name: str) -> tuple[str, dict[str, Any]]:
     if not path.is_file():
         if path.suffix in (".yaml", ".yml") or os.sep in name:
             raise UserError(f"{name}: no such configuration file")
-        valid = [*shipped(), *TASKS]
-        hint = nearest(name, valid) or f"; give a YAML file or {one_of(valid)}"
+        hint = nearest(name, [*shipped(), *TASKS]) or (
+            "; give a YAML file or a name that `rrnn list` shows"
+        )
         raise UserError(f"{name}: no such configuration{hint}")
     values = read_yaml(path)
     if not isinstance(values, dict):
