@@ -10,8 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 from relational_rnn.errors import UserError
-from relational_rnn.report import as_table, write_report
-from relational_rnn.report.comparison import best, cells, differences
+from relational_rnn.report.comparison import as_table, best, cells, differences, write_report
 from relational_rnn.report.curves import draw
 from relational_rnn.report.formatting import duration
 from relational_rnn.report.record import labels, read

@@ -46,7 +46,7 @@ def run(arguments: Namespace) -> int:
     with exiting_at_once():
         from rich.console import Console
 
-        from ..report import as_table, write_report
+        from ..report.comparison import as_table, write_report
         from ..train import fit
 
     given = {"data": arguments.data, "max_steps": arguments.max_steps}

@@ -37,7 +37,7 @@ def add(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Write the picture and the page, print what the example is."""
     from ..inspection import inspect
-    from ..report import write_memory
+    from ..report.memory import write_memory
     from ..runs import find_run
     from ..threads import use_threads_of
 

@@ -1,6 +1,7 @@
 """Configurations by name, from YAML files, and with single fields overridden."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
@@ -21,6 +22,17 @@ def shipped() -> dict[str, Path]:
     """Names of the configurations in the package, with their files."""
     folder = Path(str(files("relational_rnn.configs")))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}
+
+
+def describe_shipped(name: str) -> str:
+    """The first clause of the comment at the top of a shipped configuration, in one line."""
+    words: list[str] = []
+    for line in shipped()[name].read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        words += line.lstrip("# ").split()
+    text = re.sub(r" \([^)]*\)", "", " ".join(words))
+    return re.split(r"[.:;]( |$)", text)[0]
 
 
 def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> TaskConfig:
