@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from jsonargparse import ArgumentParser, Namespace
 
-from ..config import GeneratedConfig, LanguageModelingConfig
+from ..config import GeneratedConfig, LanguageModelingConfig, NthFarthestConfig, WritingConfig
 from ..errors import UserError
 from ..printable import printable
 from ..registry import is_generated, load_language_model, load_task_model
@@ -119,7 +119,9 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
         bptt=arguments.bptt or config.bptt,
         precision=arguments.precision,
     )
-    score = evaluate(model, tokens[arguments.split], **reading)
+    score = evaluate(
+        model, tokens[arguments.split], title=f"evaluating {arguments.split}", **reading
+    )
     result = {**score._asdict(), "parameters": _count(model.parameters())}
     print(f"{printable(found.title)}: {result['parameters']:,} parameters")
     print(f"{printable(source)}, {arguments.split}: {score.tokens:,} tokens")
@@ -172,11 +174,17 @@ def _accuracy(
     score = evaluate(model, config, stream=arguments.split)
     result = {**score._asdict(), "parameters": _count(model.parameters())}
     print(f"{printable(found.title)}: {result['parameters']:,} parameters")
+    whole = ""
+    if isinstance(config, WritingConfig):  # otherwise an answer is one character
+        whole = f" · whole answers {score.answer_accuracy:.2%}"
     print(
         f"{config.task}, {arguments.split}: {score.examples:,} examples · "
-        f"accuracy {score.accuracy:.2%} · whole answers {score.answer_accuracy:.2%}"
+        f"accuracy {score.accuracy:.2%}{whole}"
     )
     if arguments.split == "test":
+        if isinstance(config, NthFarthestConfig):
+            first = "is the farthest from" if config.order == "farthest" else "is"
+            print(f"  by n, the rank of the vector asked for: n = 0 {first} vector m")
         result["by_difficulty"] = by_difficulty(model, config)
         for row in result["by_difficulty"]:
             kind = ", ".join(f"{key} {row[key]}" for key in row if key not in score._fields)

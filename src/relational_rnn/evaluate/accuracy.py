@@ -63,13 +63,16 @@ class Answers(NamedTuple):
 
 
 @torch.no_grad()
-def answer(model: TaskModel, batch: Batch, *, batch_size: int) -> Answers:
+def answer(
+    model: TaskModel, batch: Batch, *, batch_size: int, title: str = "evaluating"
+) -> Answers:
     """The answers of a model.
 
     Args:
         model: in eval mode, on the device of the batch.
         batch: B examples.
         batch_size: examples to run at once.
+        title: of the progress display.
     """
     losses, right = [], []
     pieces = zip(
@@ -78,7 +81,7 @@ def answer(model: TaskModel, batch: Batch, *, batch_size: int) -> Answers:
         torch.split(batch.input_lengths, batch_size),
         strict=True,
     )
-    with progress("evaluating", batch.targets.shape[-1], unit="examples") as advance:
+    with progress(title, batch.targets.shape[-1], unit="examples") as advance:
         for inputs, targets, lengths in pieces:
             logits = model(inputs, lengths, targets).float()  # [..., b, C]
             loss = cross_entropy(
@@ -146,6 +149,7 @@ def _answers(
     model.eval()
     try:
         batch = source.batch(0)
-        return answer(model, batch, batch_size=config.eval_batch_size), batch
+        title = f"evaluating {stream}"
+        return answer(model, batch, batch_size=config.eval_batch_size, title=title), batch
     finally:
         model.train(training)

@@ -5,16 +5,11 @@ import time
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from ..printable import printable
 from ..progress import LINE_EVERY, duration
+from ..progress_bar import FittingProgress
 
 
 class Display(Protocol):
@@ -90,13 +85,13 @@ class Bar:
     """
 
     def __init__(self, console: Console, total: int, start: int) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[quality]} · {task.fields[speed]}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
+        title, line = TextColumn("{task.description}"), BarColumn()
+        quality = TextColumn("{task.fields[quality]}")
+        speed = TextColumn("· {task.fields[speed]}")
+        remaining, left = TimeRemainingColumn(compact=True), TextColumn("left")
+        self.progress = FittingProgress(
+            [title, line, MofNCompleteColumn(), quality, speed, remaining, left],
+            optional=[line, speed, title, left, remaining, quality],
             console=console,
         )
         self.task = self.progress.add_task(
