@@ -80,7 +80,7 @@ def help_parser(words: Sequence[str]) -> argparse.ArgumentParser:
                 text = f"{_text(field, owners[0])} {_choices(field)}"
                 _add_field(group, field, text if owners[1:] else f"{_task_of(owners[0])}: {text}")
         parser.epilog = (
-            "All fields of a task, in groups, with their ranges and defaults:\n"
+            "All fields of a task, with ranges and defaults:\n"
             + "\n".join(f"  rrnn train {name} --help" for name in TASKS)
             + "\nShipped configurations, models and your runs: rrnn list"
         )
