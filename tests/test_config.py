@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import get_args
 
 import pytest
 import torch
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 
 from relational_rnn.cli import main
 from relational_rnn.config import TASKS, LanguageModelingConfig, load, save, shipped
+from relational_rnn.config.core import Backend
 from relational_rnn.config.fields import Option, deciding, help_texts, options
 from relational_rnn.errors import UserError
 from relational_rnn.models.language_model import LanguageModel
+from relational_rnn.ops.relational_memory import BACKENDS
 
 VOCABULARY = {"wikitext-2": 33_278, "wikitext-103": 267_735, "pydoc": 2_678}
 
@@ -357,3 +360,7 @@ def test_every_bound_is_checked_and_named(rules, value, wanted):
     assert field.range_in_words == wanted
     with pytest.raises(UserError, match=re.escape(f"x: must be {wanted}, got {value}")):
         field.check(value)
+
+
+def test_the_backends_are_those_of_the_operator():
+    assert get_args(Backend) == ("auto", *BACKENDS)

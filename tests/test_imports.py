@@ -23,7 +23,7 @@ NAMES = {
 # Each room may import from the rows above its own, never from its own row or below.
 ROWS = [
     {"allocator", "configs", "errors", "ops", "printable", "provenance", "signals"},
-    {"processes"},
+    {"processes", "progress_bar"},
     {"device", "files", "lock", "progress"},
     {"config", "nn", "weights"},
     {"models", "tasks", "threads"},

@@ -129,7 +129,7 @@ def test_without_a_prompt_the_words_are_the_models_own(language, prompt):
             {"model": "lstm"}, {}, "must be rmc to have memory slots, got lstm", id="lstm"
         ),
         pytest.param({}, {"layer": 2}, "layer: must be from 1 to 1", id="layer"),
-        pytest.param({}, {"example": -1}, "example: must be >= 0, got -1", id="example"),
+        pytest.param({}, {"example": -1}, "example: must be at least 0, got -1", id="example"),
         pytest.param({}, {"prompt": "the"}, "--example", id="prompt"),
     ],
 )

@@ -1,19 +1,24 @@
 """The Relational Memory Core for PyTorch (Santoro et al. 2018, arXiv 1806.01822)."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .nn.relational_memory import RelationalMemory, RelationalMemoryCell
 
-__all__ = ["RelationalMemory", "RelationalMemoryCell", "__version__"]
+    __version__: str
 
-__version__ = version("relational-rnn")
+__all__ = ["RelationalMemory", "RelationalMemoryCell", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch only when a module is requested, so that ``rrnn --help`` starts fast."""
+    """Import torch only when a module is requested, so that ``rrnn --help`` starts fast.
+
+    The version is read when it is requested: a signal during the import of this package, before
+    the command can catch it, would be a traceback.
+    """
+    if name == "__version__":
+        return import_module("importlib.metadata").version("relational-rnn")
     if name in ("RelationalMemory", "RelationalMemoryCell"):
         return getattr(import_module(".nn.relational_memory", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,9 +1,15 @@
 """Entry point of the command ``rrnn``, and of ``python -m relational_rnn``."""
 
-import signal
-import sys
+try:
+    import signal
+    import sys
 
-from .signals import exiting_at_once
+    from .signals import exiting_at_once
+except KeyboardInterrupt:  # Ctrl-C before a handler is installed
+    import os
+
+    os.write(2, b"interrupted\n")
+    os._exit(130)
 
 
 def main() -> int:

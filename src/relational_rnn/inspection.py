@@ -70,7 +70,7 @@ def inspect(
             f"layer: must be from 1 to {config.num_layers}, the layers of the run, got {layer}"
         )
     if example is not None and example < 0:
-        raise UserError(f"example: must be >= 0, got {example}")
+        raise UserError(f"example: must be at least 0, got {example}")
     if not is_generated(config):
         if example is not None:
             raise UserError(f"example: {run.folder} is a language model; give --prompt instead")

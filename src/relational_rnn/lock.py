@@ -60,6 +60,22 @@ class Lock:
             self.descriptor = descriptor
         return taken
 
+    def is_taken(self) -> bool:
+        """Whether another process holds the lock; False if there is no such file, or no locks.
+
+        The question takes a free lock for an instant.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            return not lock_descriptor(descriptor, blocking=False)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+
     def release(self) -> None:
         """Release the lock; processes that inherited it still hold it."""
         if self.descriptor >= 0:

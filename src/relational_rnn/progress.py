@@ -132,23 +132,23 @@ class _Display:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
-            Progress,
             TaskProgressColumn,
             TextColumn,
             TimeRemainingColumn,
         )
 
-        bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            MofNCompleteColumn(),
-            TextColumn(self.unit, markup=False),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
+        from .progress_bar import FittingProgress
+
+        line, amount, unit = BarColumn(), MofNCompleteColumn(), TextColumn(self.unit, markup=False)
+        remaining, left = TimeRemainingColumn(compact=True), TextColumn("left")
+        bar = FittingProgress(
+            [
+                TextColumn("{task.description}", markup=False),
+                *(line, TaskProgressColumn(), amount, unit, remaining, left),
+            ],
+            optional=[line, unit, amount, left, remaining],
             console=Console(stderr=True),
             transient=True,
-            redirect_stdout=False,  # stdout would be printed on stderr, above the bar
         )
         task = bar.add_task(self.title, total=self.total, completed=self.done)
         bar.start()

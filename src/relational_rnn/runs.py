@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -114,6 +115,11 @@ class Run:
         own = self.folder == RUNS / self.name
         return f"resume it with: rrnn train --resume {self.name if own else self.folder}"
 
+    @property
+    def in_training(self) -> bool:
+        """Whether a process trains in the folder now."""
+        return Lock(self.lock_path).is_taken()
+
     @contextmanager
     def held(self, *, new: bool) -> Iterator[None]:
         """Keep other processes from training in the folder, where files can be locked.
@@ -128,6 +134,9 @@ class Run:
         lock = Lock(self.lock_path)
         try:
             taken = lock.take()
+            if not taken:  # a process may have asked for an instant whether it is taken
+                time.sleep(0.1)
+                taken = lock.take()
         except LocksUnsupportedError:
             taken = True
         if not taken:

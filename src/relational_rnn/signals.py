@@ -132,6 +132,8 @@ def exiting_at_once(cleanup: Callable[[], object] = lambda: None) -> Iterator[No
 
     def leave(number: int, frame: FrameType | None) -> None:
         cleanup()
+        if number == signal.SIGINT:
+            os.write(2, b"interrupted\n")
         os._exit(128 + number)
 
     before: dict[int, Any] = {}

@@ -58,7 +58,7 @@ MOMENTS = {
     "second evaluation": (
         "evaluate.perplexity:token_losses", 4, f"--resume {LSTM}", [LSTM, RMC],
     ),
-    "report": ("report:write_report", 1, REPORT_BOTH, [LSTM, RMC]),
+    "report": ("report.comparison:write_report", 1, REPORT_BOTH, [LSTM, RMC]),
     "sample": ("generate:generate", 1, REPORT_BOTH, [LSTM, REPORT, RMC]),
 }  # fmt: skip
 

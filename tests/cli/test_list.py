@@ -2,7 +2,7 @@
 
 import pytest
 
-from relational_rnn.config import NthFarthestConfig, shipped
+from relational_rnn.config import TASKS, NthFarthestConfig, shipped
 from relational_rnn.runs import Run, shipped_models
 
 
@@ -13,9 +13,15 @@ def test_what_the_package_has(rrnn):
     assert [row["name"] for row in answer.json["models"]] == shipped_models()
     assert "wikitext2-cores" in [row["name"] for row in answer.json["sweeps"]]
     assert answer.json["runs"] == []
+    assert [row["name"] for row in answer.json["tasks"]] == list(TASKS)
     words = [line.split() for line in answer.out.splitlines()]
-    assert ["demo-lstm", "language-modeling", "lstm"] in words
+    assert ["demo-lstm", "lstm", "The", "LSTM", "of", "`rrnn", "demo`"] in words
+    assert "configurations of language-modeling: rrnn train NAME" in answer.out
     assert ["none"] in words
+    assert "your runs (in runs/): rrnn test NAME" in answer.out
+    assert all(row["description"] for row in answer.json["configurations"])
+    names = [row["name"] for row in answer.json["configurations"]]
+    assert names == sorted(names)
 
 
 def test_runs_and_their_state(rrnn, make_run, tmp_path):
@@ -40,8 +46,8 @@ def test_runs_and_their_state(rrnn, make_run, tmp_path):
     }
     assert (mine["name"], mine["state"], mine["best"]) == ("mine", "finished", 8.0)
     assert (second["name"], second["state"]) == ("stopped", "resumable")
-    assert "valid accuracy 75.00%" in answer.out
-    assert "valid perplexity 8.00" in answer.out
+    assert "accuracy 75.00%" in answer.out
+    assert "perplexity 8.00" in answer.out
 
 
 @pytest.mark.parametrize(
@@ -71,3 +77,22 @@ def test_a_broken_run_is_one_note(rrnn, make_run, tmp_path):
     first, second = answer.err.splitlines()
     assert first.startswith("note: runs/broken/summary.json: broken: ")
     assert second.startswith("note: runs/other/config.yaml: mem_slot: unknown field")
+
+
+def test_a_finished_run_has_the_figure_of_its_summary(rrnn, make_run):
+    run = make_run()
+    run.save_summary({"steps": 10, "finished": True, "valid": {"perplexity": 7.75}})
+    (row,) = rrnn("list", "--json").json["runs"]
+    assert (row["state"], row["best"]) == ("finished", 7.75)
+    run.save_summary({"steps": 9, "finished": True, "valid": {"perplexity": 7.75}})
+    (row,) = rrnn("list", "--json").json["runs"]  # resumed since
+    assert (row["state"], row["best"]) == ("resumable", 8.0)
+
+
+def test_a_run_that_is_being_trained(rrnn, make_run):
+    run = make_run()
+    with run.held(new=False):
+        assert rrnn("list", "--json").json["runs"][0]["state"] == "training"
+    assert rrnn("list", "--json").json["runs"][0]["state"] == "finished"
+    assert rrnn("list").code == 0
+    assert not make_run("other").lock_path.exists()

@@ -1,15 +1,19 @@
 """The command itself: help at once, mistakes in one line."""
 
+import argparse
 import errno
+import re
 import subprocess
 import sys
 import time
+from importlib import import_module
 
 import pytest
-from jsonargparse import Namespace
+from jsonargparse import ArgumentParser, Namespace
 
-from relational_rnn import __version__, cli
-from relational_rnn.cli import VERBS, main
+import relational_rnn
+from relational_rnn import cli
+from relational_rnn.cli import FILES, VERBS, main
 
 HEAVY = {"torch", "lightning", "matplotlib", "numpy"}
 
@@ -63,7 +67,7 @@ def test_overview_names_every_verb(capsys):
 
 def test_version(capsys):
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"{__version__}\n"
+    assert capsys.readouterr().out == f"{relational_rnn.__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +76,10 @@ def test_version(capsys):
         (["trian"], "error: trian: unknown command; did you mean train?"),
         (["train", "--epoch", "3"], "error: --epoch: unknown option; did you mean --epochs?"),
         (["train", "--mem_slot=3"], "error: --mem-slot: unknown option; did you mean --mem-slots?"),
-        (["train", "demo-rmc", "--object=3"], "error: --object: unknown option\n"),
+        (
+            ["train", "demo-rmc", "--object=3"],
+            "error: --object: unknown option; did you mean --objects (nth-farthest has it)?\n",
+        ),
         (
             ["train", "cpu-nth-farthest", "--object=3"],
             "error: --object: unknown option; did you mean --objects?",
@@ -128,13 +135,15 @@ def test_options_are_taken_with_dashes_and_underscores(given):
 @pytest.mark.parametrize(
     ("raised", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 1)], ids=["ctrl-c", "pipe"]
 )
-def test_interruptions_end_quietly(monkeypatch, raised, code):
+def test_interruptions_are_at_most_one_line(monkeypatch, capfd, raised, code):
     def run(arguments):
         raise raised
 
     monkeypatch.setattr("relational_rnn.cli.train.run", run)
     monkeypatch.setattr("os.dup2", lambda *descriptors: None)
     assert main(["train"]) == code
+    printed = capfd.readouterr()
+    assert printed.err == ("interrupted\n" if raised is KeyboardInterrupt else "")
 
 
 def test_options_without_effect_are_named(monkeypatch, capsys, tmp_path):
@@ -163,3 +172,37 @@ def test_errors_of_the_file_system_are_told_in_one_line(monkeypatch, capsys, err
 def test_a_name_that_is_too_long(capsys):
     assert main(["data", "x" * 300]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_interrupt_while_the_package_is_imported_is_one_line():
+    code = (
+        "import runpy, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'relational_rnn.signals':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "runpy.run_module('relational_rnn', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_the_package_is_imported_without_reading_its_metadata():
+    code = "import sys, relational_rnn; print('importlib.metadata' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_no_python_and_names_every_default(capsys, verb):
+    assert main([verb, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert not re.search(
+        r"type:|class|\(default|\(required|null\)", text.replace("the class path", "")
+    )
+    parser = ArgumentParser(exit_on_error=False)
+    import_module(f"relational_rnn.cli.{FILES.get(verb, verb)}").add(parser)
+    for action in parser._actions:
+        if action.default not in (None, False, "", argparse.SUPPRESS) and action.dest != "help":
+            assert f"[{action.default}]" in action.help, action.dest

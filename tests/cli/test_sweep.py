@@ -60,7 +60,7 @@ def test_rows_against_published_figures(rrnn, write):
     ("options", "message"),
     [
         (["nobody"], "nobody: no such sweep"),
-        (["tiny.yaml", "--workers", "0"], "--workers: must be >= 1, got 0"),
+        (["tiny.yaml", "--workers", "0"], "--workers: must be at least 1, got 0"),
         (["tiny.yaml", "--trials", "0"], "--trials: must be an integer >= 1, got 0"),
         (["tiny.yaml", "--learning-rate", "-1"], "learning_rate: must be above 0, got -1.0"),
         (["tiny.yaml", "--num-heads", "3"], "--num-heads: the sweep searches num_heads"),

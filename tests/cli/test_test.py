@@ -56,14 +56,14 @@ def test_progress_of_every_method_is_on_stderr(rrnn, make_run, monkeypatch):
     shown = rrnn("test", "mine", *options)
     titles = {line.split(":")[0].split(" (")[0] for line in shown.err.splitlines()}
     assert titles == {
-        "evaluating", "evaluating, joining pieces",
-        "tuning temperature", "tuning temperature, joining pieces",
-        "temperature", "temperature, joining pieces",
-        "computing hidden states", "computing hidden states, joining pieces",
+        "evaluating test", "evaluating test, second pass",
+        "tuning temperature", "tuning temperature, second pass",
+        "temperature", "temperature, second pass",
+        "computing hidden states", "computing hidden states, second pass",
         "tuning the neural cache", "neural cache",
         "gradient statistics", "tuning dynamic evaluation", "dynamic evaluation",
     }  # fmt: skip
-    assert "evaluating: 100% · 90 of 90 tokens · 0:00 left" in shown.err
+    assert "evaluating test: 100% · 90 of 90 tokens · 0:00 left" in shown.err
     assert (shown.out, silent.err) == (silent.out, "")
 
 
@@ -113,9 +113,22 @@ def test_a_run_of_a_generated_task_gets_accuracies(rrnn, tmp_path):
     assert answer.json["examples"] == 20
     assert 0 <= answer.json["accuracy"] <= 1
     assert [row["length"] for row in answer.json["by_difficulty"]] == [1, 2]
+    assert "whole answers" in answer.out
     refused = rrnn("test", "copying", "--cache")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "--cache: has no effect on memorization" in refused.err
+
+
+def test_the_places_of_nth_farthest_are_explained(rrnn):
+    trained = rrnn(
+        "train", "nth-farthest", "--run", "far", "--max-steps", 1, "--objects", 2,
+        "--features", 2, "--batch-size", 4, "--test-examples", 20, "--valid-examples", 8,
+        "--head-size", 4, "--order", "nearest",
+    )  # fmt: skip
+    assert trained.code == 0, trained.err
+    answer = rrnn("test", "far")
+    assert "by n, the rank of the vector asked for: n = 0 is vector m" in answer.out
+    assert "whole answers" not in answer.out  # the same figure
 
 
 @pytest.fixture

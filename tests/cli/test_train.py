@@ -21,7 +21,10 @@ def test_the_short_help_is_short_and_shows_where_the_rest_is(rrnn):
     lines = text.splitlines()
     assert len(lines) <= 45
     assert lines[0].startswith("usage: ")
-    assert lines[1] == ""
+    assert lines[2] == ""
+    assert "  -h, --help " in text
+    assert "[rmc | lstm | lstm-loop; default rmc]" in " ".join(text.split())
+    assert "[auto | cpu | cuda | mps; default auto]" in " ".join(text.split())
     assert {"--run", "--resume", "--logger", "--data", "--max-steps", "--threads"} <= flags(text)
     for task in TASKS:
         assert f"rrnn train {task} --help" in text
@@ -60,10 +63,49 @@ def test_the_task_is_found_on_the_command_line(rrnn, tmp_path, words):
     assert "--objects" in rrnn("train", *words, "--help").out
 
 
-@pytest.mark.parametrize("words", [["none.yaml"], ["broken.yaml"], ["--resume", "none"], ["x"]])
-def test_help_without_a_task_is_the_short_one(rrnn, tmp_path, words):
-    (tmp_path / "broken.yaml").write_text("mem_slot: 3\n", encoding="utf-8")
+@pytest.mark.parametrize(
+    "words", [["--epochs", "3"], ["--betas", "0.9", "0.99"], ["--tied"], ["-h"]]
+)
+def test_help_without_a_task_is_the_short_one(rrnn, words):
     assert rrnn("train", *words, "--help").out == rrnn("train", "--help").out
+
+
+@pytest.mark.parametrize("words", [["none.yaml"], ["broken.yaml"], ["--resume", "none"], ["x"]])
+def test_help_on_what_does_not_exist_is_one_line(rrnn, tmp_path, words):
+    (tmp_path / "broken.yaml").write_text("mem_slot: 3\n", encoding="utf-8")
+    answer = rrnn("train", *words, "--help")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+
+
+def test_the_help_of_a_configuration_shows_its_values(rrnn):
+    flat = " ".join(rrnn("train", "cpu-nth-farthest", "--help").out.split())
+    assert "Number of vectors [an integer, at least 2; default 4]" in flat
+    assert flat.endswith("The defaults shown are the values of cpu-nth-farthest.")
+    assert "Number of vectors [an integer, at least 2; default 8]" in " ".join(
+        rrnn("train", "nth-farthest", "--help").out.split()
+    )
+
+
+def test_the_usage_fits_a_narrow_terminal(rrnn, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "56")
+    for words in ([], ["generate"], ["train"], ["train", "memorization"], ["bench"]):
+        assert max(map(len, rrnn(*words, "--help").out.splitlines()[:3])) <= 56, words
+
+
+def test_a_run_is_not_a_configuration(rrnn):
+    Run("runs/mine").save_config(NthFarthestConfig())
+    answer = rrnn("train", "mine")
+    assert answer.err == (
+        "error: mine: is a run, not a configuration; resume it with: rrnn train --resume mine\n"
+    )
+    assert (answer.code, rrnn("train", "mine", "--help").err) == (2, answer.err)
+
+
+def test_an_unknown_name_is_one_short_line(rrnn):
+    answer = rrnn("train", "xyz")
+    assert answer.err == (
+        "error: xyz: no such configuration; give a YAML file or a name that `rrnn list` shows\n"
+    )
 
 
 @pytest.fixture
@@ -80,7 +122,8 @@ def fitted(monkeypatch):
 
 
 def test_the_logger_is_passed_on_if_given(rrnn, fitted):
-    assert rrnn("train", "memorization", "--run", "a").code == 130
+    stopped = rrnn("train", "memorization", "--run", "a")
+    assert (stopped.code, stopped.out) == (130, "stopped; nothing was saved\n")
     assert rrnn("train", "memorization", "--run", "b", "--logger", "csv").code == 130
     assert fitted[0][1].keys() == {"run", "resume"}
     assert fitted[1][1]["logger"] == "csv"
@@ -115,9 +158,31 @@ def test_a_curriculum_that_follows_the_loss_keeps_log_every(rrnn, fitted, config
 
 
 def test_typos_mean_options_of_the_task_that_is_named():
-    assert "--objects" in train.known_options(["nth-farthest"])
-    assert "--objects" not in train.known_options(["programs"])
-    assert {"--objects", "--data", "--run"} <= set(train.known_options([]))
+    assert train.suggest("--objcts", ["nth-farthest"]) == "; did you mean --objects?"
+    assert train.suggest("--objcts", []) == "; did you mean --objects?"
+    other = "; did you mean --objects (nth-farthest has it)?"
+    assert train.suggest("--objcts", ["programs", "--objcts", "3"]) == other
+    assert train.suggest("--rn", ["programs"]) == "; did you mean --run?"
+    assert train.suggest("--qqqqq", ["programs"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("flag", "wanted"),
+    {
+        **train.OLD_FLAGS,
+        "--memslots": "--mem-slots",
+        "--headsize": "--head-size",
+        "--numheads": "--num-heads",
+        "--numblocks": "--num-blocks",
+        "--forgetbias": "--forget-bias",
+        "--inputbias": "--input-bias",
+        "--gatestyle": "--gate-style",
+        "--keysize": "--key-size",
+    }.items(),
+)
+def test_the_flags_of_the_older_port_are_known(rrnn, flag, wanted):
+    answer = rrnn("train", "language-modeling", flag, "3")
+    assert answer.err == f"error: {flag}: unknown option; did you mean {wanted}?\n"
 
 
 @pytest.mark.parametrize("error", [UserError("no"), ValueError, KeyboardInterrupt, SystemExit])

@@ -283,7 +283,7 @@ def test_names_the_argument_that_is_out_of_range(change: dict[str, Any], message
 @pytest.mark.parametrize(
     ("inputs", "memory", "message"),
     [
-        ((5, 4, 2), None, r"last sizes of inputs must be \[3\], got shape \[5, 4, 2\]"),
+        ((5, 4, 2), None, r"last dimension of inputs must be 3, got shape \[5, 4, 2\]"),
         ((5, 4, 3), (3, 2, 8), r"memory must have shape \[4, 2, 8\], got \[3, 2, 8\]"),
         ((5, 3), (4, 2, 8), r"memory must have shape \[2, 8\], got \[4, 2, 8\]"),
         ((0, 4, 3), None, r"inputs must have at least one step \(T\), got shape \[0, 4, 3\]"),

@@ -11,8 +11,14 @@ from PIL import Image
 from rich.console import Console
 
 from relational_rnn.errors import UserError
-from relational_rnn.report import as_table, write_report
-from relational_rnn.report.comparison import DIFFERENT_TEXTS, best, cells, differences
+from relational_rnn.report.comparison import (
+    DIFFERENT_TEXTS,
+    as_table,
+    best,
+    cells,
+    differences,
+    write_report,
+)
 from relational_rnn.report.curves import draw
 from relational_rnn.report.formatting import duration
 from relational_rnn.report.record import labels, read

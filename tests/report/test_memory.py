@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from relational_rnn.inspection import Inspection
-from relational_rnn.report import write_memory
-from relational_rnn.report.memory import draw_memory, what_to_see
+from relational_rnn.report.memory import draw_memory, what_to_see, write_memory
 
 
 def seen(steps=5, slots=3, gates=True):

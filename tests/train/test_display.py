@@ -32,6 +32,18 @@ def test_a_bar_on_a_terminal(monkeypatch):
         assert part in text
 
 
+def test_a_narrow_bar_cuts_no_number(monkeypatch):
+    console = Console(force_terminal=True, width=56, record=True, file=None)
+    monkeypatch.setattr(display, "Console", lambda: console)
+    bar = display.open_display(100_000, 4)
+    bar.step(12_345, "perplexity 1,234.56", "12,345 tokens/s")
+    bar.close()
+    text = console.export_text()
+    for part in ("12345/100000", "perplexity 1,234.56"):
+        assert part in text
+    assert text.endswith("12345/100000 perplexity 1,234.56 --:-- left\n")
+
+
 def test_lines_where_there_is_no_terminal(capsys):
     assert isinstance(display.open_display(10, 4), display.Lines)
 

@@ -53,6 +53,11 @@ def test_a_signal_saves_and_the_run_resumes_to_the_same_end(rrnn, start, tmp_pat
         assert ended.json["steps"] == 11
         assert ended.json["test"]["perplexity"] > 1
     assert rrnn("train", "--resume", "run").code == 0
+    again = rrnn("train", "--resume", "run", "--json")
+    assert again.code == 0
+    assert again.stdout.splitlines()[-2] == (
+        "runs/run: finished after 20 steps; train longer with --epochs or --max-steps"
+    )
     last, expected = (folder / "checkpoints" / "last.ckpt" for folder in (run, other / "runs/run"))
     for name, value in weights(expected).items():
         assert torch.equal(weights(last)[name], value), name
@@ -81,7 +86,10 @@ def test_a_second_interrupt_stops_at_once(rrnn, start, tmp_path):
     events = (("step", 11, signal.SIGINT), ("evaluation", 1, signal.SIGINT))
     ended = rrnn(*start, at=events)
     assert ended.code == 130
-    assert ended.stdout.splitlines()[-1].endswith("rrnn train --resume run")
+    assert ended.stdout.splitlines()[-1] == (
+        "stopped; kept: runs/run/checkpoints/last.ckpt of step 11; "
+        "resume it with: rrnn train --resume run"
+    )
     assert not (tmp_path / "runs" / "run" / "summary.json").exists()
     events = (("replacement", 2, signal.SIGINT), ("replacement", 3, signal.SIGINT))
     assert rrnn("train", "--resume", "run", at=events).code == 130

@@ -2,10 +2,11 @@
 
 Each file defines ``add(parser)``, which adds the verb's arguments, and ``run(arguments)``, which
 does the work and returns the exit code (None: 0). A verb whose help depends on its arguments also
-defines ``help_parser(words)``, the parser whose help is shown, and ``known_options(words)``, the
-options that a typo may stand for. Torch is imported inside ``run`` alone: help is immediate.
+defines ``help_parser(words)``, the parser whose help is shown, and ``suggest(option, words)``, the
+hint for an unknown option. Torch is imported inside ``run`` alone: help is immediate.
 """
 
+import argparse
 import errno
 import io
 import os
@@ -20,7 +21,6 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from .. import __version__
 from ..allocator import keep_freed_memory
 from ..config.fields import nearest
 from ..config.yaml_files import InvalidYamlError, YamlSyntaxError, check_yaml
@@ -32,11 +32,11 @@ from ..threads import set_wait_policy
 
 VERBS = {
     "train": "train a model, or resume a run",
-    "test": "perplexity of a run's model",
+    "test": "perplexity or accuracy of a run's model",
     "generate": "continue a text",
     "score": "perplexity and per-word loss of a text",
     "data": "prepare a corpus and count its words",
-    "list": "show configurations, shipped models, sweeps and runs",
+    "list": "show tasks, configurations, shipped models, sweeps and runs",
     "report": "learning curves and a table of several runs",
     "inspect": "show the attention and the gates of a run's model",
     "bench": "measure speed",
@@ -57,6 +57,17 @@ REPORTED = (
 """Errors of the file system that are reported in one line."""
 
 
+class Formatter(argparse.HelpFormatter):
+    """Wraps each paragraph by itself, and leaves a paragraph alone that has indented lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = text.strip().split("\n\n")
+        return "\n\n".join(
+            part if "\n  " in part else super(Formatter, self)._fill_text(part, width, indent)
+            for part in paragraphs
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a user's mistake is one line and code 2."""
     given = list(sys.argv[1:] if argv is None else argv)
@@ -65,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _reporting_errors(given)
         except KeyboardInterrupt as interrupt:
+            print("interrupted", file=sys.stderr)
             return 128 + getattr(interrupt, "number", signal.SIGINT)
         except Exception:
             if stopper.caught:  # a library has swallowed the interrupt, and failed because of it
@@ -121,6 +133,8 @@ def _run(argv: list[str]) -> int:
         print(_overview())
         return 0
     if argv[0] == "--version":
+        from .. import __version__
+
         print(__version__)
         return 0
     verb, rest = argv[0], argv[1:]
@@ -133,8 +147,14 @@ def _run(argv: list[str]) -> int:
     os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
     module = import_module(f".{FILES.get(verb, verb)}", __name__)
     parser = ArgumentParser(
-        prog=f"rrnn {verb}", description=module.__doc__, exit_on_error=False, allow_abbrev=False
+        prog=f"rrnn {verb}",
+        description=module.__doc__,
+        exit_on_error=False,
+        allow_abbrev=False,
+        formatter_class=Formatter,
+        add_help=False,
     )
+    parser.add_argument("-h", "--help", action="help", help="show this help message and exit")
     module.add(parser)
     if {"-h", "--help"} & set(rest):
         shown = module.help_parser(rest) if hasattr(module, "help_parser") else parser
@@ -158,12 +178,12 @@ def _parse(parser: ArgumentParser, argv: list[str], module: ModuleType) -> Names
         unknown = re.search(r"unrecognized arguments: (\S+)", message, re.IGNORECASE)
         if unknown and unknown[1].startswith("-"):
             option = unknown[1].split("=")[0]
-            if hasattr(module, "known_options"):
-                known = module.known_options(dashed)
+            if hasattr(module, "suggest"):
+                hint = module.suggest(option, dashed)
             else:
                 known = [name for action in parser._actions for name in action.option_strings]
-            names = [name.removeprefix("--") for name in known if name.startswith("--")]
-            hint = nearest(option.removeprefix("--"), names, prefix="--")
+                names = [name.removeprefix("--") for name in known if name.startswith("--")]
+                hint = nearest(option.removeprefix("--"), names, prefix="--")
             raise UserError(f"{option}: unknown option{hint}") from error
         invalid = re.match(r'Parser key "([^"]+)".*?(?:Given value:|Got value:) (.*)$', message)
         if invalid:

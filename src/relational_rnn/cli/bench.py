@@ -18,7 +18,10 @@ GROWTHS = ("slots", "batch", "time", "vocabulary", "heads")
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
-        "--grow", choices=GROWTHS, help="measure how cost grows with one of the sizes instead"
+        "--grow",
+        choices=GROWTHS,
+        metavar="SIZE",
+        help=f"measure how cost grows with one of the sizes instead: {', '.join(GROWTHS)}",
     )
     parser.add_argument(
         "--profile", action="store_true", help="measure the parts of a training step instead"
@@ -57,7 +60,8 @@ def add(parser: ArgumentParser) -> None:
         "--output",
         type=Path,
         default=Path("results/bench"),
-        help="folder for the figures (JSON), the tables (Markdown) and the picture (PNG)",
+        help="folder for the figures (JSON), the tables (Markdown) and the picture (PNG) "
+        "[results/bench]",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"

@@ -4,6 +4,7 @@ One to two minutes on two CPU cores. Every demo creates new runs: runs/demo-rmc-
 and so on.
 """
 
+import signal
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -33,7 +34,7 @@ def add(parser: ArgumentParser) -> None:
         "--output",
         type=Path,
         default=Path("runs/demo-report"),
-        help="folder for curves.png and report.html",
+        help="folder for curves.png and report.html [runs/demo-report]",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"
@@ -45,7 +46,7 @@ def run(arguments: Namespace) -> int:
     with exiting_at_once():
         from rich.console import Console
 
-        from ..report import as_table, write_report
+        from ..report.comparison import as_table, write_report
         from ..train import fit
 
     given = {"data": arguments.data, "max_steps": arguments.max_steps}
@@ -71,9 +72,9 @@ def run(arguments: Namespace) -> int:
         print(VERDICT)
         print(printable(f"learning curves: {report.picture} and {report.page}"))
         text = _sample(runs[0])
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print(printable(f"interrupted; {_how_to_continue(runs, arguments.output)}"), flush=True)
-        raise
+        return 128 + int(getattr(interrupt, "number", signal.SIGINT))
     print(f"\nWhat {runs[0].name} writes:\n\n{printable(text, newlines=True)}\n")
     print(f"Try: rrnn generate {runs[0].name} --words 50 --temperature 0.7")
     if arguments.json:
@@ -87,7 +88,9 @@ def run(arguments: Namespace) -> int:
 def _sample(run: Run) -> str:
     from ..generate import as_text, generate
     from ..registry import load_language_model
+    from ..threads import use_threads_of
 
+    use_threads_of(run.config)
     words = generate(
         load_language_model(run),
         run.vocabulary,

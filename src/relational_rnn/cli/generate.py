@@ -12,17 +12,17 @@ from . import print_json
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
-    parser.add_argument("--words", type=int, default=100, help="number of words to draw")
+    parser.add_argument("--words", type=int, default=100, help="number of words to draw [100]")
     parser.add_argument(
         "--prompt",
         default="",
-        help="text to continue, whitespace-separated words; a line end is read as <eos>",
+        help="text to continue, whitespace-separated words; a line end is read as <eos> [none]",
     )
     parser.add_argument(
         "--temperature",
         type=float,
         default=1.0,
-        help="above 0; values below 1 favor likely words",
+        help="above 0; values below 1 favor likely words [1.0]",
     )
     parser.add_argument("--top-k", type=int | None, help="draw from the K most likely words only")
     parser.add_argument(
@@ -36,7 +36,7 @@ def add(parser: ArgumentParser) -> None:
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
         default="auto",
-        help="device to compute on",
+        help="device to compute on [auto]",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"

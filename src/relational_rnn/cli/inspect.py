@@ -21,11 +21,13 @@ def add(parser: ArgumentParser) -> None:
         "--prompt",
         help="text to read, for a language model, as generate reads it [words of the model's own]",
     )
-    parser.add_argument("--layer", type=int, default=1, help="index of the recurrent layer, from 1")
+    parser.add_argument(
+        "--layer", type=int, default=1, help="index of the recurrent layer, from 1 [1]"
+    )
     parser.add_argument(  # not type=Path: jsonargparse would refuse a name that is not UTF-8
         "--output",
         default="report",
-        help="folder to write memory.png and memory.html to",
+        help="folder to write memory.png and memory.html to [report]",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"
@@ -35,11 +37,14 @@ def add(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Write the picture and the page, print what the example is."""
     from ..inspection import inspect
-    from ..report import write_memory
+    from ..report.memory import write_memory
     from ..runs import find_run
+    from ..threads import use_threads_of
 
+    found = find_run(arguments.run)
+    use_threads_of(found.config)
     seen = inspect(
-        find_run(arguments.run),
+        found,
         example=arguments.example,
         layer=arguments.layer,
         prompt=arguments.prompt,

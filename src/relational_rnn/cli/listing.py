@@ -1,17 +1,17 @@
-"""Show the configurations, models and sweeps of the package, and your runs."""
+"""Show the tasks, the configurations, models and sweeps of the package, and your runs."""
 
 import csv
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from ..config import load, shipped
+from ..config import TASKS, describe_shipped, load, shipped
 from ..errors import UserError
 from ..printable import printable
 from ..registry import entry
+from ..report.terminal import WideTable
 from ..runs import RUNS, SHIPPED, Run, shipped_models
 from . import print_json
 
@@ -27,28 +27,41 @@ def add(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Print one table of each kind; a run that cannot be read is one note."""
+    from rich.console import Console
+
     from ..sweep.plan import shipped as sweeps
 
-    configs = [load(name) for name in shipped()]
-    found = {
-        "configurations": [
-            {"name": config.name, "task": config.task, "core": config.model} for config in configs
+    folders = sorted((path.parent for path in RUNS.glob("*/config.yaml")), key=lambda it: it.name)
+    found: dict[str, list[dict[str, Any]]] = {
+        "tasks": [
+            {"name": name, "description": (cls.__doc__ or "").split("\n")[0].rstrip(".")}
+            for name, cls in TASKS.items()
         ],
+        "configurations": [_configuration(name) for name in shipped()],
         "models": [_row(Run(SHIPPED / name)) for name in shipped_models()],
-        "sweeps": [{"name": name} for name in sweeps()],
-        "runs": [_row(Run(path.parent)) for path in sorted(RUNS.glob("*/config.yaml"))],
+        "sweeps": [{"name": name} for name in sorted(sweeps())],
+        "runs": [_row(Run(folder)) for folder in folders],
     }
-    titles = {
-        "configurations": "configurations: rrnn train NAME",
-        "models": "shipped models: rrnn test NAME",
-        "sweeps": "sweeps: rrnn sweep NAME",
-        "runs": f"runs below {RUNS}/: rrnn test NAME, rrnn train --resume NAME",
+    tables = {"tasks: rrnn train TASK": found["tasks"]}
+    for task in TASKS:
+        title = f"configurations of {task}: rrnn train NAME"
+        tables[title] = [
+            {key: row[key] for key in row if key != "task"}
+            for row in found["configurations"]
+            if row["task"] == task
+        ]
+    tables |= {
+        "shipped models: rrnn test NAME": found["models"],
+        "sweeps: rrnn sweep NAME": found["sweeps"],
+        f"your runs (in {RUNS}/): rrnn test NAME, rrnn train --resume NAME": found["runs"],
     }
-    for kind, title in titles.items():
-        print(title)
-        for line in _aligned(found[kind]) or ["  none"]:
-            print(line)
-        print()
+    console = Console()
+    for title, rows in tables.items():
+        print(title, flush=True)
+        if rows:
+            console.print(_table(rows))
+        else:
+            print("  none\n")
     for row in [*found["models"], *found["runs"]]:
         if "error" in row:
             print(f"note: {printable(row['error'])}", file=sys.stderr)
@@ -56,56 +69,75 @@ def run(arguments: Namespace) -> None:
         print_json(found)
 
 
+def _configuration(name: str) -> dict[str, Any]:
+    config = load(name)
+    return {
+        "name": config.name,
+        "task": config.task,
+        "core": config.model,
+        "description": describe_shipped(name),
+    }
+
+
 def _row(run: Run) -> dict[str, Any]:
-    """A run in a line; ``best`` is the best figure of its validations."""
+    """A run in a line; ``best`` is its exact validation figure, until then the best so far."""
     try:
         config = run.config
         metric = entry(config).metric
-        finished = run.summary_path.is_file() and run.summary.get("finished", True)
+        best, last_step = _measured(run, metric)
+        state = "resumable"
+        if run.summary_path.is_file():
+            summary = run.summary
+            # A summary of fewer steps is from before the run was resumed.
+            if last_step <= summary.get("steps", last_step):
+                state = "finished" if summary.get("finished", True) else state
+                valid = summary.get("valid")
+                best = valid.get(metric, best) if isinstance(valid, dict) else best
         return {
             "name": run.name,
             "task": config.task,
             "core": config.model,
-            "state": "finished" if finished else "resumable",
+            "state": "training" if not run.shipped and run.in_training else state,
             "metric": metric,
-            "best": _best(run, metric),
+            "best": best,
         }
     except (UserError, OSError, csv.Error) as error:
         return {"name": run.name, "state": "broken", "error": " ".join(str(error).split())}
 
 
-def _best(run: Run, metric: str) -> float | None:
-    """The best validation in metrics.csv; None before the first."""
+def _measured(run: Run, metric: str) -> tuple[float | None, int]:
+    """The best validation in metrics.csv, None before the first, and the last step."""
     values: list[float] = []
+    step = 0
     if run.metrics_path.is_file():
         with open(run.metrics_path, encoding="utf-8", errors="replace", newline="") as file:
             for row in csv.DictReader(file):
                 with suppress(TypeError, ValueError):  # an empty field, or half a row
+                    step = max(step, int(row.get("step") or ""))
                     values.append(float(row.get(f"valid_{metric}") or ""))
     best = min if metric == "perplexity" else max
-    return best(values, default=None)
+    return best(values, default=None), step
 
 
-def _aligned(rows: Iterable[dict[str, Any]]) -> list[str]:
-    cells = [
-        [
-            printable(row["name"]),
-            row.get("task", ""),
-            row.get("core", ""),
-            row.get("state", ""),
-            _figure(row),
-        ]
-        for row in rows
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  "
-        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
+def _table(rows: list[dict[str, Any]]) -> WideTable:
+    columns = {
+        "name": [row["name"] for row in rows],
+        "task": [row.get("task", "") for row in rows],
+        "core": [row.get("core", "") for row in rows],
+        "state": [row.get("state", "") for row in rows],
+        "valid": [_figure(row) for row in rows],
+        "description": [row.get("description", "") for row in rows],
+    }
+    shown = {name: cells for name, cells in columns.items() if name == "name" or any(cells)}
+    return WideTable(
+        header=list(shown),
+        rows=list(zip(*shown.values(), strict=True)),
+        left=list(shown),
+        wraps=("description",),
+    )
 
 
 def _figure(row: dict[str, Any]) -> str:
-    if row.get("best") is None:
+    if not isinstance(row.get("best"), int | float):
         return ""
-    return f"valid {row['metric']} " + FORMATS[row["metric"]].format(row["best"])
+    return f"{row['metric']} " + FORMATS[row["metric"]].format(row["best"])

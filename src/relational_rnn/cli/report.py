@@ -17,7 +17,7 @@ def add(parser: ArgumentParser) -> None:
         "--output",
         type=Path,
         default=Path("report"),
-        help="folder to write curves.png and report.html to",
+        help="folder to write curves.png and report.html to [report]",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"
@@ -28,7 +28,7 @@ def run(arguments: Namespace) -> None:
     """Write the picture and the page, print the table."""
     from rich.console import Console
 
-    from ..report import as_table, write_report
+    from ..report.comparison import as_table, write_report
     from ..runs import find_run
 
     report = write_report([find_run(name).folder for name in arguments.runs], arguments.output)

@@ -18,7 +18,7 @@ def add(parser: ArgumentParser) -> None:
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
         default="auto",
-        help="device to compute on",
+        help="device to compute on [auto]",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"

@@ -33,7 +33,7 @@ def add(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--trials", type=int | None, help="number of trials [the file's]")
     parser.add_argument(
-        "--workers", type=int, default=1, help="number of trials to train at the same time"
+        "--workers", type=int, default=1, help="number of trials to train at the same time [1]"
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"
@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
     from ..sweep.storage import need_optuna
 
     if arguments.workers < 1:
-        raise UserError(f"--workers: must be >= 1, got {arguments.workers}")
+        raise UserError(f"--workers: must be at least 1, got {arguments.workers}")
     overrides = {key: value for key, value in vars(arguments).items() if key not in OWN}
     need_optuna()
     plan = read_plan(arguments.config, overrides, trials=arguments.trials)

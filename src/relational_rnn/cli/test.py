@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from jsonargparse import ArgumentParser, Namespace
 
-from ..config import GeneratedConfig, LanguageModelingConfig
+from ..config import GeneratedConfig, LanguageModelingConfig, NthFarthestConfig, WritingConfig
 from ..errors import UserError
 from ..printable import printable
 from ..registry import is_generated, load_language_model, load_task_model
@@ -35,7 +35,9 @@ def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
     parser.add_argument("--data", type=str | None, help="name or folder of the text [the run's]")
-    parser.add_argument("--split", choices=("valid", "test"), default="test", help="split to use")
+    parser.add_argument(
+        "--split", choices=("valid", "test"), default="test", help="split to use [test]"
+    )
     parser.add_argument(
         "--batch-size", type=int | None, help="pieces of the text to read in parallel [the run's]"
     )
@@ -44,7 +46,7 @@ def add(parser: ArgumentParser) -> None:
         "--precision",
         choices=("32", "bf16-mixed"),
         default="32",
-        help="bf16-mixed may be faster, but is not exact",
+        help="bf16-mixed may be faster, but is not exact [32]",
     )
     parser.add_argument(
         "--temperature",
@@ -70,7 +72,7 @@ def add(parser: ArgumentParser) -> None:
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
         default="auto",
-        help="device to compute on",
+        help="device to compute on [auto]",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"
@@ -117,7 +119,9 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
         bptt=arguments.bptt or config.bptt,
         precision=arguments.precision,
     )
-    score = evaluate(model, tokens[arguments.split], **reading)
+    score = evaluate(
+        model, tokens[arguments.split], title=f"evaluating {arguments.split}", **reading
+    )
     result = {**score._asdict(), "parameters": _count(model.parameters())}
     print(f"{printable(found.title)}: {result['parameters']:,} parameters")
     print(f"{printable(source)}, {arguments.split}: {score.tokens:,} tokens")
@@ -170,11 +174,17 @@ def _accuracy(
     score = evaluate(model, config, stream=arguments.split)
     result = {**score._asdict(), "parameters": _count(model.parameters())}
     print(f"{printable(found.title)}: {result['parameters']:,} parameters")
+    whole = ""
+    if isinstance(config, WritingConfig):  # otherwise an answer is one character
+        whole = f" · whole answers {score.answer_accuracy:.2%}"
     print(
         f"{config.task}, {arguments.split}: {score.examples:,} examples · "
-        f"accuracy {score.accuracy:.2%} · whole answers {score.answer_accuracy:.2%}"
+        f"accuracy {score.accuracy:.2%}{whole}"
     )
     if arguments.split == "test":
+        if isinstance(config, NthFarthestConfig):
+            first = "is the farthest from" if config.order == "farthest" else "is"
+            print(f"  by n, the rank of the vector asked for: n = 0 {first} vector m")
         result["by_difficulty"] = by_difficulty(model, config)
         for row in result["by_difficulty"]:
             kind = ", ".join(f"{key} {row[key]}" for key in row if key not in score._fields)

@@ -1,27 +1,45 @@
 """Train a model, or resume a run (--resume RUN)."""
 
 import argparse
+import signal
 import sys
 from argparse import SUPPRESS
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from jsonargparse import ArgumentParser, Namespace
 
 from ..config import TASKS, TaskConfig, load, shipped
-from ..config.fields import GROUPS, Option, help_texts, options
+from ..config.fields import GROUPS, Option, help_texts, nearest, options
 from ..errors import UserError
 from ..printable import printable
 from ..processes import check_launcher, is_first_process
-from ..runs import Run, find_run, new_run
+from ..registry import is_generated
+from ..runs import RUNS, Run, find_run, new_run
 from ..signals import exiting_at_once
-from . import print_json
+from . import Formatter, print_json
 
-USAGE = "rrnn train CONFIG [OPTION ...]   or   rrnn train --resume RUN [OPTION ...]"
+USAGE = "rrnn train CONFIG [OPTION ...]\n       rrnn train --resume RUN [OPTION ...]"
 
 OWN = ("config", "run", "resume", "logger", "json")
 """The verb's own arguments; all others are fields of the configuration."""
+WITHOUT_VALUE = ("--json", "--help", "-h")
+
+OLD_FLAGS = {
+    "--adaptivesoftmax": "--head adaptive",
+    "--attmlplayers": "--attention-mlp-layers",
+    "--cuda": "--device cuda",
+    "--dropout": "--embedding-dropout or --output-dropout",
+    "--emsize": "--embedding-size",
+    "--log-interval": "--log-every",
+    "--lr": "--learning-rate",
+    "--name": "--run",
+    "--nhid": "--hidden-size",
+    "--nlayers": "--num-layers",
+}
+"""Flags of relational-rnn-pytorch whose names here are far from them; see docs/migrating.md."""
 
 
 def add(parser: ArgumentParser) -> None:
@@ -43,44 +61,62 @@ def add_fields(parser: ArgumentParser) -> None:
 
 
 def help_parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser whose help is shown for a command line: of the task that it names, if any."""
+    """The parser whose help is shown for a command line: of what it names, if anything.
+
+    Raises:
+        UserError: the command line names no configuration, task or run.
+    """
     parser = argparse.ArgumentParser(
-        usage=USAGE,
-        description=__doc__,
-        add_help=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage=USAGE, description=__doc__, add_help=False, formatter_class=Formatter
     )
+    parser.add_argument("-h", "--help", action="help", help="show this help message and exit")
     _add_own(parser)
-    task = _task(words)
-    if task is None:
+    named = _named(words)
+    if named is None:
         group = parser.add_argument_group("fields of the configuration that matter most")
         for field in _fields(TASKS.values()).values():
             if field.prominent:
                 owners = [cls for cls in TASKS.values() if field.name in options(cls)]
-                text = _text(field, owners[0])
+                text = f"{_text(field, owners[0])} {_choices(field)}"
                 _add_field(group, field, text if owners[1:] else f"{_task_of(owners[0])}: {text}")
         parser.epilog = (
-            "All fields of a task, in groups, with their ranges and defaults:\n"
+            "All fields of a task, with ranges and defaults:\n"
             + "\n".join(f"  rrnn train {name} --help" for name in TASKS)
             + "\nShipped configurations, models and your runs: rrnn list"
         )
         return parser
-    own = options(TASKS[task])
+    name, config = named
+    own = options(type(config))
     for title in GROUPS:
         group = parser.add_argument_group(title)
         for field in own.values():
             if field.group == title:
-                _add_field(group, field, f"{_text(field, TASKS[task])} {_allowed(field)}")
-    parser.epilog = f"These are the fields of {task}. The values in brackets are its defaults."
+                value = getattr(config, field.name)
+                _add_field(group, field, f"{_text(field, type(config))} {_allowed(field, value)}")
+    whose = "its defaults" if name == config.task else f"the values of {printable(name)}"
+    parser.epilog = f"These are the fields of {config.task}. The defaults shown are {whose}."
     return parser
 
 
-def known_options(words: Sequence[str]) -> list[str]:
-    """The options that a misspelt one may stand for: of the task that is named, if any."""
-    task = _task(words)
-    classes = TASKS.values() if task is None else [TASKS[task]]
-    own = [f"--{name}" for name in (*OWN[1:], "help")]
-    return own + [field.flag for field in _fields(classes).values()]
+def suggest(option: str, words: Sequence[str]) -> str:
+    """The hint for an unknown option: an option of the task that is named, or of another task."""
+    if option in OLD_FLAGS:
+        return f"; did you mean {OLD_FLAGS[option]}?"
+    try:
+        named = _named(words)
+    except UserError:
+        named = None
+    fields = _fields(TASKS.values() if named is None else [type(named[1])])
+    names = [*OWN[1:], "help", *(field.flag.removeprefix("--") for field in fields.values())]
+    hint = nearest(option.removeprefix("--"), names, prefix="--")
+    if hint:
+        return hint
+    others = {field.flag: name for name, field in _fields(TASKS.values()).items()}
+    for flag in get_close_matches(option, others, n=1, cutoff=0.7):
+        owners = [task for task, cls in TASKS.items() if others[flag] in options(cls)]
+        has = f"{' and '.join(owners)} {'have' if owners[1:] else 'has'} it"
+        return f"; did you mean {flag} ({has})?"
+    return ""
 
 
 def run(arguments: Namespace) -> int:
@@ -104,7 +140,7 @@ def run(arguments: Namespace) -> int:
     elif arguments.config is None:
         raise UserError("no configuration, task or --resume RUN given; see rrnn train --help")
     else:
-        config = load(arguments.config, overrides)
+        config = _load(arguments.config, overrides)
         check_launcher(devices=config.devices, num_nodes=config.num_nodes)
         run = new_run(arguments.run, config)
     try:
@@ -115,6 +151,17 @@ def run(arguments: Namespace) -> int:
     finally:
         if is_first_process():
             run.remove_if_empty()
+
+
+def _load(name: str, overrides: dict[str, Any]) -> TaskConfig:
+    """As :func:`load`; a run's name is an error that tells how to resume it."""
+    if name not in TASKS and name not in shipped():
+        for folder in (Path(name), RUNS / name):
+            if (folder / "config.yaml").is_file():
+                raise UserError(
+                    f"{name}: is a run, not a configuration; {Run(folder).how_to_resume}"
+                )
+    return load(name, overrides)
 
 
 def _resumed_config(run: Run, overrides: dict[str, Any]) -> TaskConfig:
@@ -132,7 +179,7 @@ def _resumed_config(run: Run, overrides: dict[str, Any]) -> TaskConfig:
 
 def _check_log_every(config: TaskConfig) -> None:
     """Refuse to change the rows of metrics.csv of a curriculum that follows their losses."""
-    from ..registry import build_task, is_generated
+    from ..registry import build_task
 
     if is_generated(config) and build_task(config, training=True).follows_loss:
         curriculum = vars(config)["curriculum"]
@@ -143,6 +190,7 @@ def _fit(config: TaskConfig, run: Run, arguments: Namespace) -> int:
     with exiting_at_once(run.remove_if_empty):
         from ..train import fit
 
+    before = run.summary if arguments.resume is not None and run.summary_path.is_file() else {}
     chosen = {} if arguments.logger is None else {"logger": arguments.logger}
     try:
         result = fit(config, run=run, resume=arguments.resume is not None, **chosen)
@@ -150,10 +198,10 @@ def _fit(config: TaskConfig, run: Run, arguments: Namespace) -> int:
         if not is_first_process():
             return 0  # the first process reports it
         raise
-    except KeyboardInterrupt:
-        if is_first_process() and run.last_path.exists():
-            print(printable(f"interrupted; {run.how_to_resume}"))
-        raise
+    except KeyboardInterrupt as interrupt:
+        if is_first_process():
+            print(printable(_what_is_kept(run)), flush=True)
+        return 128 + int(getattr(interrupt, "number", signal.SIGINT))
     if not is_first_process():
         return 0  # Lightning would take anything else for a failure and kill the first
     if result.stopped_by:
@@ -163,10 +211,29 @@ def _fit(config: TaskConfig, run: Run, arguments: Namespace) -> int:
             f"{split} {_quality(result.summary[split])}" for split in ("valid", "test")
         )
         print(f"{printable(run.folder)}: {result.summary['parameters']:,} parameters · {scores}")
+        steps = result.summary["steps"]
+        if before.get("finished") and before.get("steps") == steps and not result.stopped_by:
+            longer = "--max-steps" if is_generated(config) else "--epochs or --max-steps"
+            done = f"finished after {steps:,} steps; train longer with {longer}"
+            print(f"{printable(run.folder)}: {done}")
         if arguments.json:
             keys = ("run", "parameters", "steps", "valid", "test")
             print_json({key: result.summary[key] for key in keys})
     return 128 + result.stopped_by if result.stopped_by else 0
+
+
+def _what_is_kept(run: Run) -> str:
+    """What a training that was interrupted at once has left."""
+    if not run.last_path.exists():
+        return "stopped; nothing was saved"
+    import torch
+
+    try:
+        content = torch.load(run.last_path, mmap=True, weights_only=True, map_location="cpu")
+        step = f" of step {content['global_step']:,}"
+    except Exception:  # broken: the resumed run reports it
+        step = ""
+    return f"stopped; kept: {run.last_path}{step}; {run.how_to_resume}"
 
 
 def _quality(score: dict[str, float]) -> str:
@@ -176,12 +243,12 @@ def _quality(score: dict[str, float]) -> str:
 
 
 def _add_own(parser: argparse.ArgumentParser) -> None:
-    """Add the options that are not fields of the configuration."""
+    """Add the arguments that are not fields of the configuration."""
     parser.add_argument(
         "config",
         nargs="?",
         metavar="CONFIG",
-        help=f"a shipped configuration, a YAML file, or a task: {', '.join(TASKS)}",
+        help=f"shipped configuration, YAML file, or task: {', '.join(TASKS)}",
     )
     parser.add_argument("--run", metavar="RUN", help="name or folder of the new run")
     parser.add_argument("--resume", metavar="RUN", help="name or folder of the run to resume")
@@ -198,10 +265,10 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_field(parser: Any, field: Option, text: str) -> None:
-    settings: dict[str, Any] = {"metavar": "VALUE", "default": SUPPRESS}
+    settings: dict[str, Any] = {"metavar": "X", "default": SUPPRESS}
     if field.hint is bool:
         settings |= {"nargs": "?", "const": "true"}
-    elif str(field.hint).startswith(("list", "tuple")):
+    elif _is_list(field):
         settings["nargs"] = "+"
     parser.add_argument(field.flag, help=text.replace("%", "%%"), **settings)
 
@@ -223,31 +290,52 @@ def _text(field: Option, config_class: type[TaskConfig]) -> str:
     return text
 
 
-def _allowed(field: Option) -> str:
-    """Its type, range and default."""
+def _allowed(field: Option, default: Any) -> str:
+    """Its type, its range, and a value as its default."""
     values = ", ".join(part for part in (field.type_in_words, field.range_in_words) if part)
-    default = field.default
-    if default is None or isinstance(default, bool):
-        default = "null" if default is None else str(default).lower()
-    elif isinstance(default, tuple):
-        default = " ".join(map(str, default))
-    return f"[{values}; default {default}]"
+    return f"[{values}; default {_in_words(default)}]"
+
+
+def _choices(field: Option) -> str:
+    """Its choices, if it has any, and its default."""
+    choices = (
+        " | ".join(map(str, get_args(field.hint))) if get_origin(field.hint) is Literal else ""
+    )
+    return f"[{choices}{'; ' if choices else ''}default {_in_words(field.default)}]"
+
+
+def _in_words(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _task_of(config_class: type[TaskConfig]) -> str:
     return str(options(config_class)["task"].default)
 
 
-def _task(words: Sequence[str]) -> str | None:
-    """The task that a command line is about, as far as can be told without parsing it."""
-    for before, word in zip(["", *words], words, strict=False):
-        try:
-            if before == "--resume" or word.startswith("--resume="):
-                return find_run(word.removeprefix("--resume=")).config.task
-            if before.startswith("--") and before not in ("--json", "--help"):
-                continue  # its value
-            if word in TASKS or word in shipped() or Path(word).suffix in (".yaml", ".yml"):
-                return load(word).task
-        except UserError:
-            return None
+def _named(words: Sequence[str]) -> tuple[str, TaskConfig] | None:
+    """The configuration that a command line is about, with its name; None if it names none.
+
+    Raises:
+        UserError: there is no such configuration, task or run, or it is broken.
+    """
+    lists = [field.flag for field in _fields(TASKS.values()).values() if _is_list(field)]
+    option = ""  # the one whose value may follow
+    for word in words:
+        if word.startswith("-") and not (option and word[1:2].isdigit()):  # no negative number
+            flag, equals, value = word.partition("=")
+            if flag == "--resume" and equals:
+                return value, find_run(value).config
+            option = "" if equals or flag in WITHOUT_VALUE else flag
+        elif option == "--resume":
+            return word, find_run(word).config
+        elif not option:
+            return word, _load(word, {})
+        elif option not in lists:
+            option = ""
     return None
+
+
+def _is_list(field: Option) -> bool:
+    return str(field.hint).startswith(("list", "tuple"))

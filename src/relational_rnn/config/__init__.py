@@ -1,7 +1,7 @@
 """Configurations: one flat dataclass a task; each field is declared once, see :mod:`.fields`."""
 
 from .core import CoreConfig
-from .files import load, save, shipped
+from .files import describe_shipped, load, save, shipped
 from .language_modeling import LanguageModelingConfig
 from .reasoning import (
     GeneratedConfig,
@@ -23,6 +23,7 @@ __all__ = [
     "TaskConfig",
     "TrainingConfig",
     "WritingConfig",
+    "describe_shipped",
     "load",
     "save",
     "shipped",

@@ -5,6 +5,10 @@ from typing import Literal
 
 from .fields import LAYERS, SLOTS, WIDTH, Config, option
 
+Backend = Literal["auto", "reference", "fused", "native", "triton"]
+"""``"auto"``, and the names in ``ops.relational_memory.BACKENDS``, which cannot be imported here
+without PyTorch."""
+
 
 @dataclass(kw_only=True)
 class CoreConfig(Config):
@@ -76,7 +80,7 @@ class CoreConfig(Config):
     input_bias: float = option(0.0, group="core")
     """Added to the input gate; for an LSTM, to the initial bias of its input gate."""
 
-    backend: str = option("auto", group="core", only=("model", "rmc"))
+    backend: Backend = option("auto", group="core", only=("model", "rmc"))
     """Implementation of the core; auto: the fastest one that works here."""
 
     hidden_size: int | None = option(

@@ -208,5 +208,5 @@ def describe(hint: Any) -> str:
         return f"a list of {describe(get_args(hint)[0]).removeprefix('an ').removeprefix('a ')}s"
     if get_origin(hint) is tuple:
         return f"{len(get_args(hint))} numbers"
-    names = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+    names = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
     return names.get(hint, str(hint))

@@ -1,6 +1,7 @@
 """Configurations by name, from YAML files, and with single fields overridden."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
@@ -20,7 +21,18 @@ from .yaml_files import as_yaml, check_yaml, read_yaml
 def shipped() -> dict[str, Path]:
     """Names of the configurations in the package, with their files."""
     folder = Path(str(files("relational_rnn.configs")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}
+
+
+def describe_shipped(name: str) -> str:
+    """The first clause of the comment at the top of a shipped configuration, in one line."""
+    words: list[str] = []
+    for line in shipped()[name].read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        words += line.lstrip("# ").split()
+    text = re.sub(r" \([^)]*\)", "", " ".join(words))
+    return re.split(r"[.:;]( |$)", text)[0]
 
 
 def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> TaskConfig:
@@ -86,8 +98,9 @@ def _read(name: str) -> tuple[str, dict[str, Any]]:
     if not path.is_file():
         if path.suffix in (".yaml", ".yml") or os.sep in name:
             raise UserError(f"{name}: no such configuration file")
-        valid = [*shipped(), *TASKS]
-        hint = nearest(name, valid) or f"; give a YAML file or {one_of(valid)}"
+        hint = nearest(name, [*shipped(), *TASKS]) or (
+            "; give a YAML file or a name that `rrnn list` shows"
+        )
         raise UserError(f"{name}: no such configuration{hint}")
     values = read_yaml(path)
     if not isinstance(values, dict):

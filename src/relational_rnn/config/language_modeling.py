@@ -16,7 +16,7 @@ class LanguageModelingConfig(TaskConfig):
     """Task of this configuration."""
 
     data: str = option("pydoc", group="data", resumable=True, prominent=True)
-    """Name of a corpus, or a folder with train.txt, valid.txt and test.txt."""
+    """pydoc, wikitext-2, wikitext-103, or a folder with train.txt, valid.txt and test.txt."""
 
     bptt: int = option(35, at_least=1, limit=1_000_000, group="data")
     """Words in one window of truncated backpropagation through time."""

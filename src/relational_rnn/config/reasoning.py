@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import UserError
-from .fields import BATCH, EXAMPLES, LAYERS, WIDTH, option
+from .fields import BATCH, EXAMPLES, LAYERS, STEPS, WIDTH, option
 from .training import TaskConfig
 
 DEFAULT_STEPS = 10_000
@@ -13,6 +13,14 @@ DEFAULT_STEPS = 10_000
 @dataclass(kw_only=True)
 class GeneratedConfig(TaskConfig):
     """Any task whose examples are generated."""
+
+    epochs: int | None = option(
+        None, at_least=1, limit=STEPS, group="optimisation", resumable=True, prominent=True
+    )
+    """Must be null: generated examples never repeat; use max_steps."""
+
+    validate_every: int | None = option(None, at_least=1, limit=STEPS, group="run")
+    """Steps between validations; null: only one, after the last step."""
 
     readout_layers: int = option(4, at_least=0, limit=LAYERS, group="model", decides="model")
     """Hidden layers of the MLP between the core and the answer (Santoro et al. 2018, A.1)."""
@@ -74,11 +82,12 @@ class NthFarthestConfig(GeneratedConfig):
     """Size of a vector."""
 
     order: Literal["farthest", "nearest"] = option("farthest", group="data", decides="task")
-    """What n counts from: the farthest vector (as in the paper's text), or the nearest, itself."""
+    """What n counts from. farthest: n = 0 is the vector farthest from m (as in the paper's text);
+    nearest: n = 0 is m itself."""
 
     curriculum: Literal["maximum", "mix", "grow"] = option("maximum", group="data")
-    """How many objects the training examples have: as many as in the test; uniform from 2 to that
-    number; or 3 at first, and more as the training loss falls."""
+    """Number of objects in the training examples. maximum: as many as in the test; mix: uniform
+    from 2 to that number; grow: 3 at first, and more as the training loss falls."""
 
 
 @dataclass(kw_only=True)
@@ -86,8 +95,8 @@ class WritingConfig(GeneratedConfig):
     """Any task that answers with a string of characters."""
 
     decoder_inputs: Literal["zeros", "predictions", "targets"] = option("zeros", group="model")
-    """What the core reads while it writes: zeros (the paper's best), its own last character, or
-    in training the right one (teacher forcing)."""
+    """Input of the core while it writes. zeros: nothing (the paper's best); predictions: its own
+    last character; targets: in training, the right last character (teacher forcing)."""
 
     length: int = option(5, at_least=1, limit=1_000, group="data", decides="task")
     """Largest number of digits of a number."""
@@ -103,15 +112,17 @@ class ProgramsConfig(WritingConfig):
     category: Literal["addition", "control", "full", "algebra", "alg_ctrl"] = option(
         "addition", group="data", decides="task"
     )
-    """Kind of programs: "+" alone; if and for; all operations; + - *; or + - and if."""
+    """Kind of programs. addition: + alone; control: if and for; full: all operations; algebra:
+    + - and *; alg_ctrl: + - and if."""
 
     nesting: int = option(2, at_least=1, limit=1_000, group="data", decides="task")
     """Largest number of operations in a program."""
 
     curriculum: Literal["maximum", "naive", "mix", "combined", "grow"] = option("mix", group="data")
-    """How hard the training examples are: as hard as the test; a rising level; uniform up to the
-    test's level (as in the paper); uniform up to a rising level; or any nesting with literals up to
-    a length that rises when the loss is below 0.5 nats per character."""
+    """Difficulty of the training examples. maximum: the test's; naive: a rising level; mix: uniform
+    up to the test's level (as in the paper); combined: uniform up to a rising level; grow: any
+    nesting, with literals up to a length that rises when the loss is below 0.5 nats per
+    character."""
 
 
 @dataclass(kw_only=True)
@@ -122,7 +133,9 @@ class MemorizationConfig(WritingConfig):
     """Task of this configuration."""
 
     category: Literal["copy", "reverse", "double"] = option("copy", group="data", decides="task")
-    """What to do with the string."""
+    """What to do with the string. copy: write it; reverse: write it backwards; double: write it
+    twice."""
 
     curriculum: Literal["maximum", "mix"] = option("mix", group="data")
-    """Length of the training strings: as in the test, or uniform from 1 to that length."""
+    """Length of the training strings. maximum: as in the test; mix: uniform from 1 to that
+    length."""

@@ -15,17 +15,17 @@ class TrainingConfig(Config):
     """Name of this configuration; given by its file."""
 
     seed: int = option(1, at_least=0, below=2**32, group="run", prominent=True)
-    """Seed of the initial weights, of dropout and of all other random numbers."""
+    """Seed of all random numbers."""
 
     epochs: int | None = option(
         None, at_least=1, limit=STEPS, group="optimisation", resumable=True, prominent=True
     )
-    """Passes over the training data; null: 10, or as many as max_steps needs."""
+    """Passes over the training text; null: 10, or as many as max_steps needs."""
 
     max_steps: int | None = option(
         None, at_least=1, limit=STEPS, group="optimisation", resumable=True, prominent=True
     )
-    """Largest number of optimizer steps; null: no limit but the epochs."""
+    """Optimizer steps; null: those of the epochs, or 10,000 for generated tasks."""
 
     batch_size: int = option(32, at_least=1, limit=BATCH, group="optimisation", prominent=True)
     """Streams (or examples) in a batch, over all processes together."""
@@ -115,7 +115,7 @@ class TrainingConfig(Config):
     device: Literal["auto", "cpu", "cuda", "mps"] = option(
         "auto", group="run", resumable=True, prominent=True
     )
-    """Where to compute."""
+    """Device to compute on."""
 
     devices: int = option(1, at_least=1, limit=1_024, group="run", resumable=True)
     """Number of processes on each machine, one for each device."""

@@ -149,6 +149,7 @@ def _answers(
     model.eval()
     try:
         batch = source.batch(0)
-        return answer(model, batch, batch_size=config.eval_batch_size), batch
+        title = f"evaluating {stream}"
+        return answer(model, batch, batch_size=config.eval_batch_size, title=title), batch
     finally:
         model.train(training)

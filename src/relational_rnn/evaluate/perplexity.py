@@ -6,7 +6,7 @@ from typing import NamedTuple, Self, Unpack
 from torch import Tensor
 
 from ..models.language_model import LanguageModel
-from .streaming import Reading, Tokens, over_text
+from .streaming import TitledReading, Tokens, over_text
 
 
 class Score(NamedTuple):
@@ -28,7 +28,7 @@ class Score(NamedTuple):
         return cls(loss, math.exp(loss) if loss < 700 else math.inf, losses.numel())
 
 
-def token_losses(model: LanguageModel, tokens: Tokens, **reading: Unpack[Reading]) -> Tensor:
+def token_losses(model: LanguageModel, tokens: Tokens, **reading: Unpack[TitledReading]) -> Tensor:
     """Negative log-likelihood of every token given all tokens before it.
 
     The memory is carried from the first token to the last. ``batch_size`` and ``bptt`` affect the
@@ -39,7 +39,7 @@ def token_losses(model: LanguageModel, tokens: Tokens, **reading: Unpack[Reading
         tokens: ids ``[N]`` of the text.
         **reading: ``start``, the id that precedes the first token, ``<eos>``; ``batch_size``,
             pieces of the text to read in parallel (32); ``bptt``, tokens per piece and call (100);
-            ``precision``, "32" or "bf16-mixed".
+            ``precision``, "32" or "bf16-mixed"; ``title`` of the progress display ("evaluating").
 
     Returns:
         ``[N]`` float32 in nats, on the CPU.
@@ -54,7 +54,7 @@ def token_losses(model: LanguageModel, tokens: Tokens, **reading: Unpack[Reading
     return over_text(model, tokens, loss, **reading)
 
 
-def evaluate(model: LanguageModel, tokens: Tokens, **reading: Unpack[Reading]) -> Score:
+def evaluate(model: LanguageModel, tokens: Tokens, **reading: Unpack[TitledReading]) -> Score:
     """Perplexity of a text; arguments and errors as in :func:`token_losses`.
 
     In float32, the results for any ``batch_size`` and ``bptt`` agree to a relative 1e-5. In

@@ -45,6 +45,12 @@ class Reading(TypedDict, total=False):
     precision: str
 
 
+class TitledReading(Reading, total=False):
+    """The same, with the title of the progress display."""
+
+    title: str
+
+
 SAME = {"32": 1e-5, "bf16-mixed": 1e-3}
 """Largest difference between two memories that agree, by precision; relative to the largest element
 of the memory where that exceeds 1. A hundred times the rounding error of float32, a quarter of the
@@ -149,7 +155,7 @@ class _Reading:
         stale = set(range(1, self.pieces))
         stuck = False
         final = 0  # pieces before the first stale one
-        with progress(f"{title}, joining pieces", self.pieces, unit="pieces") as advance:
+        with progress(f"{title}, second pass", self.pieces, unit="pieces") as advance:
             while stale:
                 advance(min(stale) - final)
                 final = min(stale)

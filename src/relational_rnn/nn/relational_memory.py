@@ -170,8 +170,10 @@ class RelationalMemoryBase(nn.Module):
         rows = () if self.input_rows is None else (self.input_rows,)
         expected = (*rows, self.input_size)
         if inputs.shape[-len(expected) :] != expected:
+            what = "two dimensions" if rows else "dimension"
+            sizes = list(expected) if rows else self.input_size
             raise ValueError(
-                f"the last sizes of inputs must be {list(expected)}, got shape {list(inputs.shape)}"
+                f"the last {what} of inputs must be {sizes}, got shape {list(inputs.shape)}"
             )
         dtype = self.projection_weight.dtype
         autocast = not inputs.is_meta and torch.is_autocast_enabled(inputs.device.type)

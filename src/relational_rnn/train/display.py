@@ -6,16 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from ..printable import printable
 from ..progress import LINE_EVERY, duration, shown_by
+from ..progress_bar import FittingProgress
 
 
 class Display(Protocol):
@@ -102,25 +97,27 @@ class Bar:
     """
 
     def __init__(self, console: Console, total: int, start: int) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}", markup=False),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
+        title, line = TextColumn("{task.description}"), BarColumn()
+        quality = TextColumn("{task.fields[quality]}", markup=False)
+        speed = TextColumn("{task.fields[speed]}")
+        remaining, left = TimeRemainingColumn(compact=True), TextColumn("left")
+        self.progress = FittingProgress(
+            [title, line, MofNCompleteColumn(), quality, speed, remaining, left],
+            optional=[line, speed, title, left, remaining, quality],
             console=console,
         )
-        self.task = self.progress.add_task("training", total=total, completed=start, text="…")
+        self.task = self.progress.add_task(
+            "training", total=total, completed=start, quality="…", speed=""
+        )
         self.progress.start()
 
     def step(self, step: int, quality: str, speed: str) -> None:
         """Move the bar."""
-        self.progress.update(self.task, completed=step, text=f"{quality} · {speed}")
+        self.progress.update(self.task, completed=step, quality=quality, speed=f"· {speed}")
 
     def during_validation(self) -> AbstractContextManager[None]:
         """Show it in the place of perplexity and speed, until the next step."""
-        return shown_by(lambda text: self.progress.update(self.task, text=text))
+        return shown_by(lambda text: self.progress.update(self.task, quality=text, speed=""))
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

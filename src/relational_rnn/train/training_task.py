@@ -94,6 +94,7 @@ class TextTask:
                 start=self.corpus.vocabulary.eos,
                 batch_size=self.config.eval_batch_size,
                 bptt=self.config.bptt,
+                title=f"evaluating {split}",
             )
             scores[split] = {"loss": score.loss, "perplexity": score.perplexity}
         return scores
