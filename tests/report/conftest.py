@@ -23,10 +23,10 @@ WORSE = ("10,0,1000,2.5,0.001,5.0,148.4,,200.0,400.0", "20,1,2000,5.0,0.001,4.0,
 def make_run(tmp_path):
     """Write the files of a run; return its folder."""
 
-    def make(name="first", *, rows=ROWS, header=HEADER, summary=True, end="\n", **config):
-        folder = tmp_path / "runs" / name
+    def make(folder_name="first", *, rows=ROWS, header=HEADER, summary=True, end="\n", **config):
+        folder = tmp_path / "runs" / folder_name
         folder.mkdir(parents=True)
-        fields = {"task": "language-modeling", "name": name, "model": "rmc"} | config
+        fields = {"task": "language-modeling", "name": folder_name, "model": "rmc"} | config
         lines = [f"{key}: {json.dumps(value)}" for key, value in fields.items()]
         (folder / "config.yaml").write_text("\n".join(lines), encoding="utf-8")
         text = "\n".join([header, *rows]) + end

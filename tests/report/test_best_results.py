@@ -10,13 +10,14 @@ TASK = {"task": "nth-farthest", "objects": 8, "features": 16}
 SMALL = {"task": "programs", "category": "addition", "length": 1, "nesting": 1}
 
 
-def make_run(folder, measure, test, **config):
+def make_run(folder, measure, test, valid=None, **config):
     folder.mkdir(parents=True)
     lines = "".join(f"{key}: {value}\n" for key, value in config.items())
     (folder / "config.yaml").write_text(lines, encoding="utf-8")
     (folder / "metrics.csv").write_text(f"step,valid_{measure}\n1,0.5\n", encoding="utf-8")
     if test is not None:
-        summary = {"test": {measure: test}}
+        scores = {"valid": test if valid is None else valid, "test": test}
+        summary = {split: {measure: score} for split, score in scores.items()}
         (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
 
 
@@ -77,3 +78,14 @@ def test_times_of_the_fastest_training_step(tmp_path):
 def test_every_published_figure_names_its_source(figure):
     for part in figure.split(", "):
         assert part == "–" or part[-3:] in {f"({mark})" for mark in SOURCES}
+
+
+def test_the_run_is_chosen_by_its_validation(tmp_path):
+    tasks = tmp_path / "tasks"
+    make_run(tasks / "far-1", "accuracy", 0.75, 0.5, **TASK, model="rmc")
+    make_run(tasks / "far-2", "accuracy", 0.25, 0.75, **TASK, model="rmc")
+    assert labels(tmp_path) == {"Nth farthest, 8 objects, 16 features: accuracy": ("25.00%", "–")}
+    for number, (test, valid) in enumerate(((80.0, 90.0), (85.0, 88.0))):
+        folder = tmp_path / f"wikitext2-{number}"
+        make_run(folder, "perplexity", test, valid, task="language-modeling", model="rmc")
+    assert labels(tmp_path)["WikiText-2: test perplexity (lower is better)"] == ("85.00", "–")

@@ -127,3 +127,11 @@ def test_accuracy_is_drawn_against_the_plateaus(make_run):
     other = make_run("other", header=header, rows=rows, **(fields | {"objects": 5}))
     _, mixed, _ = draw([read(folders[0]), read(other)]).axes
     assert not mixed.texts, "the plateaus are not the same"
+
+
+def test_seeds_of_one_configuration_share_a_colour(make_run):
+    seeds = [make_run(f"rmc-{seed}", name="rmc", seed=seed) for seed in (1, 2)]
+    other = make_run("lstm-1", name="lstm", seed=1)
+    lines = draw([read(folder) for folder in (*seeds, other)]).axes[0].lines
+    looks = [(line.get_color(), line.get_linestyle()) for line in lines]
+    assert looks == [("#0072B2", "-"), ("#0072B2", "--"), ("#D55E00", "-")]

@@ -1,10 +1,11 @@
-"""The best result of each core, next to published figures.
+"""The result of each core's best run, next to published figures.
 
-Published figures are cited, not measured here: ``PUBLISHED`` and ``SOURCES`` hold all of them.
+The best run is the one with the best validation; the table shows its test result. Published figures
+are cited, not measured here: ``PUBLISHED`` and ``SOURCES`` hold all of them.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +15,7 @@ PAPER = "[Santoro et al. 2018](https://arxiv.org/abs/1806.01822)"
 OLDER_PORT = "[relational-rnn-pytorch](https://github.com/L0SG/relational-rnn-pytorch)"
 AWD_LSTM = "[GluonNLP](https://github.com/dmlc/gluon-nlp)"
 SOURCES = {
-    "a": f"{OLDER_PORT}: models of about 11 M weights, 100 epochs; times are of the whole model's "
-    "forward pass on a TITAN Xp GPU.",
+    "a": f"{OLDER_PORT}: models of about 11 M weights, 100 epochs.",
     "b": f"{AWD_LSTM}: AWD-LSTM, embedding of 200, three layers of 600, 750 epochs.",
     "c": f"{PAPER}, Sections 5.1 and 5.2: far larger cores and longer training, on GPUs.",
 }
@@ -27,7 +27,6 @@ PUBLISHED: dict[str, tuple[str, str]] = {
     "addition, length 5, nesting 2": ("99.9% (c)", "–"),
     "control, length 5, nesting 2": ("99.6% (c)", "–"),
     "full, length 5, nesting 2": ("79.0% (c)", "–"),
-    "core_forward_ms": ("110 to 130 (a)", "26 to 27 (a)"),
 }
 """Published figures of the RMC and the LSTM for the rows of the table of best results."""
 
@@ -58,36 +57,41 @@ def best_results(results: Path) -> tuple[list[BestResult], list[str]]:
 
 
 def _best_perplexity(results: Path) -> list[BestResult]:
-    best: dict[str, float] = {}
-    for path in results.glob("wikitext2-*/config.yaml"):
-        record = read(path.parent)
-        test = record.row()["test"]
-        if record.finished and test is not None:
-            model = str(record.config["model"])
-            best[model] = min(test, best.get(model, test))
-    if not best:
+    best = _chosen(results.glob("wikitext2-*/config.yaml"), "perplexity")
+    tests = best.get("WikiText-2", {})
+    if not tests:
         return []
-    rmc, lstm = (f"{best[core]:,.2f}" if core in best else "–" for core in ("rmc", "lstm"))
+    rmc, lstm = (f"{tests[core]:,.2f}" if core in tests else "–" for core in ("rmc", "lstm"))
     what = "WikiText-2: test perplexity (lower is better)"
     return [BestResult(what, "WikiText-2", rmc, lstm, "wikitext2.md")]
 
 
 def _best_accuracies(results: Path) -> list[BestResult]:
     """The tasks that have a published figure, or results of more than one core."""
-    tasks: dict[str, dict[str, float]] = {}
-    for path in sorted((results / "tasks").rglob("config.yaml")):
-        record = read(path.parent)
-        accuracy = record.summary.get("test", {}).get("accuracy")
-        if record.finished and accuracy is not None:
-            best = tasks.setdefault(question(record.config), {})
-            model = str(record.config["model"])
-            best[model] = max(accuracy, best.get(model, accuracy))
+    best = _chosen((results / "tasks").rglob("config.yaml"), "accuracy")
     rows = []
-    for task, best in sorted(tasks.items()):
-        if task in PUBLISHED or len(best) > 1:
-            rmc, lstm = (percent(best.get(core)) for core in ("rmc", "lstm"))
+    for task, tests in sorted(best.items()):
+        if task in PUBLISHED or len(tests) > 1:
+            rmc, lstm = (percent(tests.get(core)) for core in ("rmc", "lstm"))
             rows.append(BestResult(f"{task}: accuracy", task, rmc, lstm, "reasoning.md"))
     return rows
+
+
+def _chosen(configs: Iterable[Path], measure: str) -> dict[str, dict[str, float]]:
+    """The test result of each core's run with the best validation, by task and core."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for path in sorted(configs):
+        record = read(path.parent)
+        valid, test = (record.summary.get(split, {}).get(measure) for split in ("valid", "test"))
+        if not record.finished or valid is None or test is None:
+            continue
+        cores = found.setdefault(question(record.config), {})
+        core = str(record.config["model"])
+        rank = valid if measure == "perplexity" else -valid
+        cores[core] = min((rank, test), cores.get(core, (rank, test)))
+    return {
+        task: {core: test for core, (_, test) in cores.items()} for task, cores in found.items()
+    }
 
 
 def _best_times(results: Path) -> tuple[list[BestResult], list[str]]:
@@ -121,7 +125,9 @@ def _best_times(results: Path) -> tuple[list[BestResult], list[str]]:
 
 
 def question(config: Mapping[str, Any]) -> str:
-    """A reasoning task and its size."""
+    """A task and its size."""
+    if config["task"] == "language-modeling":
+        return "WikiText-2"
     if config["task"] == "nth-farthest":
         return f"Nth farthest, {config['objects']} objects, {config['features']} features"
     nesting = f", nesting {config['nesting']}" if config["task"] == "programs" else ""

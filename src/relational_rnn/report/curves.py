@@ -1,6 +1,7 @@
 """Learning curves of several runs as one figure."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -17,7 +18,7 @@ from ..tasks.nth_farthest import plateaus
 from .figures import COLOURS, STYLE
 from .record import Record, labels
 
-LINES = ("-", "--", ":", "-.")  # the next style after every run of COLOURS
+LINES = ("-", "--", ":", "-.")
 MARKED = 40  # validation curves with at most this many points get markers
 NARROW = 5  # perplexities within this factor of each other are drawn on a linear axis
 LARGEST = 1_000_000  # numbers in an example up to which the plateaus are simulated
@@ -71,18 +72,36 @@ def _curves(
     x_unit: float = 1.0,
     marker: str | None = None,
 ) -> None:
-    for number, record in enumerate(records):
+    for record, (colour, line) in zip(records, _looks(records), strict=True):
         xs, ys = record.curve(x, y)
         axes.plot(
             [x / x_unit for x in xs],
             ys,
-            color=COLOURS[number % len(COLOURS)],
-            linestyle=LINES[number // len(COLOURS) % len(LINES)],
+            color=colour,
+            linestyle=line,
             linewidth=1.8,
             marker=marker if len(xs) <= MARKED else None,
             markersize=4,
         )
     axes.set_xlim(left=0)
+
+
+def _looks(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Colour and line style of each run; seeds of one configuration share a colour."""
+    groups: list[dict[str, Any]] = []
+    members: list[int] = []
+    found = []
+    for record in records:
+        own = {name: x for name, x in record.config.items() if name not in ("seed", "threads")}
+        if own not in groups:
+            groups.append(own)
+            members.append(0)
+        group = groups.index(own)
+        # after every run of COLOURS the styles are shifted, so that no two groups look alike
+        style = members[group] + group // len(COLOURS)
+        found.append((COLOURS[group % len(COLOURS)], LINES[style % len(LINES)]))
+        members[group] += 1
+    return found
 
 
 def _names(records: Sequence[Record]) -> list[str]:
