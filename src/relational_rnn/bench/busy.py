@@ -29,8 +29,8 @@ CASES: dict[str, list[str]] = {
 }
 """Shipped configurations, and enough steps of them for several rows of metrics."""
 ROWS = 5  # of metrics.csv; the first is not counted
-ROUNDS = 2
-SECONDS = 60.0  # for one process; a slower one is stopped, and its rows so far count
+ROUNDS = 1
+SECONDS = 40.0  # for one process; a slower one is stopped, and its rows so far count
 
 WAYS: dict[str, tuple[dict[str, str], bool | None]] = {
     "chosen": ({}, None),
