@@ -61,9 +61,10 @@ def test_the_bar_shows_a_long_validation(monkeypatch):
     with bar.during_validation(), progress("validating", total=5) as advance:
         advance(2)
         [task] = bar.progress.tasks
-        assert task.fields["text"] == "validating 40%"
+        assert task.fields["quality"] == "validating 40%"
     bar.step(6, "perplexity 6.00", "5 tokens/s")
-    assert bar.progress.tasks[0].fields["text"] == "perplexity 6.00 · 5 tokens/s"
+    fields = bar.progress.tasks[0].fields
+    assert (fields["quality"], fields["speed"]) == ("perplexity 6.00", "· 5 tokens/s")
     bar.close()
 
 

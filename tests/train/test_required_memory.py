@@ -17,16 +17,16 @@ def _machine(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("head_size", value) for value in (10**6, 2**40)),
-        *(("embedding_size", value) for value in (10**9, 2**62)),
-        ("mem_slots", 10**5),
-        ("batch_size", 10**9),
-        ("bptt", 10**10),
-        ("num_heads", 10**7),
+        *(("head_size", value) for value in (20_000, 65_536)),
+        ("hidden_size", 65_536),
+        ("batch_size", 10**6),
+        ("bptt", 10**6),
+        ("num_heads", 1024),
     ],
 )
 def test_a_language_model(name, value):
-    config = LanguageModelingConfig(**{name: value})
+    model = "lstm" if name == "hidden_size" else "rmc"
+    config = LanguageModelingConfig(model=model, **{name: value})
     with pytest.raises(UserError, match=rf"^{name}: {value} does not fit into memory: .*16 GB"):
         check(config, vocabulary_size=1000)
 
@@ -34,12 +34,10 @@ def test_a_language_model(name, value):
 @pytest.mark.parametrize(
     ("config", "name"),
     [
-        (NthFarthestConfig(valid_examples=10**12), "valid_examples"),
-        (NthFarthestConfig(objects=10**5), "objects"),
-        (NthFarthestConfig(model="lstm", hidden_size=10**6), "hidden_size"),
-        (ProgramsConfig(readout_size=10**6), "readout_size"),
-        (ProgramsConfig(batch_size=10**9), "batch_size"),
-        (ProgramsConfig(length=10**7), "length"),
+        (NthFarthestConfig(objects=30, valid_examples=10**7), "valid_examples"),
+        (NthFarthestConfig(objects=1000), "objects"),
+        (NthFarthestConfig(model="lstm", hidden_size=65_536), "hidden_size"),
+        (ProgramsConfig(readout_size=65_536), "readout_size"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -22,7 +22,7 @@ from ..ops.precision import multiplies_bfloat16
 from ..processes import is_first_process
 from ..runs import Run
 from ..signals import Interrupted, Stopper
-from ..threads import threads_for, using_threads
+from ..threads import most_threads, threads_for, using_threads
 from ..weights import save_weights
 from . import checkpoints
 from .loop import Loop
@@ -69,7 +69,11 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
     """
     _quieten()
     accelerator = choose_device(config.device).type
-    threads = threads_for(config) if accelerator == "cpu" else None
+    threads = None
+    if accelerator == "cpu":
+        # A run from before the number was saved had PyTorch's default.
+        before = resume and config.threads is None
+        threads = most_threads(config.devices) if before else threads_for(config)
     if threads is not None:
         config = replace(config, threads=threads)
     if threads is not None and config.devices > 1:
@@ -92,13 +96,13 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         with run.held(new=not resume) if first else nullcontext():
             if first:
                 run.remove_leftovers()
+                if last is not None:
+                    restore_best(run, task.module.model, last)
                 if kind_of_logger is not None:  # first: if it fails, nothing of the run is left
                     step = 0 if last is None else last["global_step"]
                     name = logger or "tensorboard"
                     loop.logger = open_logger(kind_of_logger, name, run, config, step=step)
                 try:
-                    if last is not None:
-                        restore_best(run, task.module.model, last)
                     run.save_config(config)
                     task.save(run)
                 except BaseException:
