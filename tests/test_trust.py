@@ -14,14 +14,18 @@ FILES = sorted(Path(relational_rnn.__file__).parent.rglob("*.py"))
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 CALLS = {
     *("eval", "exec", "compile", "__import__", "os.system", "os.popen", "pty.spawn"),
-    *("yaml.load", "yaml.unsafe_load", "yaml.full_load", "torch.hub.load", "pd.read_pickle"),
+    *("yaml.unsafe_load", "yaml.full_load", "torch.hub.load", "pd.read_pickle"),
 }
+SAFE = {"yaml.SafeLoader", "yaml.CSafeLoader"}
 
 
 def findings(source: str) -> list[str]:
     """What in a module's source could run the content of a file as code."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    loaders = SAFE | {one.name for one in classes if SAFE & set(map(ast.unparse, one.bases))}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names]
@@ -32,6 +36,8 @@ def findings(source: str) -> list[str]:
         given = {word.arg: ast.unparse(word.value) for word in node.keywords}
         if name in CALLS or given.get("shell", "False") != "False":
             found.append(name)
+        if name == "yaml.load" and given.get("Loader") not in loaders:
+            found.append("yaml.load without a SafeLoader")
         if name in ("torch.load", "trainer.fit") and given.get("weights_only") != "True":
             found.append(f"{name} without weights_only=True")
         if given.get("allow_pickle", "False") != "False" or "trust_remote_code" in given:
@@ -49,6 +55,7 @@ def findings(source: str) -> list[str]:
         "trainer.fit(module, ckpt_path=path)",
         "np.load(path, allow_pickle=True)",
         "yaml.load(text, Loader)",
+        "class Own(yaml.Loader): pass\nyaml.load(text, Loader=Own)",
         "eval(text)",
         "os.system(text)",
         "subprocess.run(text, shell=True)",
@@ -60,6 +67,7 @@ def test_the_search_finds(source):
 
 def test_the_search_lets_pass():
     assert not findings("torch.load(path, weights_only=True)\nmodel.eval()\nyaml.safe_load(text)")
+    assert not findings("class Own(yaml.SafeLoader): pass\nyaml.load(text, Loader=Own)")
 
 
 def test_nothing_unpickles_or_evaluates():
