@@ -64,7 +64,8 @@ bench: $(VENV)/.user
 	$(VENV)/bin/rrnn bench
 
 # Three seeds of every small task model; a run that has its result already is left alone.
-TASK_CONFIGS := cpu-copy cpu-reverse cpu-double cpu-addition cpu-nth-farthest cpu-nth-farthest-lstm
+TASK_CONFIGS := cpu-copy cpu-reverse cpu-double cpu-addition cpu-nth-farthest cpu-nth-farthest-lstm \
+	cpu-nth-farthest-lstm-maximum
 TASK_RUNS := $(foreach c,$(TASK_CONFIGS),$(foreach s,1 2 3,results/tasks/$(c)-$(s)/summary.json))
 # One seed of each task at the paper's size.
 PAPER_CONFIGS := cpu-nth-farthest-paper cpu-addition-paper cpu-control-paper cpu-program-paper

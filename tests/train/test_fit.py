@@ -1,5 +1,6 @@
 """Training with the hardware that it finds: precision, threads."""
 
+import dataclasses
 import signal
 from importlib import import_module
 
@@ -103,3 +104,13 @@ def test_long_validations_show_their_progress(config, tmp_path, monkeypatch, cap
     shown = [line for line in capsys.readouterr().err.splitlines() if "validating" in line]
     assert shown
     assert all(line.startswith("validating: ") for line in shown)
+
+
+def test_a_run_from_before_threads_were_saved_keeps_the_number_of_pytorch(
+    config, tmp_path, monkeypatch
+):
+    run = new_run(tmp_path)
+    fit.fit(dataclasses.replace(config, threads=1), run=run, resume=False)
+    monkeypatch.setattr(fit, "most_threads", lambda processes: 2)
+    fit.fit(dataclasses.replace(config, threads=None), run=run, resume=True)
+    assert run.summary["machine"]["threads"] == 2
