@@ -262,6 +262,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "scale": _bench("scale"),
     "corpus": _bench("corpus"),
     "batches": _bench("batches"),
+    "busy": _bench("busy"),
 }
 """For each block, the function that makes its text from the folders of the results and of the page.
 
