@@ -104,6 +104,7 @@ def test_results_are_of_the_kind_that_they_carry_or_show_by_their_fields():
         "scale": "scale",
         "corpus": "corpus",
         "batches": "batches",
+        "busy": "busy",
     }
     assert report.measurement_of({**MEMORY, "kind": "batches"}).kind == "batches"
 
