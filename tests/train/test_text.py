@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from relational_rnn.config import LanguageModelingConfig, load
+from relational_rnn.evaluate.perplexity import perplexity
 from relational_rnn.models.language_model import LanguageModel
 from relational_rnn.ops.precision import multiplies_bfloat16
 from relational_rnn.registry import load_language_model
 from relational_rnn.runs import Run
 from relational_rnn.tasks.language_modeling import open_corpus
 from relational_rnn.tasks.language_modeling.batching import Windows, streams
-from relational_rnn.train.text import TextTraining, TrainingStream, perplexity
+from relational_rnn.train.text import TextTraining, TrainingStream
 
 SMALL = (
     *("--embedding-size", 8, "--head-size", 4, "--num-heads", 2),

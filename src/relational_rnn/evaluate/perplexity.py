@@ -9,6 +9,11 @@ from ..models.language_model import LanguageModel
 from .streaming import TitledReading, Tokens, over_text
 
 
+def perplexity(loss: float) -> float:
+    """exp(loss), infinite where the result would overflow."""
+    return math.exp(loss) if loss < 700 else math.inf
+
+
 class Score(NamedTuple):
     """Loss and perplexity of a text."""
 
@@ -25,7 +30,7 @@ class Score(NamedTuple):
     def of(cls, losses: Tensor) -> Self:
         """Average the losses ``[N]`` of all tokens."""
         loss = losses.double().mean().item()
-        return cls(loss, math.exp(loss) if loss < 700 else math.inf, losses.numel())
+        return cls(loss, perplexity(loss), losses.numel())
 
 
 def token_losses(model: LanguageModel, tokens: Tokens, **reading: Unpack[TitledReading]) -> Tensor:

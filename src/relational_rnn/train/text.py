@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import LanguageModelingConfig
+from ..evaluate.perplexity import perplexity
 from ..models.cores import State
 from ..models.language_model import LanguageModel
 from ..progress import progress
@@ -208,8 +209,3 @@ class TextTraining(TrainingModule):
             torch.where(kept.view(-1, *[1] * (old.dim() - 1)), old, new)
             for old, new in zip(state, fresh, strict=True)
         )
-
-
-def perplexity(loss: float) -> float:
-    """exp(loss), infinite where the result would overflow."""
-    return math.exp(loss) if loss < 700 else math.inf
