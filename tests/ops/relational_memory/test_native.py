@@ -406,7 +406,6 @@ def test_uses_the_openmp_library_of_pytorch(problem: Callable[..., Any]) -> None
 )
 def test_what_it_cannot_do(
     problem: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
     shape: dict[str, Any],
     dtype: torch.dtype,
     reason: str,
@@ -414,19 +413,40 @@ def test_what_it_cannot_do(
     given = problem(**shape).to(dtype)
     with pytest.raises(ValueError, match=f"'native' cannot run: .*{reason}"):
         relational_memory(*given[:4], backend="native")
-    monkeypatch.setattr(dispatch, "AUTO_NATIVE", True)
-    monkeypatch.setattr(dispatch, "LEAST_WORK", 1)
     assert dispatch.choose(*given[:4]) == "fused"
 
 
-def test_auto_takes_it_where_that_is_switched_on(
-    problem: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_takes_it(problem: Callable[..., Any]) -> None:
     given = problem().to(torch.float32)
-    assert dispatch.choose(*given[:4]) == "fused"
-    monkeypatch.setattr(dispatch, "AUTO_NATIVE", True)
-    monkeypatch.setattr(dispatch, "LEAST_WORK", 1)
     assert dispatch.choose(*given[:4]) == "native"
+
+
+@pytest.mark.parametrize(
+    ("steps", "rows", "width", "learns", "backend"),
+    [
+        (1, 63, 512, True, "reference"),
+        (1, 63, 512, False, "native"),
+        (1, 64, 512, True, "native"),
+        (1, 63, 511, True, "native"),
+        (2, 63, 512, True, "native"),
+        (1, 63, 2048, False, "reference"),
+        (2, 63, 2048, True, "fused"),
+        (2, 64, 2048, True, "native"),
+    ],
+)
+def test_auto_leaves_wide_weights_with_few_rows_to_the_others(
+    steps: int, rows: int, width: int, learns: bool, backend: str
+) -> None:
+    assert dispatch.on_cpu(steps, rows, width, learns=learns) == backend
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_auto_asks_whether_a_backward_pass_can_follow(learns: bool) -> None:
+    core = RelationalMemory(3, 1, 512, attention_mlp_layers=1)
+    inputs, memory = torch.zeros(1, 1, 1, 3), core.initial_state(1)
+    with torch.set_grad_enabled(learns):
+        chosen = dispatch.choose(inputs, memory, core.core_parameters(), core.options)
+    assert chosen == ("reference" if learns else "native")
 
 
 def in_worker(index: int) -> Tensor:

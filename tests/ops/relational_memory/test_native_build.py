@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from relational_rnn.ops.relational_memory import dispatch, relational_memory
+from relational_rnn.ops.relational_memory import relational_memory
 from relational_rnn.ops.relational_memory.native import build
 
 Compiler = Callable[..., Path]
@@ -65,8 +65,6 @@ def assert_falls_back(
     reason: str,
 ) -> None:
     """Under "auto" there is one note and the fused loop, and forced there is an error."""
-    monkeypatch.setattr(dispatch, "AUTO_NATIVE", True)
-    monkeypatch.setattr(dispatch, "LEAST_WORK", 1)
     expected = run(problem, "fused")
     capfd.readouterr()
     for _ in range(2):
@@ -291,17 +289,8 @@ def test_turned_off(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(dispatch, "AUTO_NATIVE", True)
-    monkeypatch.setattr(dispatch, "LEAST_WORK", 1)
     monkeypatch.setenv("RRNN_NATIVE", "0")
     assert torch.equal(run(problem, "auto"), run(problem, "fused"))
     assert capfd.readouterr().err == ""
     with pytest.raises(ValueError, match="RRNN_NATIVE is 0"):
         run(problem, "native")
-
-
-def test_no_compiling_under_auto_yet(
-    problem: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(build, "_library", lambda: pytest.fail("asked for the library"))
-    run(problem, "auto")

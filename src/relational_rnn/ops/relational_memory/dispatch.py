@@ -13,7 +13,7 @@ from torch import Tensor
 from ..second_derivative import refuse_second_derivative
 from . import reference
 from .fused import recurrence as fused
-from .hoist import dtypes
+from .hoist import dtypes, needs_tape
 from .native import build
 from .native import recurrence as native_recurrence
 from .parameters import Options, Parameters
@@ -24,10 +24,10 @@ WIDEST_ROW = 8192
 """Elements of a padded row that a Triton program holds in registers."""
 TRITON_DEVICES = ("cuda",)
 """Device types on which ``"auto"`` considers Triton."""
-AUTO_NATIVE = False
-"""Whether ``"auto"`` may choose the native core."""
-LEAST_WORK = 1
-"""Steps times batch from which ``"auto"`` chooses the native core."""
+FEW_ROWS = 64
+"""Rows of memory (batch times slots) below which the width of the memory decides, see `on_cpu`."""
+WIDE, VERY_WIDE = 512, 2048
+"""Widths of a memory row."""
 
 
 def why_not_triton(memory: Tensor, p: Parameters, o: Options) -> str | None:
@@ -98,21 +98,39 @@ def choose(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str:
     """The backend that ``"auto"`` means for this problem.
 
     On a CUDA device ``"triton"`` where it can run and agrees with the reference
-    (`triton.self_check`); on a CPU ``"native"`` where it can run and is the fastest; else
+    (`triton.self_check`); on a CPU what `on_cpu` says where the native core can run; else
     ``"fused"``.
     """
     if memory.device.type in TRITON_DEVICES and why_not_triton(memory, p, o) is None:
         from .triton.self_check import passes  # Triton is optional, and slow to import
 
         return "triton" if passes(inputs, memory, p, o) else "fused"
-    if (
-        AUTO_NATIVE
-        and native_recurrence.why_not_problem(inputs, memory, p) is None
-        and inputs.shape[:2].numel() >= LEAST_WORK
-        and build.available()
-    ):
-        return "native"
+    if native_recurrence.why_not_problem(inputs, memory, p) is None:
+        learns = needs_tape((inputs, memory, *p))
+        backend = on_cpu(len(inputs), memory.shape[:2].numel(), memory.shape[-1], learns=learns)
+        if backend != "native" or build.available():
+            return backend
     return "fused"
+
+
+def on_cpu(steps: int, rows: int, width: int, *, learns: bool) -> str:
+    """The fastest backend for float32 on a CPU, from the measurements in docs/speed.md.
+
+    The native core, unless wide weights serve few rows of memory: then its time is that of passing
+    through the weights, which the other backends share among threads and do fewer times.
+
+    Args:
+        steps: number T of time steps.
+        rows: batch times slots.
+        width: M, of a memory row.
+        learns: whether a backward pass can follow.
+    """
+    if rows < FEW_ROWS:
+        if steps == 1 and ((learns and width >= WIDE) or width >= VERY_WIDE):
+            return "reference"
+        if width >= VERY_WIDE:
+            return "fused"
+    return "native"
 
 
 def relational_memory(
