@@ -344,11 +344,104 @@ def test_converts_numpy_integers() -> None:
 
 def test_names_what_is_no_tensor() -> None:
     core, packed = RelationalMemory(**SMALL), nn.utils.rnn.pack_sequence([torch.zeros(3, 3)])
-    for call in (core, core.trace):
-        with pytest.raises(TypeError, match="inputs must be a tensor, got a PackedSequence"):
-            call(packed)
+    for call, inputs, kind in ((core, [0.0], "list"), (core.trace, packed, "PackedSequence")):
+        with pytest.raises(TypeError, match=f"inputs must be a tensor, got a {kind}"):
+            call(inputs)
     with pytest.raises(TypeError, match="memory must be a tensor, got a tuple"):
         core(torch.zeros(5, 4, 3), (torch.zeros(4, 2, 8),))
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_packed_sequences_are_called_like_an_lstm(batch_first: bool, ordered: bool) -> None:
+    core = RelationalMemory(**SMALL, batch_first=batch_first, dtype=torch.float64)
+    lstm = nn.LSTM(3, 5, batch_first=batch_first, dtype=torch.float64)
+    lengths = [6, 4, 2, 2] if ordered else [2, 6, 4, 2]
+    alone = [torch.randn(length, 3, dtype=torch.float64) for length in lengths]
+    packed = nn.utils.rnn.pack_sequence(alone, enforce_sorted=ordered)
+    memory = torch.randn(4, 2, 8, dtype=torch.float64)
+    output, last = core(packed, memory)
+    like = lstm(packed)[0]
+    assert torch.equal(output.batch_sizes, like.batch_sizes)
+    for name in ("sorted_indices", "unsorted_indices"):
+        found, expected = getattr(output, name), getattr(like, name)
+        assert (found is None and expected is None) or torch.equal(found, expected)
+    for row, sequence in enumerate(nn.utils.rnn.unpack_sequence(output)):
+        given = alone[row].unsqueeze(0 if batch_first else 1)
+        expected, end = core(given, memory[row : row + 1])
+        torch.testing.assert_close(sequence, expected.flatten(0, 1), **EXACT)
+        torch.testing.assert_close(last[row : row + 1], end, **EXACT)
+    with pytest.raises(ValueError, match="a PackedSequence has lengths of its own"):
+        core(packed, lengths=torch.tensor(lengths))
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_lengths_and_resets_in_both_layouts(batch_first: bool) -> None:
+    core = RelationalMemory(**SMALL, batch_first=batch_first, dtype=torch.float64)
+    inputs = torch.randn(2, 5, 3, dtype=torch.float64)  # [B, T, I]
+    reset = torch.zeros(2, 5, dtype=torch.bool)
+    reset[0, 3] = True
+    lengths = torch.tensor([5, 2], dtype=torch.int32)
+    if batch_first:
+        output, last = core(inputs, lengths=lengths, reset=reset)
+    else:
+        output, last = core(inputs.transpose(0, 1), lengths=lengths, reset=reset.T)
+        output = output.transpose(0, 1)
+    one = RelationalMemory(**SMALL, dtype=torch.float64)
+    one.load_state_dict(core.state_dict())
+    before, _ = one(inputs[0, :3])
+    after, end = one(inputs[0, 3:])
+    torch.testing.assert_close(output[0], torch.cat([before, after]), **EXACT)
+    torch.testing.assert_close(last[0], end, **EXACT)
+    short, end = one(inputs[1, :2])
+    torch.testing.assert_close(output[1, :2], short, **EXACT)
+    torch.testing.assert_close(last[1], end, **EXACT)
+    assert not output[1, 2:].any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"lengths": torch.tensor([1, 2])}, r"lengths must have shape \[4\], got \[2\]"),
+        ({"lengths": torch.ones(4)}, "lengths must be integers, got torch.float32"),
+        ({"lengths": torch.tensor([1, 6, 1, 1])}, r"lengths must be from 0 to 5, got \[1, 6"),
+        ({"lengths": torch.tensor([1, -1, 1, 1])}, "lengths must be from 0 to 5"),
+        ({"lengths": [1, 1, 1, 1]}, "lengths must be a tensor, got a list"),
+        ({"reset": torch.zeros(5, 4)}, r"reset must be bool with shape \[5, 4\], got torch.float"),
+        (
+            {"reset": torch.zeros(4, 5, dtype=torch.bool)},
+            r"reset must be bool with shape \[5, 4\], got torch.bool with shape \[4, 5\]",
+        ),
+    ],
+)
+def test_refuses_lengths_and_resets_that_do_not_fit(arguments: dict[str, Any], error: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=error):
+        RelationalMemory(**SMALL)(torch.zeros(5, 4, 3), **arguments)
+    with pytest.raises((TypeError, ValueError), match="need inputs with a batch"):
+        RelationalMemory(**SMALL)(torch.zeros(5, 3), **arguments)
+
+
+def test_compiles_with_lengths() -> None:
+    core = RelationalMemory(**SMALL)
+    inputs, lengths = torch.randn(5, 4, 3), torch.tensor([5, 1, 2, 0])
+    compiled = torch.compile(core, backend="eager")
+    for found, expected in zip(
+        compiled(inputs, lengths=lengths), core(inputs, lengths=lengths), strict=True
+    ):
+        torch.testing.assert_close(found, expected)
+
+
+def test_exports_with_lengths_and_resets() -> None:
+    core = RelationalMemory(**SMALL)
+    inputs, lengths = torch.randn(5, 4, 3), torch.tensor([5, 1, 2, 0])
+    reset = torch.rand(5, 4) < 0.3
+    program = torch.export.export(core, (inputs,), {"lengths": lengths, "reset": reset})
+    for found, expected in zip(
+        program.module()(inputs, lengths=lengths, reset=~reset),
+        core(inputs, lengths=lengths, reset=~reset),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected)
 
 
 def test_names_the_backend_that_is_none_when_it_was_set_later() -> None:

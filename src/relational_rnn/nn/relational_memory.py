@@ -1,14 +1,16 @@
 """The Relational Memory Core as modules: a single step and a sequence, with the same parameters."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..ops.relational_memory import (
     GateStyle,
+    Interruptions,
     Options,
     Parameters,
     check_backend,
@@ -342,7 +344,8 @@ class RelationalMemory(RelationalMemoryBase):
     """A Relational Memory Core over a sequence, called like `torch.nn.LSTM`.
 
     ``output, memory = core(inputs, memory)``. The memory is batch-leading, ``[B, N, M]``, even with
-    ``batch_first=False``.
+    ``batch_first=False``. Sequences of several lengths are padded (``lengths``) or packed, and may
+    start anew on the way (``reset``).
 
     It can be differentiated once; twice, and by `torch.func`, with ``backend="reference"``.
     `torch.compile` compiles only that backend; the others are a graph break, since their loop is
@@ -416,28 +419,61 @@ class RelationalMemory(RelationalMemoryBase):
         self.batch_first = batch_first
         self.checkpoint_every = checkpoint_every
 
-    def forward(self, inputs: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """All steps of a sequence.
+    @overload
+    def forward(
+        self,
+        inputs: Tensor,
+        memory: Tensor | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]: ...
+
+    @overload
+    def forward(
+        self, inputs: PackedSequence, memory: Tensor | None = None
+    ) -> tuple[PackedSequence, Tensor]: ...
+
+    def forward(
+        self,
+        inputs: Tensor | PackedSequence,
+        memory: Tensor | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        """All steps of a batch of sequences.
 
         Args:
             inputs: ``[T, B, I]``, ``[B, T, I]`` with ``batch_first``, ``[T, I]`` without a batch;
-                with ``input_rows`` one more dimension, n, before I.
+                with ``input_rows`` one more dimension, n, before I. Or a `PackedSequence` of
+                ``[I]`` (or ``[n, I]``), which has its own lengths.
             memory: ``[B, N, M]`` (``[N, M]`` without a batch), not modified; default:
                 `initial_state`.
+            lengths: ``[B]`` integers from 0 to T, steps of each sequence; what stands in the
+                inputs after its end changes nothing. Default: all have T.
+            reset: ``[T, B]`` bool (``[B, T]`` with ``batch_first``): whether a sequence has its
+                initial memory again before it reads this step, as where an episode or a document
+                begins. No gradient flows back over a reset. Default: nowhere.
 
         Returns:
             The output ``[T, B, N * M]`` (in the layout of the inputs): the flattened memory after
-            each step. And the last memory, ``[B, N, M]``. Gradients flow through both: detach the
-            memory between windows of truncated back-propagation.
+            each step, zeros after the end of a sequence. And the memory after the last step of each
+            sequence, ``[B, N, M]``. Gradients flow through both: detach the memory between windows
+            of truncated back-propagation. For a `PackedSequence` the output is one too.
 
         Raises:
-            TypeError: if inputs or memory are not tensors, such as a `PackedSequence`.
-            ValueError: if a shape or a dtype does not match.
+            TypeError: if an argument is not a tensor.
+            ValueError: if a shape, a dtype or a length does not match.
         """
+        if isinstance(inputs, PackedSequence):
+            return self._forward_packed(inputs, memory, lengths=lengths, reset=reset)
         time_dim, batch_dim = (1, 0) if self.batch_first else (0, 1)
         inputs, memory, batched = self._to_sequence(
             inputs, memory, time_dim=time_dim, batch_dim=batch_dim
         )
+        if not (batched or (lengths is None and reset is None)):
+            raise ValueError("lengths and reset need inputs with a batch")
         memories, memory = relational_memory(
             inputs,
             memory,
@@ -445,11 +481,69 @@ class RelationalMemory(RelationalMemoryBase):
             self.options,
             backend=self.backend,
             checkpoint_every=self.checkpoint_every,
+            interruptions=self._interruptions(inputs, memory, lengths, reset),
         )
         output = memories.flatten(2)  # [T, B, N * M]
         if not batched:
             return output.squeeze(1), memory.squeeze(0)
         return output.movedim(1, batch_dim), memory
+
+    def _forward_packed(
+        self,
+        inputs: PackedSequence,
+        memory: Tensor | None,
+        *,
+        lengths: Tensor | None,
+        reset: Tensor | None,
+    ) -> tuple[PackedSequence, Tensor]:
+        if lengths is not None or reset is not None:
+            raise ValueError(
+                "a PackedSequence has lengths of its own and no place for lengths or reset: give "
+                "padded inputs instead"
+            )
+        padded, ends = pad_packed_sequence(inputs, batch_first=self.batch_first)
+        output, memory = self.forward(padded, memory, lengths=ends)
+        order = inputs.sorted_indices
+        if order is not None:  # by falling length, as in the packed inputs
+            output, ends = (
+                output.index_select(0 if self.batch_first else 1, order),
+                ends[order.cpu()],
+            )
+        packed = pack_padded_sequence(output, ends, batch_first=self.batch_first)
+        return inputs._replace(data=packed.data), memory
+
+    def _interruptions(
+        self, inputs: Tensor, memory: Tensor, lengths: Tensor | None, reset: Tensor | None
+    ) -> Interruptions | None:
+        """Check lengths and reset; None if neither is given. The inputs are ``[T, B, n, I]``."""
+        if lengths is None and reset is None:
+            return None
+        steps, batch = inputs.shape[:2]
+        if lengths is None:
+            lengths = torch.full((batch,), steps)
+        check_tensor("lengths", lengths)
+        kind = lengths.dtype
+        if kind == torch.bool or kind.is_floating_point or kind.is_complex:
+            raise ValueError(f"lengths must be integers, got {kind}")
+        if lengths.shape != (batch,):
+            raise ValueError(f"lengths must have shape {[batch]}, got {list(lengths.shape)}")
+        traced = torch.compiler.is_compiling() or lengths.is_meta
+        if not traced and bool(((lengths < 0) | (lengths > steps)).any()):
+            raise ValueError(f"lengths must be from 0 to {steps}, got {lengths.tolist()}")
+        if reset is None:
+            reset = torch.zeros(steps, batch, dtype=torch.bool)
+        else:
+            check_tensor("reset", reset)
+            expected = (batch, steps) if self.batch_first else (steps, batch)
+            if reset.shape != expected or reset.dtype != torch.bool:
+                raise ValueError(
+                    f"reset must be bool with shape {list(expected)}, got {reset.dtype} with shape "
+                    f"{list(reset.shape)}"
+                )
+            reset = reset.T if self.batch_first else reset
+        device = inputs.device
+        initial = self.initial_state(1, device=device, dtype=memory.dtype).squeeze(0)
+        return Interruptions(lengths.to(device, torch.int64), reset.to(device), initial)
 
     @torch.no_grad()
     def trace(self, inputs: Tensor, memory: Tensor | None = None) -> "Trace":
