@@ -87,6 +87,7 @@ def test_matrix_inputs_have_a_dimension_more() -> None:
     assert RelationalMemoryCell(**SMALL, input_rows=3)(torch.randn(4, 3, 3)).shape == (4, 2, 8)
 
 
+@pytest.mark.filterwarnings("ignore:mem_slots")
 def test_more_and_fewer_slots_than_width() -> None:
     wide = RelationalMemory(input_size=3, mem_slots=2, head_size=4).initial_state(1)[0]
     assert torch.equal(wide, torch.eye(2, 4))
@@ -444,6 +445,64 @@ def test_exports_with_lengths_and_resets() -> None:
         torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_layers_equal_cores_on_top_of_each_other(backend: str, batch_first: bool) -> None:
+    kind: dict[str, Any] = {"backend": backend, "batch_first": batch_first, "dtype": torch.float64}
+    core = RelationalMemory(**SMALL, num_layers=3, **kind)
+    inputs = torch.randn(5, 4, 3, dtype=torch.float64)
+    inputs = inputs.transpose(0, 1) if batch_first else inputs
+    memory = torch.randn(4, 3, 2, 8, dtype=torch.float64)
+    lengths, reset = torch.tensor([5, 3, 1, 2]), torch.rand(5, 4) < 0.3
+    reset = reset.T if batch_first else reset
+    output, last = core(inputs, memory, lengths=lengths, reset=reset)
+    assert last.shape == core.initial_state(4).shape == memory.shape
+    for number in range(3):
+        one = RelationalMemory(**{**SMALL, "input_size": inputs.shape[-1]}, **kind)
+        prefix = f"layers_above.{number - 1}." if number else ""
+        named = {name: core.get_parameter(prefix + name) for name in one.state_dict()}
+        one.load_state_dict(named)
+        inputs, end = one(inputs, memory[:, number], lengths=lengths, reset=reset)
+        torch.testing.assert_close(last[:, number], end, **EXACT)
+    torch.testing.assert_close(output, inputs, **EXACT)
+    alone = core(torch.randn(5, 3, dtype=torch.float64))
+    assert [x.shape for x in alone] == [(5, 16), (3, 2, 8)]
+
+
+def test_dropout_is_between_layers_and_in_training() -> None:
+    core = RelationalMemory(**SMALL, num_layers=2, dropout=0.5)
+    inputs = torch.randn(5, 4, 3)
+    (first, memory), (second, other) = core(inputs), core(inputs)
+    assert not torch.equal(first, second)
+    assert torch.equal(memory[:, 0], other[:, 0])  # the first layer's
+    core.eval()
+    assert torch.equal(core(inputs)[0], core(inputs)[0])
+    with pytest.warns(UserWarning, match="dropout acts between layers, and there is one layer"):
+        RelationalMemory(**SMALL, dropout=0.5)
+    with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\), got 1.5"):
+        RelationalMemory(**SMALL, dropout=1.5)
+
+
+def test_what_takes_one_layer() -> None:
+    core = RelationalMemory(**SMALL, num_layers=2)
+    for call in (core.to_sonnet, lambda: core.trace(torch.zeros(5, 4, 3))):
+        with pytest.raises(ValueError, match="takes one layer, this module has 2"):
+            call()
+    with pytest.raises(ValueError, match="Sonnet takes one layer"):
+        RelationalMemory.from_sonnet({}, **SMALL, num_layers=2)
+    with pytest.raises(ValueError, match=r"bidirectional is not supported: .* docs/module.md"):
+        RelationalMemory(**SMALL, bidirectional=True)
+
+
+def test_warns_of_slots_that_stay_equal() -> None:
+    _, memory = RelationalMemory(3, 9, 8)(torch.randn(4, 2, 3))
+    assert not torch.equal(memory[:, 7], memory[:, 8])
+    with pytest.warns(UserWarning, match=r"mem_slots \(10\) is more than the width .* \(8\)"):
+        core = RelationalMemory(3, 10, 8)
+    _, memory = core(torch.randn(4, 2, 3))
+    torch.testing.assert_close(memory[:, 8], memory[:, 9])
+
+
 def test_names_the_backend_that_is_none_when_it_was_set_later() -> None:
     core = RelationalMemory(**SMALL)
     core.backend = "Fused"
@@ -491,6 +550,10 @@ def test_weights_to_drop_from_are_there_without_gates_too() -> None:
     core = RelationalMemory(**SMALL, gate_style=None)
     assert core.recurrent_weights == ["qkv_weight", "mlp_weight"]
     WeightDrop(core, core.recurrent_weights, 0.5)(torch.randn(5, 4, 3))
+    core = RelationalMemory(**SMALL, gate_style=None, num_layers=2)
+    names = ["qkv_weight", "mlp_weight"]
+    assert core.recurrent_weights == [*names, *(f"layers_above.0.{name}" for name in names)]
+    WeightDrop(core, core.recurrent_weights, 0.5)(torch.randn(5, 4, 3))
 
 
 @pytest.mark.parametrize("module", [RelationalMemory, RelationalMemoryCell])
@@ -510,12 +573,16 @@ def test_the_signature_names_every_parameter(module: Any) -> None:
         "input_rows": None,
         "backend": "auto",
         "batch_first": False,
+        "bidirectional": False,
+        "num_layers": 1,
+        "dropout": 0.0,
         "checkpoint_every": None,
         "device": None,
         "dtype": None,
     }
     if module is RelationalMemoryCell:
-        del expected["batch_first"], expected["checkpoint_every"]
+        names = ("batch_first", "bidirectional", "checkpoint_every", "dropout", "num_layers")
+        expected = {name: value for name, value in expected.items() if name not in names}
     assert {name: parameter.default for name, parameter in parameters.items()} == expected
     assert list(parameters)[:4] == ["input_size", "mem_slots", "head_size", "num_heads"]
     assert all(x.annotation is not inspect.Parameter.empty for x in parameters.values())
@@ -568,7 +635,10 @@ def test_the_hub_mixin_saves_the_arguments(tmp_path: Path) -> None:
         "input_bias": 0.0,
         "input_rows": None,
         "backend": "auto",
+        "num_layers": 1,
+        "dropout": 0.0,
         "batch_first": True,
+        "bidirectional": False,
         "checkpoint_every": None,
         "device": None,
         "dtype": None,
