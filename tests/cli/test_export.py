@@ -2,6 +2,11 @@ import json
 import sys
 
 import pytest
+import torch
+
+from relational_rnn.models.language_model import LanguageModel
+from relational_rnn.registry import load_language_model
+from relational_rnn.runs import find_run
 
 
 def test_writes_a_step_that_another_program_can_run(make_run, rrnn, tmp_path):
@@ -20,7 +25,10 @@ def test_writes_a_step_that_another_program_can_run(make_run, rrnn, tmp_path):
 def test_needs_to_know_what_to_write(make_run, rrnn):
     make_run()
     answer = rrnn("export", "mine")
-    assert (answer.code, answer.err) == (2, "error: say what to write: --onnx FILE\n")
+    assert (answer.code, answer.err) == (
+        2,
+        ("error: say what to write: --onnx FILE, --hub FOLDER or --transformers FOLDER\n"),
+    )
 
 
 def test_names_the_extra(make_run, rrnn, monkeypatch):
@@ -31,9 +39,45 @@ def test_names_the_extra(make_run, rrnn, monkeypatch):
     assert 'pip install "relational-rnn[onnx]"' in answer.err
 
 
+def test_for_transformers(make_run, rrnn, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    make_run()
+    answer = rrnn("export", "mine", "--transformers", tmp_path / "mine")
+    assert (answer.code, answer.out) == (0, f"written: {tmp_path / 'mine'}\n")
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "mine")
+    expected = load_language_model(find_run("mine"))(torch.tensor([[1], [2]]))[0]
+    assert torch.equal(model(torch.tensor([[1, 2]])).logits[0], expected[:, 0])
+
+
 def test_a_folder_that_is_not_there(make_run, rrnn):
     make_run()
     answer = rrnn("export", "mine", "--onnx", "nowhere/mine.onnx")
     assert answer.code == 2
     assert answer.err.startswith("error: nowhere/mine.onnx: ")
     assert answer.err.count("\n") == 1
+
+
+def test_a_folder_for_the_hub(make_run, rrnn, text, tmp_path):
+    run = make_run()
+    answer = rrnn("export", "mine", "--hub", tmp_path / "hub" / "mine", "--json")
+    assert (answer.code, answer.err) == (0, "")
+    folder = tmp_path / "hub" / "mine"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("README.md", "config.json", "config.yaml", "metrics.csv", "model.safetensors"),
+        *("summary.json", "vocabulary.json"),
+    ]
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "RMC language model with 1,000 weights, trained on text" in card
+    assert "| test | 7.50 |" in card
+    for path in folder.iterdir():
+        assert str(text.parent).encode() not in path.read_bytes(), path.name
+    tokens = torch.tensor([[1], [2]])
+    model = LanguageModel.from_pretrained(folder)
+    assert torch.equal(model(tokens)[0], load_language_model(run)(tokens)[0])
+    assert rrnn("generate", folder, "--words", "3").code == 0
+    assert rrnn("test", folder, "--data", text).code == 0
+    again = rrnn("export", "mine", "--hub", folder)
+    assert (again.code, again.err) == (
+        2,
+        f"error: {folder}: has files already; give a new folder\n",
+    )

@@ -3,16 +3,13 @@
 import copy
 import gc
 import inspect
-import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import nn
 
 from relational_rnn import RelationalMemory, RelationalMemoryCell
@@ -612,41 +609,6 @@ def test_skip_init_makes_a_module_that_a_state_dict_completes(module: Any) -> No
 def test_skip_init_on_another_device_and_dtype() -> None:
     core = nn.utils.skip_init(RelationalMemory, 8, 2, 4, device="meta", dtype=torch.float64)
     assert {(x.device.type, x.dtype) for x in core.parameters()} == {("meta", torch.float64)}
-
-
-def test_the_hub_mixin_saves_the_arguments(tmp_path: Path) -> None:
-    class Shared(RelationalMemory, PyTorchModelHubMixin):
-        pass
-
-    core = Shared(3, 2, head_size=4, gate_style="memory", forget_bias=2.5, batch_first=True)
-    core.save_pretrained(tmp_path)
-    saved = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
-    arguments = {name: saved[name] for name in inspect.signature(RelationalMemory).parameters}
-    assert arguments == {
-        "input_size": 3,
-        "mem_slots": 2,
-        "head_size": 4,
-        "num_heads": 1,
-        "key_size": None,
-        "num_blocks": 1,
-        "attention_mlp_layers": 2,
-        "gate_style": "memory",
-        "forget_bias": 2.5,
-        "input_bias": 0.0,
-        "input_rows": None,
-        "backend": "auto",
-        "num_layers": 1,
-        "dropout": 0.0,
-        "batch_first": True,
-        "bidirectional": False,
-        "checkpoint_every": None,
-        "device": None,
-        "dtype": None,
-    }
-    again = Shared.from_pretrained(tmp_path)
-    inputs = torch.randn(4, 5, 3)
-    assert torch.equal(again(inputs)[0], core(inputs)[0])
-    assert repr(again) == repr(core)
 
 
 def test_dir_shows_the_public_names_and_imports_no_torch() -> None:

@@ -3,19 +3,21 @@
 Letters: T time, B batch, E embedding size, V vocabulary size.
 """
 
-from typing import Literal
+from dataclasses import asdict
+from typing import Any, Literal, Self
 
 from torch import Tensor, nn
 
 from ..config import LanguageModelingConfig
 from ..nn.dropout import EmbeddingDropout, VariationalDropout
 from ..nn.heads import AdaptiveSoftmaxHead, SoftmaxHead, default_cutoffs
+from ..nn.sharing import Shareable
 from .cores import Stack, State
 
 EMBEDDING_RANGE = 0.1  # uniform in [-0.1, 0.1], as in Zaremba et al. 2014 and later models
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(Shareable):
     """Word language model with a recurrent core.
 
     Args:
@@ -28,6 +30,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self, config: LanguageModelingConfig, vocabulary_size: int) -> None:
         super().__init__()
+        self.config = config
         width = config.embedding_size
         dropout = VariationalDropout if config.variational else nn.Dropout
         self.embedding = nn.Embedding(vocabulary_size, width)
@@ -53,6 +56,18 @@ class LanguageModel(nn.Module):
             )
         self.activation_regularization = config.activation_regularization
         self.temporal_activation_regularization = config.temporal_activation_regularization
+
+    def arguments(self) -> dict[str, Any]:
+        """The configuration without the place of its text, and the size of the vocabulary."""
+        fields = asdict(self.config)
+        del fields["data"]
+        return {"config": fields, "vocabulary_size": self.embedding.num_embeddings}
+
+    @classmethod
+    def from_arguments(cls, arguments: dict[str, Any]) -> Self:
+        """A new model from what `arguments` gave."""
+        config = LanguageModelingConfig(**arguments["config"])
+        return cls(config, arguments["vocabulary_size"])
 
     def initial_state(self, batch_size: int) -> State:
         """The initial state, every tensor ``[B, ...]``."""

@@ -1,5 +1,6 @@
 """The Relational Memory Core as modules: a single step and a sequence, with the same parameters."""
 
+import inspect
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self, cast, overload
@@ -20,12 +21,13 @@ from ..ops.relational_memory import (
 )
 from ..ops.relational_memory.reference import step
 from .arguments import check_count, check_number, check_share, check_tensor
+from .sharing import Shareable
 from .sonnet import from_variables, to_variables
 
 TRUNCATED_NORMAL_BOUND = 2.0  # standard deviations, as TensorFlow's truncated normal
 
 
-class RelationalMemoryBase(nn.Module):
+class RelationalMemoryBase(Shareable):
     """Parameters, initial memory and conversion of a core; see `RelationalMemoryCell`."""
 
     projection_weight: nn.Parameter
@@ -132,6 +134,11 @@ class RelationalMemoryBase(nn.Module):
                 std = parameter.shape[-1] ** -0.5
                 bound = TRUNCATED_NORMAL_BOUND * std
                 nn.init.trunc_normal_(parameter, std=std, a=-bound, b=bound)
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the constructor, without device and dtype."""
+        names = inspect.signature(type(self)).parameters.keys() - {"device", "dtype"}
+        return {name: getattr(self, name) for name in sorted(names) if hasattr(self, name)}
 
     @property
     def recurrent_weights(self) -> list[str]:
