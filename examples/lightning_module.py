@@ -1,6 +1,6 @@
 """A Relational Memory Core inside a LightningModule: which of two bits came later in a sequence?
 
-    python examples/lightning_module.py
+python examples/lightning_module.py
 """
 
 import argparse

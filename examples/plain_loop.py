@@ -1,6 +1,6 @@
 """Train a Relational Memory Core in a plain PyTorch loop: repeat a string after its end.
 
-    python examples/plain_loop.py
+python examples/plain_loop.py
 """
 
 import argparse

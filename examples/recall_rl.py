@@ -15,13 +15,14 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from relational_rnn import RelationalMemory
 
-POSITIONS, SYMBOLS, DELAY = 3, 4, (2, 6)
-ENVIRONMENTS, ROLLOUT, EPOCHS = 32, 64, 4
-DISCOUNT, TRACE, CLIP, ENTROPY = 0.9, 0.95, 0.2, 0.01
+POSITIONS, SYMBOLS, DELAY = 2, 4, (2, 6)
+ENVIRONMENTS, ROLLOUT, EPOCHS, PARTS = 32, 64, 4, 4
+DISCOUNT, TRACE, CLIP, ENTROPY = 0.0, 0.95, 0.2, 0.01  # the reward follows its action at once
 
 
 class Recall(gymnasium.Env):
@@ -34,7 +35,9 @@ class Recall(gymnasium.Env):
         super().reset(seed=seed)
         draw = self.np_random.integers
         cues = [(0, p, draw(SYMBOLS)) for p in self.np_random.permutation(POSITIONS)]
-        distractors = [(1, draw(POSITIONS), draw(SYMBOLS)) for _ in range(draw(*DELAY, endpoint=True))]
+        distractors = [
+            (1, draw(POSITIONS), draw(SYMBOLS)) for _ in range(draw(*DELAY, endpoint=True))
+        ]
         asked = cues[draw(POSITIONS)]
         self.answer = asked[2]
         self.events = [*cues, *distractors, (2, asked[1], None)]
@@ -43,7 +46,13 @@ class Recall(gymnasium.Env):
     def step(self, action):
         if self.events:
             return self._see(), 0.0, False, False, {}
-        return np.zeros(3 + POSITIONS + SYMBOLS, np.float32), float(action == self.answer), True, False, {}
+        return (
+            np.zeros(3 + POSITIONS + SYMBOLS, np.float32),
+            float(action == self.answer),
+            True,
+            False,
+            {},
+        )
 
     def _see(self):
         phase, position, symbol = self.events.pop(0)
@@ -81,9 +90,9 @@ class Policy(nn.Module):
         super().__init__()
         self.encoder = nn.Sequential(nn.Linear(3 + POSITIONS + SYMBOLS, 32), nn.ReLU())
         if core == "rmc":
-            self.core = RelationalMemory(32, mem_slots=4, head_size=8, num_heads=2)
+            self.core = RelationalMemory(32, mem_slots=4, head_size=16, num_heads=2)
         else:
-            self.core = LSTM(32, 32)  # about as many weights
+            self.core = LSTM(32, 40)  # as many weights
         self.actor = nn.Linear(self.core.output_size, SYMBOLS)
         self.critic = nn.Linear(self.core.output_size, 1)
 
@@ -129,20 +138,46 @@ def train(core: str, seed: int, steps: int) -> dict:
         returns = gains + values
         gains = (gains - gains.mean()) / (gains.std() + 1e-8)
         for _ in range(EPOCHS):
-            actions, value, _ = policy(sights, first, resets)
-            ratio = (actions.log_prob(taken) - logs).exp()
-            surrogate = torch.minimum(ratio * gains, ratio.clamp(1 - CLIP, 1 + CLIP) * gains)
-            error = (value - returns).square()
-            loss = (-surrogate + 0.5 * error - ENTROPY * actions.entropy()).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(policy.parameters(), 0.5)
-            optimizer.step()
+            for part in torch.randperm(ENVIRONMENTS).chunk(PARTS):  # whole sequences
+                actions, value, _ = policy(sights[:, part], first[part], resets[:, part])
+                ratio = (actions.log_prob(taken[:, part]) - logs[:, part]).exp()
+                gain = gains[:, part]
+                surrogate = torch.minimum(ratio * gain, ratio.clamp(1 - CLIP, 1 + CLIP) * gain)
+                error = (value - returns[:, part]).square()
+                loss = (-surrogate + 0.5 * error - ENTROPY * actions.entropy()).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(policy.parameters(), 0.5)
+                optimizer.step()
         success = (rewards[overs].sum() / overs.sum()).item()
         curve.append([done_steps + ENVIRONMENTS * ROLLOUT, success])
     parameters = sum(p.numel() for p in policy.parameters())
     seconds = time.process_time() - start
-    return {"core": core, "seed": seed, "parameters": parameters, "seconds": seconds, "curve": curve}
+    return {
+        "core": core,
+        "seed": seed,
+        "parameters": parameters,
+        "seconds": seconds,
+        "curve": curve,
+    }
+
+
+def draw(runs: list[dict]) -> Figure:
+    """Success over steps, a line for each seed."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for core, colour in (("rmc", "#0072b2"), ("lstm", "#e69f00")):
+        own = [run for run in runs if run["core"] == core]
+        for run in own:
+            steps, success = zip(*run["curve"])
+            window = min(8, len(success))
+            smooth = np.convolve(success, np.ones(window) / window, mode="valid")
+            label = f"{core.upper()}, {run['parameters']:,} weights" if run is own[0] else None
+            axes.plot(steps[len(steps) - len(smooth) :], smooth, color=colour, label=label)
+    axes.axhline(1 / SYMBOLS, color="grey", linestyle=":", label="without memory")
+    axes.set(xlabel="steps of all environments", ylabel="right answers", ylim=(0, 1))
+    axes.legend(frameon=False)
+    return figure
 
 
 def main() -> None:
@@ -158,7 +193,8 @@ def main() -> None:
             last = [success for _, success in runs[-1]["curve"][-10:]]
             print(f"{core} seed {seed}: success {np.mean(last):.1%}, {runs[-1]['seconds']:.0f} s")
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "recall.json").write_text(json.dumps(runs))
+    (options.output / "recall.json").write_text(json.dumps(runs) + "\n", encoding="utf-8")
+    draw(runs).savefig(options.output / "recall.png", dpi=120)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Forecast a time series: two seasons and a trend, the next value from all before it.
 
-    python examples/time_series.py
+python examples/time_series.py
 """
 
 import argparse

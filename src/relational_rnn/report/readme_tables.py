@@ -54,6 +54,7 @@ CAPTIONS = {
     "tasks/nth-farthest-paper/curves.png": "The peaks of the training loss are where the "
     "curriculum adds features or objects. Dotted: accuracies of two strategies that compare no "
     "pair of vectors.",
+    "rl/recall.png": "Right answers over training, three seeds of each core.",
     "tasks/programs/curves.png": "All three seeds learn to add three-digit numbers.",
     "tasks/programs-paper/curves.png": "None of the three is learned; addition (with a curriculum) "
     "gets farthest.",
@@ -242,6 +243,27 @@ def _tasks(results: Path, base: Path) -> str:
     return "\n".join(filter(None, [_markdown(header, rows, left=3), *pictures, _origin(records)]))
 
 
+def _recall(results: Path, base: Path) -> str:
+    """Success of the policies of examples/recall_rl.py, a row for each core."""
+    path = results / "rl" / "recall.json"
+    if not path.is_file():
+        return ""
+    runs = json.loads(path.read_text(encoding="utf-8"))
+    rows = []
+    for core in dict.fromkeys(run["core"] for run in runs):
+        own = [run for run in runs if run["core"] == core]
+        ends = [fmean(success for _, success in run["curve"][-10:]) for run in own]
+        seconds = fmean(run["seconds"] for run in own)
+        steps = own[0]["curve"][-1][0]
+        each = " / ".join(f"{end:.0%}" for end in ends)
+        rows.append(
+            [core.upper(), f"{own[0]['parameters']:,}", f"{steps:,}", each, f"{seconds:.0f}"]
+        )
+    header = ["core", "weights", "steps", "right answers at the end, each seed", "CPU seconds"]
+    table = _markdown(header, rows, left=1)
+    return f"{table}\n{_picture(path.with_suffix('.png'), results, base)}"
+
+
 BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "best": _best,
     "demo": _output("demo/demo.txt"),
@@ -263,6 +285,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "corpus": _bench("corpus"),
     "batches": _bench("batches"),
     "busy": _bench("busy"),
+    "recall": _recall,
 }
 """For each block, the function that makes its text from the folders of the results and of the page.
 
