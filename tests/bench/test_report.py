@@ -98,6 +98,7 @@ def test_committed_results_make_the_same_tables(path):
 def test_results_are_of_the_kind_that_they_carry_or_show_by_their_fields():
     assert {path.stem.partition("-")[0]: kind_of(path) for path in COMMITTED} == {
         "speed": "speed",
+        "sizes": "sizes",
         "grow": "growth",
         "profile": "profile",
         "memory": "memory",
@@ -179,10 +180,11 @@ def test_command_grows(fake_measure, tmp_path):
     ("arguments", "message"),
     [
         (["--grow", "slots", "--profile"], "--grow --profile: only one measurement"),
+        (["--sizes", "--batches"], "--sizes --batches: only one measurement"),
         (["--memory-steps", "0"], "--memory-steps: must be at least 1, got 0"),
         (["--grow", "weeds"], "weeds"),
     ],
-    ids=["two", "no-steps", "unknown"],
+    ids=["two", "two-flags", "no-steps", "unknown"],
 )
 def test_mistakes(arguments, message, capsys):
     assert main(["bench", *arguments]) == 2

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .formatting import milliseconds
 from .record import read
 
 PAPER = "[Santoro et al. 2018](https://arxiv.org/abs/1806.01822)"
@@ -113,7 +114,9 @@ def _best_times(results: Path) -> tuple[list[BestResult], list[str]]:
         "train_step_ms": "whole training step: ms",
     }
     rows = [
-        BestResult(label, name, _milliseconds(rmc, name), _milliseconds(lstm, name), "speed.md")
+        BestResult(
+            label, name, milliseconds(rmc.get(name)), milliseconds(lstm.get(name)), "speed.md"
+        )
         for name, label in labels.items()
     ]
     machine = result["machine"]
@@ -137,8 +140,3 @@ def question(config: Mapping[str, Any]) -> str:
 def percent(value: float | None) -> str:
     """An accuracy between 0 and 1 as a percentage."""
     return "–" if value is None else f"{value:.2%}"
-
-
-def _milliseconds(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
