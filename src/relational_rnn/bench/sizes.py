@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STOP = Stop(seconds=0.5, least=2, most=15, spread=0.01)
+STOP = Stop(seconds=0.5, least=2, most=15)
 SHORTEST = 2e-3  # seconds of a sample: shorter work is repeated within it
 THREADS = (1, 2)
 MOST_CHECKED = 32  # sequences of a batch
@@ -92,8 +92,8 @@ SIZES = (
     _square(4, 8, 8, 256),
     MANY_SLOTS,
     LANGUAGE_MODEL._replace(steps=1, batch=1),
-    LANGUAGE_MODEL._replace(batch=1),
-    LANGUAGE_MODEL._replace(batch=8),
+    LANGUAGE_MODEL._replace(steps=20, batch=1),
+    LANGUAGE_MODEL._replace(steps=20, batch=8),
     LANGUAGE_MODEL,
     _square(10, 4, 1, 2048),
 )
