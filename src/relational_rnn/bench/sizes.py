@@ -4,7 +4,7 @@ All in float32, forward and backward, with one and with two threads.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -306,39 +306,42 @@ NOTE = (
 
 
 def draw(result: Result) -> "Figure":
-    """Time over floor, over the work of a step; a panel for each number of threads."""
+    """How many times longer than its floor each backend takes, from the least work to the most."""
     from matplotlib.figure import Figure
 
     rows = [row for row in result["rows"] if "error" not in row]
-    counts = sorted({row["threads"] for row in rows}) or [0]
-    figure = Figure(figsize=(6.5 * len(counts), 5), layout="constrained")
-    panels = figure.subplots(1, len(counts), sharey=True, squeeze=False)[0]
+    rows.sort(key=lambda row: row["multiply_adds"])
+    counts = sorted({row["threads"] for row in rows}) or [1]
+    figure = Figure(figsize=(3 + 4.5 * len(counts), 7), layout="constrained")
+    panels = figure.subplots(1, len(counts), sharex=True, sharey=True, squeeze=False)[0]
+    places = {name: place for place, name in enumerate(dict.fromkeys(map(_name, rows)))}
     for panel, count in zip(panels, counts, strict=True):
-        own = [row for row in rows if row["threads"] == count]
-        _over_floor(panel, sorted(own, key=lambda row: row["multiply_adds"]))
-        panel.set(title=_threads(count))
-    panels[0].set(ylabel="time / time of the matrix products alone")
+        _times_floor(panel, [row for row in rows if row["threads"] == count], places)
+        panel.set(title=_threads(count), xlabel="time / time of the matrix products alone")
+    panels[0].set_yticks(range(len(places)), [*places])
+    panels[0].invert_yaxis()
+    panels[-1].legend(frameon=False, loc="lower right")
+    figure.suptitle(
+        "Cores of slots x width, from little to much work in a step: forward and backward"
+    )
     return figure
 
 
-def _over_floor(axes: "Axes", rows: Sequence[Row]) -> None:
+def _times_floor(axes: "Axes", rows: Sequence[Row], places: Mapping[str, int]) -> None:
     from matplotlib.ticker import NullFormatter, ScalarFormatter
 
     from .pictures import COLOURS
 
     for name, colour, marker in zip(BACKENDS, COLOURS, "s^o", strict=False):
-        points = [
-            (row["multiply_adds"] / 1e6, row[f"{name}_over_floor"])
-            for row in rows
-            if f"{name}_over_floor" in row
-        ]
-        if points:
-            axes.plot(*zip(*points, strict=True), marker, color=colour, label=name)
-    axes.axhline(1, color="black", linewidth=1)
-    axes.set(xscale="log", yscale="log", xlabel="million multiply-adds in a step of the core")
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.legend(frameon=False)
+        figure = f"{name}_over_floor"
+        shown = [row for row in rows if figure in row]
+        values, heights = [row[figure] for row in shown], [places[_name(row)] for row in shown]
+        axes.plot(values, heights, marker, color=colour, markersize=8, label=name)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xticks([1, 2, 5, 10, 20, 50])
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 MEASUREMENT = Measurement(

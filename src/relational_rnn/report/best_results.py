@@ -4,12 +4,10 @@ The best run is the one with the best validation; the table shows its test resul
 are cited, not measured here: ``PUBLISHED`` and ``SOURCES`` hold all of them.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .formatting import milliseconds
 from .record import read
 
 PAPER = "[Santoro et al. 2018](https://arxiv.org/abs/1806.01822)"
@@ -51,10 +49,9 @@ class BestResult(NamedTuple):
 
 
 def best_results(results: Path) -> tuple[list[BestResult], list[str]]:
-    """Rows of the table, and notes: the sources of published figures and where times come from."""
-    times, origin = _best_times(results)
-    rows = [*_best_perplexity(results), *_best_accuracies(results), *times]
-    return rows, [*(f"({mark}) {source}" for mark, source in SOURCES.items()), *origin]
+    """Rows of the table, and notes: the sources of published figures."""
+    rows = [*_best_perplexity(results), *_best_accuracies(results)]
+    return rows, [f"({mark}) {source}" for mark, source in SOURCES.items()]
 
 
 def _best_perplexity(results: Path) -> list[BestResult]:
@@ -93,38 +90,6 @@ def _chosen(configs: Iterable[Path], measure: str) -> dict[str, dict[str, float]
     return {
         task: {core: test for core, (_, test) in cores.items()} for task, cores in found.items()
     }
-
-
-def _best_times(results: Path) -> tuple[list[BestResult], list[str]]:
-    """Times of the rows of ``rrnn bench`` with the fastest training step, and their origin."""
-    path = results / "bench" / "speed.json"
-    if not path.is_file():
-        return [], []
-    result = json.loads(path.read_text(encoding="utf-8"))
-    rmc, lstm = (
-        min(
-            (row for row in result["rows"] if row["row"].startswith(core)),
-            key=lambda row: row.get("train_step_ms") or float("inf"),
-        )
-        for core in ("rmc", "lstm")
-    )
-    labels = {
-        "core_forward_ms": "core, forward: ms",
-        "core_step_ms": "core, forward + backward: ms",
-        "train_step_ms": "whole training step: ms",
-    }
-    rows = [
-        BestResult(
-            label, name, milliseconds(rmc.get(name)), milliseconds(lstm.get(name)), "speed.md"
-        )
-        for name, label in labels.items()
-    ]
-    machine = result["machine"]
-    origin = (
-        f"Times: rows {rmc['row']} and {lstm['row']} of `rrnn bench`, {machine['processor']}, "
-        f"{machine['threads']} threads, device {machine['device']}."
-    )
-    return rows, [origin]
 
 
 def question(config: Mapping[str, Any]) -> str:
