@@ -174,9 +174,9 @@ def test_the_worst_row_counts():
         figures(Size(4, 1, 1, 4, 8, 8, 2, 32), 2, auto_over_fastest=1.2),
     ]
     assert [(one["ratio"], one["value"], one["met"]) for one in sizes.ratios(rows)] == [
-        ("native / floor, small, 1 thread: worst, 4 x 64, T 8, batch 512", 1.7, False),
-        ("fused / native, small, 1 thread: worst, 4 x 64, T 8, batch 512", 3.5, True),
-        ("auto / fastest, all, 1 thread: worst, 4 x 64, T 4, batch 256", 1.0, True),
-        ("fused / native, 1 x 768, 2 threads: worst, 1 x 768, T 100, batch 64", 1.1, False),
-        ("auto / fastest, all, 2 threads: worst, 1 x 768, T 100, batch 64", 1.05, True),
+        ("native / floor, small cores, 1 thread (4 x 64, T 8, batch 512)", 1.7, False),
+        ("fused / native, small cores, 1 thread (4 x 64, T 8, batch 512)", 3.5, True),
+        ("auto / fastest, worst row, 1 thread (4 x 64, T 4, batch 256)", 1.0, True),
+        ("fused / native, 1 x 768, 2 threads (1 x 768, T 100, batch 64)", 1.1, False),
+        ("auto / fastest, worst row, 2 threads (1 x 768, T 100, batch 64)", 1.05, True),
     ]

@@ -42,6 +42,23 @@ def test_table(tiny):
     assert told[:3] == ["rmc fused bfloat16: check", "plain model: check", "lstm: check"]
 
 
+def test_the_lstm_as_a_loop_is_timed_as_a_core(tiny):
+    told = []
+    result = speed.MEASUREMENT.run(
+        cases=[tiny("lstm-loop")], core_stop=TWICE, train_stop=TWICE, progress=told.append
+    )
+    [row] = result["rows"]
+    assert row["core_step_ms"] > 0
+    assert row["train_step_ms"] is row["tokens_per_s"] is row["peak_mb"] is None
+    assert {text.partition(": ")[2] for text in told} == {
+        "check",
+        "core forward",
+        "core step",
+        "core floor",
+    }
+    assert speed.draw(result).axes
+
+
 def test_the_same_products_are_measured_once(tiny):
     names = ("lstm", "lstm-loop", "rmc reference", "rmc fused float32")
     told = []

@@ -248,17 +248,17 @@ class Target(NamedTuple):
 
 
 TARGETS = (
-    Target("native / floor, small", "native_over_floor", SMALL, at_most=1.6),
+    Target("native / floor, small cores", "native_over_floor", SMALL, at_most=1.6),
     Target("native / floor, 8 x 256", "native_over_floor", [MANY_SLOTS], at_most=1.2),
     Target("native / floor, 1 x 768", "native_over_floor", [LANGUAGE_MODEL], at_most=1.0),
-    Target("fused / native, small", "fused_over_native", SMALL, at_least=3),
+    Target("fused / native, small cores", "fused_over_native", SMALL, at_least=3),
     Target("fused / native, 1 x 768", "fused_over_native", [LANGUAGE_MODEL], at_least=1.2),
-    Target("auto / fastest, all", "auto_over_fastest", SIZES, at_most=1.1),
+    Target("auto / fastest, worst row", "auto_over_fastest", SIZES, at_most=1.1),
 )
 
 
 def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The targets, for each number of threads, of which the rows have figures."""
+    """For each number of threads, the targets of which the rows have figures; worst rows named."""
     found = []
     for count in sorted({row["threads"] for row in rows}):
         own = [row for row in rows if row["threads"] == count]
@@ -270,7 +270,7 @@ def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
             }
             if figures:
                 worst = (min if target.at_most is None else max)(figures, key=lambda x: figures[x])
-                name = f"{target.name}, {_threads(count)}: worst, {worst}"
+                name = f"{target.name}, {_threads(count)} ({worst})"
                 bounds = {"at_most": target.at_most, "at_least": target.at_least}
                 found.append(ratio(name, figures[worst], **bounds))
     return found
