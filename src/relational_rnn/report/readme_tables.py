@@ -99,7 +99,7 @@ def _best(results: Path, base: Path) -> str:
         published = PUBLISHED.get(row.published, ("–", "–"))
         link = f"[{row.page}]({_link(docs / row.page, base)})"
         lines.append([row.label, row.rmc, row.lstm, *published, link])
-    return "\n".join([_markdown(header, lines, left=1), *(f"<sub>{x}</sub>\n" for x in notes)])
+    return f"{_markdown(header, lines, left=1)}\n<sub>{' '.join(notes)}</sub>\n"
 
 
 def _output(file: str, *, last: int | None = None) -> Callable[[Path, Path], str]:
@@ -154,7 +154,8 @@ def _core_sizes(results: Path, base: Path) -> str:
     table = _markdown([*header, "products alone, ms", "LSTM, ms"], lines, left=2)
     origin = f"{result['machine']['processor']}, {threads} threads."
     note = f"<sub>Forward and backward in float32; LSTM: of as many parameters. {origin}</sub>\n"
-    return f"{table}\n{_picture(path.with_suffix('.png'), results, base)}{note}"
+    picture = _picture(path.with_suffix(".png"), results, base).rstrip()
+    return "\n".join([table, " ".join(filter(None, [picture, note]))])
 
 
 def _language_models(runs: str, pictures: str) -> Callable[[Path, Path], str]:
