@@ -27,7 +27,8 @@ def add(parser: ArgumentParser) -> None:
         "--sizes",
         action="store_true",
         help="measure cores of many sizes with each backend of the CPU, next to an LSTM of equal "
-        "size, with one and two threads, instead (about four minutes on two cores)",
+        "size, with one and two threads, instead (about four minutes on two cores, 3 GB of "
+        "memory)",
     )
     parser.add_argument(
         "--profile", action="store_true", help="measure the parts of a training step instead"
