@@ -263,8 +263,8 @@ NOTE = (
     "the process with weights and optimizer state."
 )
 CPU_NOTE = (
-    " CPU: of all threads in the same samples; on a busy machine it is less than the time by the "
-    "clock times the threads."
+    " CPU: CPU time of all threads in the same samples; on an idle machine it is close to the "
+    "number of threads times the time by the clock, on a busy one it is less."
 )
 
 
