@@ -74,7 +74,35 @@ MEMORY = {
     "rows": [{"step": 50, "resident_mb": 300.0}, {"step": 100, "resident_mb": 301.0}],
     "growth_mb": 1.0,
 }
+SIZES = {
+    "kind": "sizes",
+    "machine": MACHINE,
+    "rows": [
+        {
+            "row": "4 x 64",
+            "steps": 8,
+            "batch": 512,
+            "threads": 1,
+            "multiply_adds": 7,
+            **timing("reference", 140.0),
+            **timing("fused", 150.0),
+            **timing("native", 50.0),
+            **timing("lstm", 15.0),
+            **timing("floor", 40.0),
+            "reference_over_floor": 3.5,
+            "fused_over_floor": 3.75,
+            "native_over_floor": 1.25,
+            "fused_over_native": 3.0,
+            "auto": "native",
+            "auto_over_fastest": 1.0,
+            "cpu_share": 0.987,
+        },
+        {"row": "4 x 64", "steps": 8, "batch": 512, "threads": 2, "error": "it broke"},
+    ],
+    "ratios": [],
+}
 ALL_FAILED = {**SPEED, "rows": [{"row": "lstm", "error": "it broke"}], "ratios": []}
+SIZES_FAILED = {**SIZES, "rows": SIZES["rows"][1:]}
 GROWTH_FAILED = {**GROWTH, "rows": [{"row": "rmc", "slots": 1, "error": "it broke"}]}
 RESULTS = {
     "speed": SPEED,
@@ -83,6 +111,8 @@ RESULTS = {
     "memory": MEMORY,
     "all-failed": ALL_FAILED,
     "growth-failed": GROWTH_FAILED,
+    "sizes": SIZES,
+    "sizes-failed": SIZES_FAILED,
 }
 
 
@@ -98,6 +128,7 @@ def test_committed_results_make_the_same_tables(path):
 def test_results_are_of_the_kind_that_they_carry_or_show_by_their_fields():
     assert {path.stem.partition("-")[0]: kind_of(path) for path in COMMITTED} == {
         "speed": "speed",
+        "sizes": "sizes",
         "grow": "growth",
         "profile": "profile",
         "memory": "memory",
@@ -138,6 +169,14 @@ def test_speed_table(capsys):
     assert "load average before 0.00 0.10 0.20" in text
 
 
+def test_sizes_table(capsys):
+    report.show(SIZES, Console(width=220))
+    line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("4 x 64"))
+    assert line.split()[:4] == ["4", "x", "64", "8"]
+    assert "50 ±10%" in line
+    assert line.split()[-5:] == ["3.00", "1.25", "native", "1.00", "0.99"]
+
+
 def test_a_narrow_terminal_gets_a_wide_table_in_halves(capsys):
     rows = [{**row, "row": "rmc fused"} for row in SPEED["rows"] if "error" not in row]
     result = {**SPEED, "rows": rows, "ratios": []}
@@ -167,6 +206,16 @@ def test_command_prints_saves_and_ends_with_json(fake_measure, tmp_path, capsys)
     assert (output / "speed.md").exists()
 
 
+def test_command_measures_sizes(fake_measure, tmp_path):
+    result = {name: value for name, value in SIZES.items() if name not in ("kind", "machine")}
+    fake_measure("sizes", lambda progress: {**result, "rows": SIZES["rows"][:1]})
+    assert main(["bench", "--sizes", "--output", str(tmp_path)]) == 0
+    assert (tmp_path / "sizes.png").exists()
+    assert "`rrnn bench --sizes`: " in (tmp_path / "sizes.md").read_text(encoding="utf-8")
+    fake_measure("sizes", lambda progress: result)
+    assert main(["bench", "--sizes", "--output", str(tmp_path)]) == 1  # a row has failed
+
+
 def test_command_grows(fake_measure, tmp_path):
     whole = {**GROWTH, "rows": GROWTH["rows"][:2]}
     fake_measure("growth", lambda what, progress: whole if what == "slots" else None)
@@ -179,10 +228,11 @@ def test_command_grows(fake_measure, tmp_path):
     ("arguments", "message"),
     [
         (["--grow", "slots", "--profile"], "--grow --profile: only one measurement"),
+        (["--sizes", "--batches"], "--sizes --batches: only one measurement"),
         (["--memory-steps", "0"], "--memory-steps: must be at least 1, got 0"),
         (["--grow", "weeds"], "weeds"),
     ],
-    ids=["two", "no-steps", "unknown"],
+    ids=["two", "two-flags", "no-steps", "unknown"],
 )
 def test_mistakes(arguments, message, capsys):
     assert main(["bench", *arguments]) == 2

@@ -23,6 +23,7 @@ def test_table(tiny):
         low, high = rmc[name.removesuffix("ms") + "spread_ms"]
         assert 0 < low <= rmc[name] <= high
         assert rmc[name.removesuffix("ms") + "samples"] == 2
+        assert rmc[name.removesuffix("ms") + "cpu_ms"] > 0
     assert rmc["tokens_per_s"] == pytest.approx(12 / rmc["train_step_ms"] * 1e3)
     assert rmc["core_step_over_floor"] == rmc["core_step_ms"] / rmc["core_floor_ms"]
     assert rmc["peak_mb"] >= 0
@@ -39,6 +40,23 @@ def test_table(tiny):
         result["machine"]
     )
     assert told[:3] == ["rmc fused bfloat16: check", "plain model: check", "lstm: check"]
+
+
+def test_the_lstm_as_a_loop_is_timed_as_a_core(tiny):
+    told = []
+    result = speed.MEASUREMENT.run(
+        cases=[tiny("lstm-loop")], core_stop=TWICE, train_stop=TWICE, progress=told.append
+    )
+    [row] = result["rows"]
+    assert row["core_step_ms"] > 0
+    assert row["train_step_ms"] is row["tokens_per_s"] is row["peak_mb"] is None
+    assert {text.partition(": ")[2] for text in told} == {
+        "check",
+        "core forward",
+        "core step",
+        "core floor",
+    }
+    assert speed.draw(result).axes
 
 
 def test_the_same_products_are_measured_once(tiny):
@@ -68,6 +86,7 @@ def test_a_row_that_fails_takes_no_floor_from_the_others(tiny):
 def test_every_variant_is_measured_that_the_machine_supports(monkeypatch):
     monkeypatch.setattr(speed.torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(speed, "multiplies_bfloat16", lambda device: False)
+    monkeypatch.setattr(speed.build, "why_not", lambda: None)
     assert [case.name for case in speed.published_cases()] == [
         variant.name for variant in CPU_VARIANTS if variant.dtype == "float32"
     ]
@@ -77,6 +96,10 @@ def test_every_variant_is_measured_that_the_machine_supports(monkeypatch):
     ]
     monkeypatch.setattr(speed.torch.cuda, "is_available", lambda: True)
     assert [case.name for case in speed.published_cases()] == list(VARIANTS)
+    monkeypatch.setattr(speed.build, "why_not", lambda: "no C++ compiler was found")
+    assert [case.name for case in speed.published_cases()] == [
+        name for name in VARIANTS if name != "rmc native float32"
+    ]
 
 
 def row(name, **figures):
@@ -111,3 +134,25 @@ def test_ratios():
             "met": False,
         },
     }
+
+
+def test_ratios_of_the_native_core():
+    rows = [
+        row("rmc fused float32", core_step_ms=1200.0),
+        row("rmc native float32", core_step_ms=900.0, core_floor_ms=1000.0),
+    ]
+    found = [(one["ratio"], one["value"], one["met"]) for one in speed.ratios(rows)]
+    assert found == [
+        ("core, float32: native / its floor", 0.9, True),
+        ("core, float32: fused / native", 1.333, True),
+    ]
+
+
+def test_results_without_cpu_times_have_no_columns_for_them():
+    without = {"rows": [row("lstm", train_step_ms=2.0, train_step_spread_ms=[1.0, 3.0])]}
+    with_times = {"rows": [{**without["rows"][0], "train_step_cpu_ms": 3.0}]}
+    assert "step CPU, ms" not in speed.tables(without)[0].header
+    assert "CPU" not in speed.note(without)
+    table = speed.tables(with_times)[0]
+    assert table.rows[0][table.header.index("step CPU, ms")] == "3"
+    assert "CPU" in speed.note(with_times)

@@ -1,6 +1,8 @@
+import time
+
 import pytest
 
-from relational_rnn.bench.timing import Spread, Stop, interleave, timed
+from relational_rnn.bench.timing import Spread, Stop, Times, interleave, timed
 
 
 def test_rounds_are_interleaved():
@@ -47,8 +49,46 @@ def test_progress_is_told_before_each_sample():
 
 def test_timed_does_the_work_once():
     calls = []
-    assert timed(lambda: calls.append(1)) >= 0
+    assert timed(lambda: calls.append(1)) >= (0, 0)
     assert calls == [1]
+
+
+def test_a_wait_takes_time_but_no_cpu_time():
+    times = timed(lambda: time.sleep(0.05))
+    assert times.wall >= 0.05
+    assert times.cpu < 0.05
+
+
+def test_cpu_times_are_kept_with_the_samples():
+    cells = {
+        "times": iter([Times(1.0, 0.5), Times(2.0, 1.5)]).__next__,
+        "from JSON": iter([[1.0, 0.25], [2.0, 0.25]]).__next__,
+        "seconds": iter([1.0, 2.0]).__next__,
+    }
+    spreads, _ = interleave(cells, Stop(seconds=0, least=2, most=2))
+    assert {key: spread.median for key, spread in spreads.items()} == dict.fromkeys(cells, 1.5)
+    assert {key: spread.cpu for key, spread in spreads.items()} == {
+        "times": 1.0,
+        "from JSON": 0.25,
+        "seconds": None,
+    }
+    assert spreads["times"].fields("step", "ms")["step_cpu_ms"] == 1000.0
+    assert "step_cpu_ms" not in spreads["seconds"].fields("step", "ms")
+
+
+@pytest.mark.parametrize(
+    ("samples", "enough"),
+    [
+        ([1.0, 1.0], False),
+        ([1.0, 1.01, 1.02], True),
+        ([1.0, 1.1, 1.2], False),
+        ([1.0, 1.1, 1.2, 1.3], True),
+        ([4.0, 8.0], True),
+    ],
+    ids=["two", "alike", "unlike", "most", "seconds"],
+)
+def test_a_small_spread_is_enough(samples, enough):
+    assert Stop(seconds=10.0, least=2, most=4, spread=0.02).reached(samples) is enough
 
 
 def test_an_interrupt_is_no_failure_of_a_row():

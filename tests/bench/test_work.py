@@ -73,4 +73,6 @@ def test_floor_of_the_rmc(tiny, slots):
     with_input = batch * inputs * (qkv + gates)
     # Each product three times: forward, back to its input, back to its weight.
     expected = 3 * 2 * steps * (with_memory + with_input)
-    assert flops(Floor(Core(tiny("rmc reference", mem_slots=slots))).step) == expected
+    floor = Floor(Core(tiny("rmc reference", mem_slots=slots)))
+    assert flops(floor.step) == expected
+    assert floor.multiply_adds == with_memory + with_input

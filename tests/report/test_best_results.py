@@ -54,26 +54,6 @@ def test_highest_accuracy_of_tasks_that_are_published_or_compare_cores(tmp_path)
     assert labels(tmp_path)["addition, length 1, nesting 1: accuracy"] == ("100.00%", "50.00%")
 
 
-def test_times_of_the_fastest_training_step(tmp_path):
-    rows = [
-        {"row": "rmc reference", "core_step_ms": 50.0, "train_step_ms": 300.0},
-        {"row": "rmc fused", "core_step_ms": 60.04, "train_step_ms": 200.0},
-        {"row": "rmc failed", "error": "out of memory"},
-        {"row": "lstm", "core_step_ms": 1234.0, "train_step_ms": 190.0},
-        {"row": "plain model", "train_step_ms": 1.0},
-    ]
-    machine = {"processor": "CPU", "threads": 3, "device": "cpu"}
-    (tmp_path / "bench").mkdir()
-    (tmp_path / "bench" / "speed.json").write_text(json.dumps({"machine": machine, "rows": rows}))
-    found = labels(tmp_path)
-    assert found["core, forward: ms"] == ("–", "–")
-    assert found["core, forward + backward: ms"] == ("60.0", "1,234")
-    assert found["whole training step: ms"] == ("200", "190")
-    assert best_results(tmp_path)[1][-1] == (
-        "Times: rows rmc fused and lstm of `rrnn bench`, CPU, 3 threads, device cpu."
-    )
-
-
 @pytest.mark.parametrize("figure", [cell for row in PUBLISHED.values() for cell in row])
 def test_every_published_figure_names_its_source(figure):
     for part in figure.split(", "):

@@ -151,6 +151,32 @@ def test_what_a_command_printed_and_pictures_from_the_page(tmp_path):
     assert f"speed.png)\n\n*{CAPTIONS['bench/speed.png']}*\n" in text
 
 
+def test_core_sizes_have_the_most_work_on_the_most_threads(tmp_path):
+    def row(core, threads, batch, native, **found):
+        shape = {"row": core, "threads": threads, "steps": 4, "batch": batch}
+        times = {"reference_ms": 250.0, "fused_ms": 30.0, "floor_ms": 6.25, "lstm_ms": 5.0}
+        native = {} if native is None else {"native_ms": native}
+        return {**shape, "multiply_adds": 10 * batch, **times, **native, **found}
+
+    rows = [
+        row("1 x 128", 2, 8, None),
+        row("4 x 64", 1, 512, 20.0),
+        row("4 x 64", 2, 256, 11.04),
+        row("4 x 64", 2, 1, 0.16),
+        {"row": "4 x 64", "threads": 2, "error": "it broke"},
+        row("1 x 31", 2, 1, 1.0),
+    ]
+    (tmp_path / "bench").mkdir()
+    result = {"machine": {"processor": "CPU"}, "rows": rows}
+    (tmp_path / "bench" / "sizes.json").write_text(json.dumps(result), encoding="utf-8")
+    lines = fill(block("core-sizes"), tmp_path, base=tmp_path).splitlines()
+    assert lines[4:6] == [
+        "| 4 x 64 | 4 x 256 | 250 | 30.0 | 11.0 | 6.2 | 5.0 |",
+        "| 1 x 128 | 4 x 8 | 250 | 30.0 | – | 6.2 | 5.0 |",
+    ]
+    assert "CPU, 2 threads." in lines[7]
+
+
 def test_best_results_with_published_figures_and_links_from_the_page(tmp_path):
     results, docs = tmp_path / "results", tmp_path / "docs"
     make_run(

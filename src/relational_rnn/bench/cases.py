@@ -36,6 +36,7 @@ LSTM = Variant(name="lstm", model="lstm")
 LSTM_BFLOAT16 = Variant(name="lstm bfloat16", model="lstm", dtype="bfloat16")
 REFERENCE = Variant(name="rmc reference", model="rmc", backend="reference")
 FUSED = Variant(name="rmc fused float32", model="rmc", backend="fused")
+NATIVE = Variant(name="rmc native float32", model="rmc", backend="native")
 FUSED_BFLOAT16 = Variant(name="rmc fused bfloat16", model="rmc", backend="fused", dtype="bfloat16")
 BASELINE = Variant(name="plain model", model="baseline")
 
@@ -50,6 +51,7 @@ CPU_VARIANTS = (
     LSTM_BFLOAT16,
     REFERENCE,
     FUSED,
+    NATIVE,
     FUSED_BFLOAT16,
     BASELINE,
 )

@@ -41,8 +41,12 @@ def check(case: Case) -> None:
         check_core(case)
 
 
-def check_core(case: Case) -> None:
+def check_core(case: Case, *, batch_size: int = BATCH_SIZE) -> None:
     """Compare output, last state and gradients of the core.
+
+    Args:
+        case: what is compared.
+        batch_size: number of sequences.
 
     Raises:
         ArithmeticError: a tensor differs by more than is allowed.
@@ -52,14 +56,14 @@ def check_core(case: Case) -> None:
     core = Stack(config, config.embedding_size).to(device)
     eager = Stack(eager_case.config(CORES), config.embedding_size).to(device)
     eager.load_state_dict(core.state_dict())
-    inputs = torch.randn(STEPS, BATCH_SIZE, config.embedding_size, device=device)
-    cotangent = torch.randn(STEPS, BATCH_SIZE, core.output_size, device=device)
+    inputs = torch.randn(STEPS, batch_size, config.embedding_size, device=device)
+    cotangent = torch.randn(STEPS, batch_size, core.output_size, device=device)
 
     def run(module: Stack, precision: AbstractContextManager[object]) -> Results:
         dtype = next(module.parameters()).dtype
         x = inputs.to(dtype, copy=True).requires_grad_()
         with precision:
-            output, state = module(x, module.initial_state(BATCH_SIZE))
+            output, state = module(x, module.initial_state(batch_size))
         torch.autograd.backward((output.to(dtype) * cotangent.to(dtype)).sum())
         results = {"output": output, "gradient of inputs": x.grad}
         results |= {f"state {number}": tensor for number, tensor in enumerate(state)}

@@ -222,7 +222,7 @@ def _fingerprint(batches: Iterable[Batch]) -> dict[str, Any]:
 def _measured(work: Callable[[], object]) -> dict[str, float]:
     """Seconds of the work, and its peak megabytes above the process before."""
     seconds: list[float] = []
-    peak = process_memory.peak_during(lambda: seconds.append(timed(work)))
+    peak = process_memory.peak_during(lambda: seconds.append(timed(work).wall))
     return {"seconds": seconds[0], "peak_mb": peak}
 
 

@@ -13,13 +13,13 @@ from ..errors import UserError
 from ..files import write_bytes, write_text
 from ..report.figures import STYLE, as_png
 from ..report.terminal import WideTable
-from . import batches, busy, corpus, growth, memory_growth, profile, scale, speed
+from . import batches, busy, corpus, growth, memory_growth, profile, scale, sizes, speed
 from .measurement import Measurement, Result
 from .tables import Table, ratio_table
 
 MEASUREMENTS: dict[str, Measurement] = {
     module.MEASUREMENT.kind: module.MEASUREMENT
-    for module in (speed, growth, profile, memory_growth, scale, corpus, batches, busy)
+    for module in (speed, sizes, growth, profile, memory_growth, scale, corpus, batches, busy)
 }
 
 WRAPPING_COLUMNS = ("error", "ratio of medians")

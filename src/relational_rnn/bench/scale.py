@@ -17,7 +17,7 @@ from .check import check
 from .measurement import Measurement, Progress, Result
 from .process_memory import MB
 from .tables import SPREAD_NOTE, Row, Table, number, table, text, timing
-from .timing import ONCE, Spread, Stop, interleave, timed
+from .timing import ONCE, Spread, Stop, Times, interleave, timed
 from .work import Training
 from .worker import Worker, WorkerError
 
@@ -54,11 +54,11 @@ class LargeTraining:
         self.case = case
         self.device = case.variant.device
 
-    def check(self) -> float:
+    def check(self) -> Times:
         """Compare core and model with the reference, with at most 8,192 words.
 
         Returns:
-            Seconds that it took.
+            The time that it took.
 
         Raises:
             ArithmeticError: they differ.
@@ -92,13 +92,13 @@ class LargeTraining:
         training = self.training
         return process_memory.peak_during(lambda: self._backward(training, streams), self.device)
 
-    def forward_backward(self, streams: int) -> float:
-        """Seconds of forward and backward."""
+    def forward_backward(self, streams: int) -> Times:
+        """The time of forward and backward."""
         training = self.training
         return timed(lambda: self._backward(training, streams), self.device)
 
-    def update(self) -> float:
-        """Seconds of gradient clipping and the optimizer's step."""
+    def update(self) -> Times:
+        """The time of gradient clipping and the optimizer's step."""
         return timed(self.training.update, self.device)
 
     def whole_step(self) -> dict[str, float]:
@@ -116,7 +116,7 @@ class LargeTraining:
         before = process_memory.resident()
         seconds: list[float] = []
         peak = process_memory.peak_during(
-            lambda: seconds.append(timed(training.step, self.device)), self.device
+            lambda: seconds.append(timed(training.step, self.device).wall), self.device
         )
         return {"seconds": seconds[0], "peak_mb": peak, "process_mb": before + peak}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from ..ops.precision import multiplies_bfloat16
+from ..ops.relational_memory.native import build
 from . import process_memory
 from .cases import (
     BASELINE,
@@ -18,13 +19,14 @@ from .cases import (
     LSTM,
     LSTM_BFLOAT16,
     MODELS,
+    NATIVE,
     REFERENCE,
     Case,
 )
 from .check import check
 from .measurement import Measurement, Progress, Result
-from .tables import SPREAD_NOTE, Row, number, one_table, ratio, text, timing
-from .timing import ONCE, Spread, Stop, interleave, timed
+from .tables import SPREAD_NOTE, Row, Table, number, ratio, table, text, timing
+from .timing import ONCE, Spread, Stop, Times, interleave, timed
 from .work import Core, Floor, Training
 from .worker import Worker
 
@@ -32,17 +34,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CORE_METRICS = ("core_forward", "core_step", "core_floor")
-CORE_STOP = Stop(seconds=2.5, least=3, most=7)
-TRAIN_STOP = Stop(seconds=4.0, least=2, most=5)
+CORE_STOP = Stop(seconds=2.5, least=2, most=7, spread=0.02)
+TRAIN_STOP = Stop(seconds=2.5, least=2, most=5, spread=0.02)
 
 
 def published_cases() -> list[Case]:
-    """The variants that this machine supports, at the published sizes."""
+    """The variants that this machine supports, at the published sizes. Compiles the native core."""
     variants = CPU_VARIANTS + (CUDA_VARIANTS if torch.cuda.is_available() else ())
     return [
         Case(name=variant.name)
         for variant in variants
         if variant.dtype != "bfloat16" or multiplies_bfloat16(variant.device)
+        if variant.backend != "native" or build.why_not() is None
     ]
 
 
@@ -78,28 +81,28 @@ class TimedCase:
         training.step(length=1)
         return training
 
-    def check(self) -> float:
-        """Compare core and model with the reference; return the seconds that it took.
+    def check(self) -> Times:
+        """Compare core and model with the reference; return the time that it took.
 
         Raises:
             ArithmeticError: they differ.
         """
         return timed(lambda: check(self.case), self.device)
 
-    def core_forward(self) -> float:
-        """Seconds of the core's forward pass."""
+    def core_forward(self) -> Times:
+        """The time of the core's forward pass."""
         return timed(self.core.forward, self.device)
 
-    def core_step(self) -> float:
-        """Seconds of the core's forward and backward pass."""
+    def core_step(self) -> Times:
+        """The time of the core's forward and backward pass."""
         return timed(self.core.step, self.device)
 
-    def core_floor(self) -> float:
-        """Seconds of the matrix products of :meth:`core_step`."""
+    def core_floor(self) -> Times:
+        """The time of the matrix products of :meth:`core_step`."""
         return timed(self.floor.step, self.device)
 
-    def train_step(self) -> float:
-        """Seconds of a whole training step."""
+    def train_step(self) -> Times:
+        """The time of a whole training step."""
         return timed(self.training.step, self.device)
 
     def peak_mb(self) -> float:
@@ -146,7 +149,7 @@ def measure(
                 for case in cases
                 for metric in metrics
                 if case.name not in errors
-                if case.variant.model != "baseline" or metric not in CORE_METRICS
+                if _applies(metric, case)
                 if metric != "core_floor" or floors[_products(case)] == case.name
             }
             good, bad = interleave(
@@ -166,6 +169,16 @@ def measure(
     return {"rows": rows, "ratios": ratios(rows)}
 
 
+def _applies(metric: str, case: Case) -> bool:
+    """Whether a case has this metric: the plain model has no core of ours.
+
+    The LSTM as a loop is timed as a core only, because the rest of its training step is the LSTM's.
+    """
+    if metric in CORE_METRICS:
+        return case.variant.model != "baseline"
+    return metric == "check" or case.variant.model != "lstm-loop"
+
+
 def _products(case: Case) -> tuple[object, ...]:
     """What the floor of a case depends on."""
     variant, overrides = case.variant, str(case.overrides)
@@ -173,7 +186,7 @@ def _products(case: Case) -> tuple[object, ...]:
 
 
 def _row(case: Case, answers: Mapping[str, Spread], floor: Spread | None) -> dict[str, Any]:
-    config, core, step = case.config(MODELS), answers.get("core_step"), answers["train_step"]
+    core, step, peak = (answers.get(name) for name in ("core_step", "train_step", "peak_mb"))
     spreads = {
         "core_forward": answers.get("core_forward"),
         "core_step": core,
@@ -184,8 +197,10 @@ def _row(case: Case, answers: Mapping[str, Spread], floor: Spread | None) -> dic
     for metric, spread in spreads.items():
         row |= {f"{metric}_ms": None} if spread is None else spread.fields(metric, "ms")
     row["core_step_over_floor"] = core.median / floor.median if core and floor else None
-    row["tokens_per_s"] = config.batch_size * config.bptt / step.median
-    row["peak_mb"] = answers["peak_mb"].median
+    config = case.config(MODELS)
+    tokens = config.batch_size * config.bptt
+    row["tokens_per_s"] = None if step is None else tokens / step.median
+    row["peak_mb"] = None if peak is None else peak.median
     return row
 
 
@@ -200,13 +215,16 @@ class Target(NamedTuple):
 
 
 BF16, F32, LSTM_BF16, LSTM_F32 = FUSED_BFLOAT16.name, FUSED.name, LSTM_BFLOAT16.name, LSTM.name
-EAGER, PLAIN = REFERENCE.name, BASELINE.name
+EAGER, COMPILED, PLAIN = REFERENCE.name, NATIVE.name, BASELINE.name
 CORE, FLOOR, STEP, PEAK = "core_step_ms", "core_floor_ms", "train_step_ms", "peak_mb"
+CORE_CPU, STEP_CPU = "core_step_cpu_ms", "train_step_cpu_ms"
 TARGETS = (
     Target("core, bfloat16: fused / its floor", (BF16, CORE), (BF16, FLOOR), at_most=1.35),
     Target("core: reference float32 / fused bfloat16", (EAGER, CORE), (BF16, CORE), at_least=4),
     Target("core, float32: fused / its floor", (F32, CORE), (F32, FLOOR), at_most=1.35),
     Target("core, float32: reference / fused", (EAGER, CORE), (F32, CORE), at_least=1.8),
+    Target("core, float32: native / its floor", (COMPILED, CORE), (COMPILED, FLOOR), at_most=1),
+    Target("core, float32: fused / native", (F32, CORE), (COMPILED, CORE), at_least=1.2),
     Target("training step, bfloat16: rmc / lstm", (BF16, STEP), (LSTM_BF16, STEP), at_most=1.1),
     Target("training step, float32: rmc / lstm", (F32, STEP), (LSTM_F32, STEP), at_most=1.1),
     Target("training step: plain model / rmc bfloat16", (PLAIN, STEP), (BF16, STEP), at_least=2.5),
@@ -231,9 +249,11 @@ COLUMNS = {
     "row": text("row"),
     "core forward, ms": timing("core_forward_ms"),
     "core forward + backward, ms": timing(CORE),
+    "core CPU, ms": number(CORE_CPU),
     "its floor, ms": timing(FLOOR),
     "times floor": number("core_step_over_floor", ".2f"),
     "training step, ms": timing(STEP),
+    "step CPU, ms": number(STEP_CPU),
     "tokens/s": number("tokens_per_s"),
     "peak, MB": number(PEAK),
 }
@@ -242,6 +262,26 @@ NOTE = (
     "alone. Training step: whole model with loss, clipping and Adam; peak: its memory above "
     "the process with weights and optimizer state."
 )
+CPU_NOTE = (
+    " CPU: CPU time of all threads in the same samples; on an idle machine it is close to the "
+    "number of threads times the time by the clock, on a busy one it is less."
+)
+
+
+def tables(result: Result) -> list[Table]:
+    """One table; results from before CPU times were taken have no columns for them."""
+    absent = [] if _has_cpu_times(result) else ["core CPU, ms", "step CPU, ms"]
+    columns = {title: cell for title, cell in COLUMNS.items() if title not in absent}
+    return [table(result["rows"], columns)]
+
+
+def note(result: Result) -> str:
+    """What the columns mean."""
+    return NOTE + (CPU_NOTE if _has_cpu_times(result) else "")
+
+
+def _has_cpu_times(result: Result) -> bool:
+    return any(STEP_CPU in row for row in result["rows"])
 
 
 def draw(result: Result) -> "Figure":
@@ -272,6 +312,4 @@ def draw(result: Result) -> "Figure":
     return figure
 
 
-MEASUREMENT = Measurement(
-    kind="speed", measure=measure, tables=one_table(COLUMNS), note=lambda result: NOTE, draw=draw
-)
+MEASUREMENT = Measurement(kind="speed", measure=measure, tables=tables, note=note, draw=draw)

@@ -67,6 +67,9 @@ class Floor:
     Products with the memory run once per time step, forward and backward. Products with the input
     and all weight gradients run once for all T * B rows. The RMC's input projection is folded into
     the weights that follow it, so the floor counts one block and no attention over slots.
+
+    Attributes:
+        multiply_adds: of the forward pass of one time step.
     """
 
     def __init__(self, core: Core) -> None:
@@ -91,6 +94,8 @@ class Floor:
 
         rows = batch_size * slots
         self.steps = steps
+        self.multiply_adds = batch_size * inward * input_size
+        self.multiply_adds += rows * sum(weight.numel() for weight in recurrent)
         self.inputs = draw(steps * batch_size, input_size)
         self.d_inward = draw(steps * batch_size, inward)
         self.inward = draw(inward, input_size)

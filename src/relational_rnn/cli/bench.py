@@ -24,6 +24,13 @@ def add(parser: ArgumentParser) -> None:
         help=f"measure how cost grows with one of the sizes instead: {', '.join(GROWTHS)}",
     )
     parser.add_argument(
+        "--sizes",
+        action="store_true",
+        help="measure cores of many sizes with each backend of the CPU, next to an LSTM of equal "
+        "size, with one and two threads, instead (about four minutes on two cores, 3 GB of "
+        "memory)",
+    )
+    parser.add_argument(
         "--profile", action="store_true", help="measure the parts of a training step instead"
     )
     parser.add_argument(
@@ -107,7 +114,7 @@ def _choice(arguments: Namespace) -> Choice:
         choices.append(Choice("memory", "memory", ["--memory-steps", str(steps)], {"steps": steps}))
     choices += [
         Choice(kind, kind, [f"--{kind}"], {})
-        for kind in ("profile", "scale", "corpus", "batches", "busy")
+        for kind in ("sizes", "profile", "scale", "corpus", "batches", "busy")
         if arguments[kind]
     ]
     if len(choices) > 1:

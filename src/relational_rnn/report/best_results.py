@@ -4,7 +4,6 @@ The best run is the one with the best validation; the table shows its test resul
 are cited, not measured here: ``PUBLISHED`` and ``SOURCES`` hold all of them.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,10 +49,9 @@ class BestResult(NamedTuple):
 
 
 def best_results(results: Path) -> tuple[list[BestResult], list[str]]:
-    """Rows of the table, and notes: the sources of published figures and where times come from."""
-    times, origin = _best_times(results)
-    rows = [*_best_perplexity(results), *_best_accuracies(results), *times]
-    return rows, [*(f"({mark}) {source}" for mark, source in SOURCES.items()), *origin]
+    """Rows of the table, and notes: the sources of published figures."""
+    rows = [*_best_perplexity(results), *_best_accuracies(results)]
+    return rows, [f"({mark}) {source}" for mark, source in SOURCES.items()]
 
 
 def _best_perplexity(results: Path) -> list[BestResult]:
@@ -94,36 +92,6 @@ def _chosen(configs: Iterable[Path], measure: str) -> dict[str, dict[str, float]
     }
 
 
-def _best_times(results: Path) -> tuple[list[BestResult], list[str]]:
-    """Times of the rows of ``rrnn bench`` with the fastest training step, and their origin."""
-    path = results / "bench" / "speed.json"
-    if not path.is_file():
-        return [], []
-    result = json.loads(path.read_text(encoding="utf-8"))
-    rmc, lstm = (
-        min(
-            (row for row in result["rows"] if row["row"].startswith(core)),
-            key=lambda row: row.get("train_step_ms") or float("inf"),
-        )
-        for core in ("rmc", "lstm")
-    )
-    labels = {
-        "core_forward_ms": "core, forward: ms",
-        "core_step_ms": "core, forward + backward: ms",
-        "train_step_ms": "whole training step: ms",
-    }
-    rows = [
-        BestResult(label, name, _milliseconds(rmc, name), _milliseconds(lstm, name), "speed.md")
-        for name, label in labels.items()
-    ]
-    machine = result["machine"]
-    origin = (
-        f"Times: rows {rmc['row']} and {lstm['row']} of `rrnn bench`, {machine['processor']}, "
-        f"{machine['threads']} threads, device {machine['device']}."
-    )
-    return rows, [origin]
-
-
 def question(config: Mapping[str, Any]) -> str:
     """A task and its size."""
     if config["task"] == "language-modeling":
@@ -137,8 +105,3 @@ def question(config: Mapping[str, Any]) -> str:
 def percent(value: float | None) -> str:
     """An accuracy between 0 and 1 as a percentage."""
     return "–" if value is None else f"{value:.2%}"
-
-
-def _milliseconds(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"

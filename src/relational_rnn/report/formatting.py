@@ -12,6 +12,11 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.2f} h"
 
 
+def milliseconds(value: float | None) -> str:
+    """A time in milliseconds: "61.4", "1,134"."""
+    return "–" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
 def whole(value: float | None) -> str:
     """A number without decimals: "15,814"."""
     return "–" if value is None else f"{value:,.0f}"

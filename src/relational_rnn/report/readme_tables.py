@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..files import write_text
 from .best_results import PUBLISHED, best_results, percent, question
 from .comparison import cells
-from .formatting import duration, field_value, millions
+from .formatting import duration, field_value, millions, milliseconds
 from .record import Record, read
 
 BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -32,6 +32,9 @@ CAPTIONS = {
     "matrix products alone. Green: a whole training step. Yellow: its peak memory.",
     "bench/speed-earlier.png": "The same on a processor that multiplies bfloat16 faster.",
     "bench/speed-avx2.png": "The same on a processor without bfloat16 products.",
+    "bench/sizes.png": "Less is better; the black line is the time of the matrix products alone. "
+    "The less work a step has, the more a loop of PyTorch calls (blue, orange) costs, compared "
+    "with compiled code (green).",
     "bench/profile.png": "The softmax (loss forward) takes most of the step with either core.",
     "bench/grow-batch.png": "Both axes are logarithmic; a dotted line is growth in proportion to "
     "the size.",
@@ -97,7 +100,7 @@ def _best(results: Path, base: Path) -> str:
         published = PUBLISHED.get(row.published, ("–", "–"))
         link = f"[{row.page}]({_link(docs / row.page, base)})"
         lines.append([row.label, row.rmc, row.lstm, *published, link])
-    return "\n".join([_markdown(header, lines, left=1), *(f"<sub>{x}</sub>\n" for x in notes)])
+    return f"{_markdown(header, lines, left=1)}\n<sub>{' '.join(notes)}</sub>\n"
 
 
 def _output(file: str, *, last: int | None = None) -> Callable[[Path, Path], str]:
@@ -126,6 +129,34 @@ def _bench(name: str) -> Callable[[Path, Path], str]:
         return "\n".join(filter(None, parts))
 
     return make
+
+
+CORES = ("4 x 64", "1 x 128", "8 x 256", "1 x 768")
+"""The cores of `_core_sizes`."""
+
+
+def _core_sizes(results: Path, base: Path) -> str:
+    """Some rows of ``rrnn bench --sizes``: each core with its most work, on the most threads."""
+    path = results / "bench" / "sizes.json"
+    if not path.is_file():
+        return ""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    measured = [row for row in result["rows"] if "error" not in row]
+    threads = max((row["threads"] for row in measured), default=0)
+    lines = []
+    for core in CORES:
+        own = [row for row in measured if row["row"] == core and row["threads"] == threads]
+        if own:
+            row = max(own, key=lambda row: row["steps"] * row["multiply_adds"])
+            times = ("reference_ms", "fused_ms", "native_ms", "floor_ms", "lstm_ms")
+            shape = [core, f"{row['steps']} x {row['batch']}"]
+            lines.append([*shape, *(milliseconds(row.get(name)) for name in times)])
+    header = ["slots x width", "steps x batch", "reference, ms", "fused, ms", "native, ms"]
+    table = _markdown([*header, "products alone, ms", "LSTM, ms"], lines, left=2)
+    origin = f"{result['machine']['processor']}, {threads} threads."
+    note = f"<sub>Forward and backward in float32; LSTM: of as many parameters. {origin}</sub>\n"
+    picture = _picture(path.with_suffix(".png"), results, base).rstrip()
+    return "\n".join([table, " ".join(filter(None, [picture, note]))])
 
 
 def _language_models(runs: str, pictures: str) -> Callable[[Path, Path], str]:
@@ -276,6 +307,8 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "cores": _changes("wikitext2-cores"),
     "tasks": _tasks,
     "speed": _bench("speed"),
+    "sizes": _bench("sizes"),
+    "core-sizes": _core_sizes,
     "speed-avx2": _bench("speed-avx2"),
     "speed-earlier": _bench("speed-earlier"),
     "growth": _bench("grow-*"),

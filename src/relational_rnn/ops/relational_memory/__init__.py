@@ -1,6 +1,6 @@
 """The relational memory as a function of tensors; README.md in this folder has the mathematics."""
 
-from .dispatch import BACKENDS, check_backend, relational_memory
+from .dispatch import BACKENDS, check_backend, choose, relational_memory
 from .parameters import GateStyle, Interruptions, Options, Parameters
 
 __all__ = [
@@ -10,5 +10,6 @@ __all__ = [
     "Options",
     "Parameters",
     "check_backend",
+    "choose",
     "relational_memory",
 ]
