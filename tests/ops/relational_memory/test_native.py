@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from relational_rnn import RelationalMemory
+from relational_rnn.ops import precision
 from relational_rnn.ops.relational_memory import dispatch, relational_memory
 from relational_rnn.ops.relational_memory.native import build
 
@@ -230,6 +231,26 @@ def test_no_gradients_no_tape(problem: Callable[..., Any], monkeypatch: pytest.M
     assert few < sum(sizes) / 4
 
 
+def test_transformed_without_gradients_is_refused(problem: Callable[..., Any]) -> None:
+    given = problem().to(torch.float32)
+    several = given.inputs.detach().expand(2, *given.inputs.shape)
+
+    def outputs(inputs: Tensor) -> Tensor:
+        return relational_memory(inputs, *given[1:4], backend="native")[0]
+
+    with torch.no_grad(), pytest.raises(RuntimeError):
+        torch.func.vmap(outputs)(several)
+
+
+def test_results_do_not_share_memory(problem: Callable[..., Any]) -> None:
+    given = problem(steps=1).to(torch.float32)
+    with torch.no_grad():
+        outputs, last = relational_memory(*given[:4], backend="native")
+        expected = outputs.clone()
+        last.zero_()
+    assert torch.equal(outputs, expected)
+
+
 def test_parameters_that_are_frozen(problem: Callable[..., Any]) -> None:
     whole = run(problem(slots=2).to(torch.float32))
     given = problem(slots=2).to(torch.float32)
@@ -311,10 +332,11 @@ def test_results_are_freed_at_once(problem: Callable[..., Any]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # PyTorch's own
-def test_forward_mode_is_refused(problem: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("grad", [True, False])
+def test_forward_mode_is_refused(problem: Callable[..., Any], grad: bool) -> None:
     given = problem().to(torch.float32)
     frozen = [None if x is None else x.detach() for x in given.parameters]
-    with torch.autograd.forward_ad.dual_level():
+    with torch.set_grad_enabled(grad), torch.autograd.forward_ad.dual_level():
         inputs = torch.autograd.forward_ad.make_dual(given.inputs.detach(), given.inputs.detach())
         with pytest.raises(RuntimeError, match="jvp"):
             relational_memory(
@@ -414,6 +436,17 @@ def test_what_it_cannot_do(
     with pytest.raises(ValueError, match=f"'native' cannot run: .*{reason}"):
         relational_memory(*given[:4], backend="native")
     assert dispatch.choose(*given[:4]) == "fused"
+
+
+def test_auto_leaves_bfloat16_parameters_to_the_loop(
+    problem: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: False)
+    given = problem().to(torch.bfloat16)
+    outputs, _ = relational_memory(*given[:4])
+    assert outputs.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match=r"parameters must be in float32, .*bfloat16"):
+        relational_memory(*given[:4], backend="native")
 
 
 def test_auto_takes_it(problem: Callable[..., Any]) -> None:

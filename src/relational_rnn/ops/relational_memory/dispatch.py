@@ -107,8 +107,9 @@ def choose(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str:
 
         return "triton" if passes(inputs, memory, p, o) else "fused"
     if native_recurrence.why_not_problem(inputs, memory, p) is None:
+        batch, slots, width = memory.shape
         learns = needs_tape((inputs, memory, *p))
-        backend = on_cpu(len(inputs), memory.shape[:2].numel(), memory.shape[-1], learns=learns)
+        backend = on_cpu(inputs.shape[0], batch * slots, width, learns=learns)
         if backend != "native" or build.available():
             return backend
     return "fused"
@@ -198,9 +199,11 @@ def _run(
             return _run(inputs, memory, p, o, backend, checkpoint_every, None)
 
         return run_segments(whole, inputs, memory, interruptions)
-    if backend == "auto":
+    unroll = BACKENDS.get(backend)
+    if unroll is None:
         backend = choose(inputs, memory, p, o)
-    unroll = BACKENDS[backend]
+        # `choose` has asked already whether the native core can run
+        unroll = native_recurrence.unroll if backend == "native" else BACKENDS[backend]
     if memory.is_meta or len(memory) == 0:  # only shapes to compute
         unroll = reference.unroll
     if checkpoint_every is None or checkpoint_every >= len(inputs) or not torch.is_grad_enabled():

@@ -527,6 +527,7 @@ enum Name {
 struct Problem {
   int64_t steps, batch, rows, input_size, slots, heads, key_size, head_size, layers, gate_width;
   int64_t threads, keep_tape;
+  int64_t tape_floats, forward_floats, backward_floats;  // rrnn_measure fills them in
   double input_bias, forget_bias;  // constants of the gates
   // GOMP_parallel and omp_get_thread_num of the OpenMP library that PyTorch has loaded, or null
   void (*parallel)(void (*)(void*), void*, unsigned, unsigned);
@@ -536,12 +537,12 @@ struct Problem {
   const float* memory;  // [B, N, M]
   const float* weights[NAMES];
   float* memories;  // [T, B, N, M]
-  float* tape;      // as long as rrnn_sizes says, written by forward and read by backward
-  float* workspace;
+  float* tape;       // [tape_floats], written by forward and read by backward
+  float* workspace;  // [forward_floats] or [backward_floats]
   const float* d_memories;  // of the output, or null
   const float* d_last;      // of the last memory, or null
-  float* d_memory;
-  float* d_inputs;  // null: not wanted
+  float* d_memory;  // null: not wanted
+  float* d_inputs;  // likewise
   float* d_weights[NAMES];
 };
 
@@ -1142,18 +1143,20 @@ void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, co
     lanes.store(s.kept + c, lanes.load(s.kept + c) + lanes.load(s.d_attended + c));
   });
   attend_back(o, b, constants, page, s, d_qkv, f.inputs + q * b * o.rows * F, d);
-  Epilogue sum_of_ways;
-  sum_of_ways.plus = s.kept;
-  sum_of_ways.plus_ld = M;
+  Epilogue ways;  // by which the memory before acts: kept, through the gates, through the attention
+  ways.plus = s.kept;
+  ways.plus_ld = M;
+  const bool wanted = t > 0 || o.d_memory != nullptr;
   if (o.gate_width) {
     columns(R * M, [&](int64_t c, auto lanes) {
       lanes.store(squashed + c, tanh_of(lanes.load(memory + c)));
     });
-    sum_of_ways.squashed = squashed;
-    product(1, R, M, o.logits, {d_logits, o.logits}, packed.gates, {s.d_memory, M}, sum_of_ways);
-    Epilogue add;
-    add.add = true;
-    product(1, R, M, F, {d_qkv, F}, packed.qkv, {s.d_memory, M}, add);
+    if (wanted) {
+      ways.squashed = squashed;
+      product(1, R, M, o.logits, {d_logits, o.logits}, packed.gates, {s.d_memory, M}, ways);
+      ways = Epilogue();
+      ways.add = true;
+    }
     if (o.slots > 1) {
       float* d_input = f.input_gates + q * b * o.logits;
       for (int64_t i = 0; i < b; i++) {
@@ -1166,9 +1169,8 @@ void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, co
         });
       }
     }
-  } else {
-    product(1, R, M, F, {d_qkv, F}, packed.qkv, {s.d_memory, M}, sum_of_ways);
   }
+  if (wanted) product(1, R, M, F, {d_qkv, F}, packed.qkv, {s.d_memory, M}, ways);
 }
 
 // Gradients of weights and inputs from the factors of steps t to t + count.
@@ -1262,7 +1264,7 @@ void backward_thread(const Core& o, int64_t thread) {
                  page_floats, s, d);
       end = begin;
     }
-    std::memcpy(o.d_memory + first * state, s.d_memory, bytes);
+    if (o.d_memory) std::memcpy(o.d_memory + first * state, s.d_memory, bytes);
   }
 }
 
@@ -1359,12 +1361,13 @@ const char* rrnn_features() {
       ;
 }
 
-// Floats of tape, of the forward pass's workspace and of the backward pass's.
-void rrnn_sizes(const Problem* problem, int64_t* sizes) {
+// Fills in how much memory the caller must provide.
+void rrnn_measure(Problem* problem) {
   const Core o(*problem);
-  sizes[0] = o.keep_tape ? o.slices * o.steps * Page(o, Room{nullptr}, o.slice).floats : 0;
-  sizes[1] = ForwardRoom(o, Room{nullptr}).floats(o);
-  sizes[2] = BackwardRoom(o, Room{nullptr}).floats(o);
+  problem->tape_floats =
+      o.keep_tape ? o.slices * o.steps * Page(o, Room{nullptr}, o.slice).floats : 0;
+  problem->forward_floats = ForwardRoom(o, Room{nullptr}).floats(o);
+  problem->backward_floats = BackwardRoom(o, Room{nullptr}).floats(o);
 }
 
 void rrnn_forward(const Problem* problem) {
