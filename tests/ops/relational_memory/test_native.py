@@ -457,12 +457,17 @@ def test_auto_takes_it(problem: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("steps", "rows", "width", "learns", "backend"),
     [
-        (1, 63, 512, True, "reference"),
-        (1, 63, 512, False, "native"),
-        (1, 64, 512, True, "native"),
-        (1, 63, 511, True, "native"),
-        (2, 63, 512, True, "native"),
-        (1, 63, 2048, False, "reference"),
+        (1, 21, 768, True, "native"),
+        (1, 22, 768, True, "reference"),
+        (1, 63, 768, True, "reference"),
+        (1, 64, 768, True, "native"),
+        (1, 63, 767, True, "native"),
+        (1, 63, 768, False, "native"),
+        (2, 63, 768, True, "native"),
+        (1, 7, 2048, False, "native"),
+        (1, 8, 2048, False, "reference"),
+        (2, 7, 2048, True, "native"),
+        (5, 5, 2048, True, "fused"),
         (2, 63, 2048, True, "fused"),
         (2, 64, 2048, True, "native"),
     ],
@@ -475,8 +480,8 @@ def test_auto_leaves_wide_weights_with_few_rows_to_the_others(
 
 @pytest.mark.parametrize("learns", [True, False])
 def test_auto_asks_whether_a_backward_pass_can_follow(learns: bool) -> None:
-    core = RelationalMemory(3, 1, 512, attention_mlp_layers=1)
-    inputs, memory = torch.zeros(1, 1, 1, 3), core.initial_state(1)
+    core = RelationalMemory(3, 1, 768, attention_mlp_layers=1)
+    inputs, memory = torch.zeros(1, 32, 1, 3), core.initial_state(32)
     with torch.set_grad_enabled(learns):
         chosen = dispatch.choose(inputs, memory, core.core_parameters(), core.options)
     assert chosen == ("reference" if learns else "native")

@@ -27,7 +27,11 @@ TRITON_DEVICES = ("cuda",)
 """Device types on which ``"auto"`` considers Triton."""
 FEW_ROWS = 64
 """Rows of memory (batch times slots) below which the width of the memory decides, see `on_cpu`."""
-WIDE, VERY_WIDE = 512, 2048
+UNPACKED_ROWS = 24
+"""Rows of memory of all steps up to which the native core does not pack its weights (kernel.cpp)."""
+CACHED_ELEMENTS = 2**14
+"""Elements of the memories of a batch below which they stay in the cache next to the CPU."""
+WIDE, VERY_WIDE = 768, 2048
 """Widths of a memory row."""
 
 
@@ -118,8 +122,8 @@ def choose(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str:
 def on_cpu(steps: int, rows: int, width: int, *, learns: bool) -> str:
     """The fastest backend for float32 on a CPU, from the measurements in docs/speed.md.
 
-    The native core, unless wide weights serve few rows of memory: then its time is that of passing
-    through the weights, which the other backends share among threads and do fewer times.
+    The native core, unless wide weights serve few rows of memory that do not repay packing them,
+    but are too many to stay in the cache while each weight is read once.
 
     Args:
         steps: number T of time steps.
@@ -127,7 +131,8 @@ def on_cpu(steps: int, rows: int, width: int, *, learns: bool) -> str:
         width: M, of a memory row.
         learns: whether a backward pass can follow.
     """
-    if rows < FEW_ROWS:
+    unpacked = steps * rows <= UNPACKED_ROWS and rows * width < CACHED_ELEMENTS
+    if rows < FEW_ROWS and not unpacked:
         if steps == 1 and ((learns and width >= WIDE) or width >= VERY_WIDE):
             return "reference"
         if width >= VERY_WIDE:

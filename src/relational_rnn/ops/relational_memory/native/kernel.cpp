@@ -418,7 +418,7 @@ void product(int64_t groups, int64_t rows, int64_t count, int64_t depth, Rows a,
   }
 }
 
-constexpr int64_t FEW_ROWS = 16;  // up to which packing costs more than it saves
+constexpr int64_t FEW_ROWS = 24;  // up to which packing costs more than it saves
 
 // d_weight [outs, ins] = d_out [rows, outs]' in [rows, ins], or `add` it, where the rows of `in` are
 // those of all groups. For a few rows: d_weight is written once, from beginning to end.
