@@ -49,6 +49,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "whole vectors": {"steps": 4, "batch": 37, "slots": 4, "heads": 4, "head": 16, "key": 16},
     "several panels": {"batch": 12, "heads": 5, "head": 27, "key": 16, "input_size": 70},
     "deep products": {"batch": 20, "steps": 2, "heads": 3, "head": 90, "key": 9, "input_size": 300},
+    "a few rows with deep products, over steps": {"steps": 4, "batch": 2, "heads": 3, "head": 90},
+    "few rows, whole vectors": {"steps": 2, "batch": 2, "slots": 3, "heads": 2, "head": 16},
     "few rows, deep products": {"steps": 2, "heads": 3, "head": 90, "key": 20, "input_size": 300},
 }
 
@@ -408,6 +410,19 @@ def test_several_python_threads(problem: Callable[..., Any]) -> None:
     for result in results:
         for name, value in expected.items():
             assert torch.equal(result[name], value), name
+
+
+def test_backward_in_another_python_thread(problem: Callable[..., Any]) -> None:
+    expected, actual = (problem(batch=20, slots=3).to(torch.float32) for _ in range(2))
+    with threads(2):
+        run(expected)
+        outputs, last = relational_memory(*actual[:4], backend="native")
+        loss = (outputs * actual.d_outputs).sum() + (last * actual.d_memory).sum()
+        worker = threading.Thread(target=loss.backward)
+        worker.start()
+        worker.join()
+    for name, value in expected.gradients().items():
+        assert torch.equal(actual.gradients()[name], value), name
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -28,7 +28,7 @@ TRITON_DEVICES = ("cuda",)
 FEW_ROWS = 64
 """Rows of memory (batch times slots) below which the width of the memory decides, see `on_cpu`."""
 UNPACKED_ROWS = 24
-"""Rows of memory of all steps up to which the native core does not pack its weights (kernel.cpp)."""
+"""Rows of memory of all steps up to which kernel.cpp does not pack the weights."""
 CACHED_ELEMENTS = 2**14
 """Elements of the memories of a batch below which they stay in the cache next to the CPU."""
 WIDE, VERY_WIDE = 768, 2048
