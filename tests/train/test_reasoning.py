@@ -2,11 +2,15 @@
 
 import csv
 import json
+import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 import torch
+
+from relational_rnn.ops.relational_memory.native.build import COMPILERS
 
 CORE = ("--head-size", 4, "--num-heads", 2, "--mem-slots", 2, "--readout-size", 16)
 STEPS = (
@@ -31,12 +35,24 @@ def rows(run: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k not in taken} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_killed_and_resumed_to_the_same_bits(rrnn, tmp_path, task):
+NATIVE = pytest.mark.skipif(
+    not any(map(shutil.which, COMPILERS)) and "CXX" not in os.environ, reason="no C++ compiler"
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "backend"),
+    [
+        *((task, "fused") for task in TASKS),
+        *(pytest.param(task, "native", marks=NATIVE) for task in ("nth-farthest", "programs")),
+    ],
+)
+def test_killed_and_resumed_to_the_same_bits(rrnn, tmp_path, task, backend):
     other = tmp_path / "other"
     other.mkdir()
-    assert rrnn(*start(task), cwd=other).code == 0
-    assert rrnn(*start(task), at=("step", 15, signal.SIGKILL)).code == -signal.SIGKILL
+    command = (*start(task), "--backend", backend)
+    assert rrnn(*command, cwd=other).code == 0
+    assert rrnn(*command, at=("step", 15, signal.SIGKILL)).code == -signal.SIGKILL
     ended = rrnn("train", "--resume", "run", "--json")
     assert ended.code == 0, ended.stderr
     run, reference = tmp_path / "runs" / "run", other / "runs" / "run"

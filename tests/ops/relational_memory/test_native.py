@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from relational_rnn import RelationalMemory
+from relational_rnn.ops import precision
 from relational_rnn.ops.relational_memory import dispatch, relational_memory
 from relational_rnn.ops.relational_memory.native import build
 
@@ -48,6 +49,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "whole vectors": {"steps": 4, "batch": 37, "slots": 4, "heads": 4, "head": 16, "key": 16},
     "several panels": {"batch": 12, "heads": 5, "head": 27, "key": 16, "input_size": 70},
     "deep products": {"batch": 20, "steps": 2, "heads": 3, "head": 90, "key": 9, "input_size": 300},
+    "a few rows with deep products, over steps": {"steps": 4, "batch": 2, "heads": 3, "head": 90},
+    "few rows, whole vectors": {"steps": 2, "batch": 2, "slots": 3, "heads": 2, "head": 16},
     "few rows, deep products": {"steps": 2, "heads": 3, "head": 90, "key": 20, "input_size": 300},
 }
 
@@ -230,6 +233,26 @@ def test_no_gradients_no_tape(problem: Callable[..., Any], monkeypatch: pytest.M
     assert few < sum(sizes) / 4
 
 
+def test_transformed_without_gradients_is_refused(problem: Callable[..., Any]) -> None:
+    given = problem().to(torch.float32)
+    several = given.inputs.detach().expand(2, *given.inputs.shape)
+
+    def outputs(inputs: Tensor) -> Tensor:
+        return relational_memory(inputs, *given[1:4], backend="native")[0]
+
+    with torch.no_grad(), pytest.raises(RuntimeError):
+        torch.func.vmap(outputs)(several)
+
+
+def test_results_do_not_share_memory(problem: Callable[..., Any]) -> None:
+    given = problem(steps=1).to(torch.float32)
+    with torch.no_grad():
+        outputs, last = relational_memory(*given[:4], backend="native")
+        expected = outputs.clone()
+        last.zero_()
+    assert torch.equal(outputs, expected)
+
+
 def test_parameters_that_are_frozen(problem: Callable[..., Any]) -> None:
     whole = run(problem(slots=2).to(torch.float32))
     given = problem(slots=2).to(torch.float32)
@@ -311,10 +334,11 @@ def test_results_are_freed_at_once(problem: Callable[..., Any]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")  # PyTorch's own
-def test_forward_mode_is_refused(problem: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("grad", [True, False])
+def test_forward_mode_is_refused(problem: Callable[..., Any], grad: bool) -> None:
     given = problem().to(torch.float32)
     frozen = [None if x is None else x.detach() for x in given.parameters]
-    with torch.autograd.forward_ad.dual_level():
+    with torch.set_grad_enabled(grad), torch.autograd.forward_ad.dual_level():
         inputs = torch.autograd.forward_ad.make_dual(given.inputs.detach(), given.inputs.detach())
         with pytest.raises(RuntimeError, match="jvp"):
             relational_memory(
@@ -388,6 +412,19 @@ def test_several_python_threads(problem: Callable[..., Any]) -> None:
             assert torch.equal(result[name], value), name
 
 
+def test_backward_in_another_python_thread(problem: Callable[..., Any]) -> None:
+    expected, actual = (problem(batch=20, slots=3).to(torch.float32) for _ in range(2))
+    with threads(2):
+        run(expected)
+        outputs, last = relational_memory(*actual[:4], backend="native")
+        loss = (outputs * actual.d_outputs).sum() + (last * actual.d_memory).sum()
+        worker = threading.Thread(target=loss.backward)
+        worker.start()
+        worker.join()
+    for name, value in expected.gradients().items():
+        assert torch.equal(actual.gradients()[name], value), name
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_uses_the_openmp_library_of_pytorch(problem: Callable[..., Any]) -> None:
     with threads(2):
@@ -416,6 +453,17 @@ def test_what_it_cannot_do(
     assert dispatch.choose(*given[:4]) == "fused"
 
 
+def test_auto_leaves_bfloat16_parameters_to_the_loop(
+    problem: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: False)
+    given = problem().to(torch.bfloat16)
+    outputs, _ = relational_memory(*given[:4])
+    assert outputs.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match=r"parameters must be in float32, .*bfloat16"):
+        relational_memory(*given[:4], backend="native")
+
+
 def test_auto_takes_it(problem: Callable[..., Any]) -> None:
     given = problem().to(torch.float32)
     assert dispatch.choose(*given[:4]) == "native"
@@ -424,12 +472,17 @@ def test_auto_takes_it(problem: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("steps", "rows", "width", "learns", "backend"),
     [
-        (1, 63, 512, True, "reference"),
-        (1, 63, 512, False, "native"),
-        (1, 64, 512, True, "native"),
-        (1, 63, 511, True, "native"),
-        (2, 63, 512, True, "native"),
-        (1, 63, 2048, False, "reference"),
+        (1, 21, 768, True, "native"),
+        (1, 22, 768, True, "reference"),
+        (1, 63, 768, True, "reference"),
+        (1, 64, 768, True, "native"),
+        (1, 63, 767, True, "native"),
+        (1, 63, 768, False, "native"),
+        (2, 63, 768, True, "native"),
+        (1, 7, 2048, False, "native"),
+        (1, 8, 2048, False, "reference"),
+        (2, 7, 2048, True, "native"),
+        (5, 5, 2048, True, "fused"),
         (2, 63, 2048, True, "fused"),
         (2, 64, 2048, True, "native"),
     ],
@@ -442,8 +495,8 @@ def test_auto_leaves_wide_weights_with_few_rows_to_the_others(
 
 @pytest.mark.parametrize("learns", [True, False])
 def test_auto_asks_whether_a_backward_pass_can_follow(learns: bool) -> None:
-    core = RelationalMemory(3, 1, 512, attention_mlp_layers=1)
-    inputs, memory = torch.zeros(1, 1, 1, 3), core.initial_state(1)
+    core = RelationalMemory(3, 1, 768, attention_mlp_layers=1)
+    inputs, memory = torch.zeros(1, 32, 1, 3), core.initial_state(32)
     with torch.set_grad_enabled(learns):
         chosen = dispatch.choose(inputs, memory, core.core_parameters(), core.options)
     assert chosen == ("reference" if learns else "native")

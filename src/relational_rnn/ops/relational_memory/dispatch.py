@@ -27,7 +27,11 @@ TRITON_DEVICES = ("cuda",)
 """Device types on which ``"auto"`` considers Triton."""
 FEW_ROWS = 64
 """Rows of memory (batch times slots) below which the width of the memory decides, see `on_cpu`."""
-WIDE, VERY_WIDE = 512, 2048
+UNPACKED_ROWS = 24
+"""Rows of memory of all steps up to which kernel.cpp does not pack the weights."""
+CACHED_ELEMENTS = 2**14
+"""Elements of the memories of a batch below which they stay in the cache next to the CPU."""
+WIDE, VERY_WIDE = 768, 2048
 """Widths of a memory row."""
 
 
@@ -107,8 +111,9 @@ def choose(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str:
 
         return "triton" if passes(inputs, memory, p, o) else "fused"
     if native_recurrence.why_not_problem(inputs, memory, p) is None:
+        batch, slots, width = memory.shape
         learns = needs_tape((inputs, memory, *p))
-        backend = on_cpu(len(inputs), memory.shape[:2].numel(), memory.shape[-1], learns=learns)
+        backend = on_cpu(inputs.shape[0], batch * slots, width, learns=learns)
         if backend != "native" or build.available():
             return backend
     return "fused"
@@ -117,8 +122,8 @@ def choose(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str:
 def on_cpu(steps: int, rows: int, width: int, *, learns: bool) -> str:
     """The fastest backend for float32 on a CPU, from the measurements in docs/speed.md.
 
-    The native core, unless wide weights serve few rows of memory: then its time is that of passing
-    through the weights, which the other backends share among threads and do fewer times.
+    The native core, unless wide weights serve few rows of memory that do not repay packing them,
+    but are too many to stay in the cache while each weight is read once.
 
     Args:
         steps: number T of time steps.
@@ -126,7 +131,8 @@ def on_cpu(steps: int, rows: int, width: int, *, learns: bool) -> str:
         width: M, of a memory row.
         learns: whether a backward pass can follow.
     """
-    if rows < FEW_ROWS:
+    unpacked = steps * rows <= UNPACKED_ROWS and rows * width < CACHED_ELEMENTS
+    if rows < FEW_ROWS and not unpacked:
         if steps == 1 and ((learns and width >= WIDE) or width >= VERY_WIDE):
             return "reference"
         if width >= VERY_WIDE:
@@ -198,9 +204,11 @@ def _run(
             return _run(inputs, memory, p, o, backend, checkpoint_every, None)
 
         return run_segments(whole, inputs, memory, interruptions)
-    if backend == "auto":
+    unroll = BACKENDS.get(backend)
+    if unroll is None:
         backend = choose(inputs, memory, p, o)
-    unroll = BACKENDS[backend]
+        # `choose` has asked already whether the native core can run
+        unroll = native_recurrence.unroll if backend == "native" else BACKENDS[backend]
     if memory.is_meta or len(memory) == 0:  # only shapes to compute
         unroll = reference.unroll
     if checkpoint_every is None or checkpoint_every >= len(inputs) or not torch.is_grad_enabled():

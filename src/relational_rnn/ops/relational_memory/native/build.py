@@ -152,7 +152,7 @@ def load(path: Path) -> ctypes.CDLL:
     missing = [] if sys.platform != "linux" else sorted(set(features) - set(_cpu().split()))
     if missing:
         raise BuildError(f"{path}: made for a CPU with {', '.join(missing)}, which this one lacks")
-    for name in ("rrnn_sizes", "rrnn_forward", "rrnn_backward"):
+    for name in ("rrnn_measure", "rrnn_forward", "rrnn_backward"):
         getattr(found, name).restype = None
     return found
 

@@ -357,6 +357,38 @@ void product_of_few(int64_t rows, int64_t count, int64_t depth, Rows a, const fl
   }
 }
 
+// output [rows, count] = epilogue(a [rows, depth] times weight [depth, count]), likewise.
+void product_back_of_few(int64_t rows, int64_t count, int64_t depth, Rows a, const float* weight,
+                         Output output, const Epilogue& e) {
+  constexpr int SOME = 8;  // rows of the weight that are summed before: also for less rounding
+  for (int64_t k = 0; k < depth; k += SOME) {
+    const int n = static_cast<int>(least(SOME, depth - k));
+    for (int64_t r = 0; r < rows; r++) {
+      float* to = output.at + r * output.ld;
+      const float* w[SOME];
+      vec x[SOME];
+      for (int i = 0; i < SOME; i++) {
+        w[i] = weight + (k + (i < n ? i : 0)) * count;
+        x[i] = all(i < n ? a.at[r * a.ld + k + i] : 0.0f);
+      }
+      columns(count, [&](int64_t c, auto lanes) {
+        const vec total = k > 0 || e.add ? lanes.load(to + c) : zero();
+        vec sums[4];
+        UNROLL for (int i = 0; i < 4; i++) {
+          sums[i] = x[i] * lanes.load(w[i] + c) + x[i + 4] * lanes.load(w[i + 4] + c);
+        }
+        lanes.store(to + c, total + ((sums[0] + sums[1]) + (sums[2] + sums[3])));
+      });
+    }
+  }
+  for (int64_t r = 0; r < rows; r++) {
+    float* to = output.at + r * output.ld;
+    columns(count, [&](int64_t c, auto lanes) {
+      lanes.store(to + c, finish(e, lanes.load(to + c), r, c, output.ld, lanes));
+    });
+  }
+}
+
 // output [rows, count] = epilogue(a [rows, depth] times packed weight), for each group.
 void product(int64_t groups, int64_t rows, int64_t count, int64_t depth, Rows a,
              const float* packed, Output output, const Epilogue& e) {
@@ -386,10 +418,31 @@ void product(int64_t groups, int64_t rows, int64_t count, int64_t depth, Rows a,
   }
 }
 
-// d_weight [outs, ins] += d_out [rows, outs]' in [rows, ins] and d_bias [outs] += sums over rows of
-// d_out, where the rows of `in` are those of all groups. `panel` has room for rows * PANEL floats.
-void weight_gradient(int64_t groups, int64_t rows, int64_t outs, int64_t ins, const float* d_out,
-                     Rows in, float* d_weight, float* d_bias, float* panel) {
+constexpr int64_t FEW_ROWS = 24;  // up to which packing costs more than it saves
+
+// d_weight [outs, ins] = d_out [rows, outs]' in [rows, ins], or `add` it, where the rows of `in` are
+// those of all groups. For a few rows: d_weight is written once, from beginning to end.
+void weight_gradient_of_few(int64_t groups, int64_t rows, int64_t outs, int64_t ins,
+                            const float* d_out, Rows in, float* d_weight, bool add) {
+  const int64_t each = rows / groups;
+  const float* from[FEW_ROWS];
+  for (int64_t r = 0; r < rows; r++) from[r] = in.at + r / each * in.group + r % each * in.ld;
+  for (int64_t o = 0; o < outs; o++) {
+    float* to = d_weight + o * ins;
+    columns(ins, [&](int64_t c, auto lanes) {
+      vec total = add ? lanes.load(to + c) : zero();
+      for (int64_t r = 0; r < rows; r++) {
+        total += all(d_out[r * outs + o]) * lanes.load(from[r] + c);
+      }
+      lanes.store(to + c, total);
+    });
+  }
+}
+
+// The same for many rows. `panel` has room for rows * PANEL floats.
+void weight_gradient_of_many(int64_t groups, int64_t rows, int64_t outs, int64_t ins,
+                             const float* d_out, Rows in, float* d_weight, bool add,
+                             float* panel) {
   const Epilogue nothing;
   const int64_t each = rows / groups;
   Tile tile;
@@ -397,7 +450,7 @@ void weight_gradient(int64_t groups, int64_t rows, int64_t outs, int64_t ins, co
   tile.a_row = 1;
   tile.a_k = outs;
   tile.c_ld = ins;
-  tile.add = true;
+  tile.add = add;
   tile.last = false;
   for (int64_t j = 0; j < ins; j += PANEL) {
     const int64_t width = least(PANEL, ins - j), vectors = vectors_of(width), ld = vectors * W;
@@ -418,7 +471,10 @@ void weight_gradient(int64_t groups, int64_t rows, int64_t outs, int64_t ins, co
       kernel_of(n, vectors)(tile, nothing);
     });
   }
-  if (d_bias == nullptr) return;
+}
+
+// d_bias [outs] += sums over rows of d_out.
+void bias_gradient(int64_t rows, int64_t outs, const float* d_out, float* d_bias) {
   columns(outs, [&](int64_t c, auto lanes) {
     vec sums[4] = {};  // four: an addition need not wait for the one before
     int64_t r = 0;
@@ -527,6 +583,7 @@ enum Name {
 struct Problem {
   int64_t steps, batch, rows, input_size, slots, heads, key_size, head_size, layers, gate_width;
   int64_t threads, keep_tape;
+  int64_t tape_floats, forward_floats, backward_floats;  // rrnn_measure fills them in
   double input_bias, forget_bias;  // constants of the gates
   // GOMP_parallel and omp_get_thread_num of the OpenMP library that PyTorch has loaded, or null
   void (*parallel)(void (*)(void*), void*, unsigned, unsigned);
@@ -536,19 +593,18 @@ struct Problem {
   const float* memory;  // [B, N, M]
   const float* weights[NAMES];
   float* memories;  // [T, B, N, M]
-  float* tape;      // as long as rrnn_sizes says, written by forward and read by backward
-  float* workspace;
+  float* tape;       // [tape_floats], written by forward and read by backward
+  float* workspace;  // [forward_floats] or [backward_floats]
   const float* d_memories;  // of the output, or null
   const float* d_last;      // of the last memory, or null
-  float* d_memory;
-  float* d_inputs;  // null: not wanted
+  float* d_memory;  // null: not wanted
+  float* d_inputs;  // likewise
   float* d_weights[NAMES];
 };
 
 namespace {
 constexpr int64_t SLICE_ROWS = 96;     // rows of memory of a slice, so that a step stays in L2
 constexpr int64_t GRADIENT_ROWS = 192;  // rows of the product that makes a weight's gradient
-constexpr int64_t FEW_ROWS = 16;       // up to which packing costs more than it saves
 constexpr int64_t ALIGNED = 16;        // floats, a cache line
 
 // Hands out aligned pieces of a buffer; without a buffer it counts.
@@ -565,7 +621,7 @@ struct Room {
 struct Core : Problem {
   int64_t M, F, head_width, logits, answers, gate_inputs;  // logits: 2 G; answers: N + n rows
   int64_t slices, slice, chunk;  // slice: sequences; chunk: steps of one weight gradient
-  bool packs;                    // the weights, for the forward pass
+  bool packs;                    // the weights
 
   explicit Core(const Problem& p) : Problem(p) {
     M = heads * head_size;
@@ -585,6 +641,10 @@ struct Core : Problem {
   // The first sequence of a slice: sizes differ by one at most.
   int64_t begin(int64_t s) const { return s * batch / slices; }
 
+  static bool is_matrix(int name) {
+    return name == INPUT_QKV_WEIGHT || name == INPUT_GATES_WEIGHT || name == QKV_WEIGHT ||
+           name == MLP_WEIGHT || name == GATE_MEMORY_WEIGHT;
+  }
   int64_t size(int name) const {
     switch (name) {
       case INPUT_QKV_WEIGHT: return F * input_size;
@@ -633,7 +693,7 @@ struct Packed {
   Packed(const Core& o, Room& room, bool back) {
     layer = padded(o.M) * o.M;
     const auto floats = [&](int64_t outs, int64_t ins) {
-      if (!back && !o.packs) return int64_t{0};
+      if (!o.packs) return int64_t{0};
       return back ? padded(ins) * outs : padded(outs) * ins;
     };
     input_qkv = room.take(floats(o.F, o.input_size));
@@ -645,7 +705,7 @@ struct Packed {
 
   // This thread's share of the panels.
   void fill(const Core& o, bool back, int64_t thread) const {
-    if (!back && !o.packs) return;
+    if (!o.packs) return;
     int64_t panels = 0;
     const auto pack = [&](const float* from, float* to, int64_t outs, int64_t ins) {
       const int64_t count = back ? ins : outs, depth = back ? outs : ins;
@@ -1022,6 +1082,19 @@ struct BackwardScratch {
   }
 };
 
+// A product with a weight [depth, count], or with its panels where there are any.
+void product_back(const Core& o, int64_t groups, int64_t rows, int64_t count, int64_t depth, Rows a,
+                  const float* packed, const float* weight, Output to, const Epilogue& e) {
+  if (o.packs) {
+    product(groups, rows, count, depth, a, packed, to, e);
+    return;
+  }
+  for (int64_t g = 0; g < groups; g++) {
+    product_back_of_few(rows, count, depth, {a.at + g * a.group, a.ld}, weight,
+                        {to.at + g * to.group, to.ld}, e);
+  }
+}
+
 // From the gradient of the memory after the step, which d_memory and the output hold, to those of
 // the gates' logits, of the MLP's norm's input (the last of d_mlp), and of the memory before the
 // step by way of the forget gate (kept).
@@ -1116,6 +1189,11 @@ void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, co
   const float* memory = (t ? o.memories + (t - 1) * o.batch * state : o.memory) + first * state;
   const float* d_out = o.d_memories ? o.d_memories + (t * o.batch + first) * state : nullptr;
   const Factors& f = s.factors;
+  const auto times = [&](int64_t count, int64_t depth, const float* a, const float* in_panels,
+                         const float* weight, float* to, const Epilogue& e) {
+    product_back(o, 1, R, count, depth, {a, depth}, in_panels, weight, {to, count}, e);
+  };
+  const float* mlp = o.weights[MLP_WEIGHT];
   float *d_logits = f.gates + q * R * o.logits, *d_mlp = f.mlp + q * R * M;
   float *attended = f.attended + q * R * M, *squashed = f.squashed + q * R * M;
   float *d_mixed = d_mlp + (L - 1) * f.layer, *d_qkv = f.qkv + q * R * F;
@@ -1124,13 +1202,13 @@ void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, co
   for (int64_t l = L - 1; l > 0; l--) {
     Epilogue e;
     e.positive = page.hidden + (l - 1) * R * M;
-    product(1, R, M, M, {d_mlp + l * f.layer, M}, packed.mlp + l * packed.layer,
-            {d_mlp + (l - 1) * f.layer, M}, e);
+    times(M, M, d_mlp + l * f.layer, packed.mlp + l * packed.layer, mlp + l * M * M,
+          d_mlp + (l - 1) * f.layer, e);
   }
   Epilogue residual;
   residual.plus = d_mixed;
   residual.plus_ld = M;
-  product(1, R, M, M, {d_mlp, M}, packed.mlp, {s.d_attended, M}, residual);
+  times(M, M, d_mlp, packed.mlp, mlp, s.d_attended, residual);
   for (int64_t r = 0; r < R; r++) {
     scale_and_shift(page.attended + r * M, o.weights[ATTENTION_NORM_WEIGHT],
                     o.weights[ATTENTION_NORM_BIAS], M, attended + r * M);
@@ -1142,18 +1220,20 @@ void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, co
     lanes.store(s.kept + c, lanes.load(s.kept + c) + lanes.load(s.d_attended + c));
   });
   attend_back(o, b, constants, page, s, d_qkv, f.inputs + q * b * o.rows * F, d);
-  Epilogue sum_of_ways;
-  sum_of_ways.plus = s.kept;
-  sum_of_ways.plus_ld = M;
+  Epilogue ways;  // by which the memory before acts: kept, through the gates, through the attention
+  ways.plus = s.kept;
+  ways.plus_ld = M;
+  const bool wanted = t > 0 || o.d_memory != nullptr;
   if (o.gate_width) {
     columns(R * M, [&](int64_t c, auto lanes) {
       lanes.store(squashed + c, tanh_of(lanes.load(memory + c)));
     });
-    sum_of_ways.squashed = squashed;
-    product(1, R, M, o.logits, {d_logits, o.logits}, packed.gates, {s.d_memory, M}, sum_of_ways);
-    Epilogue add;
-    add.add = true;
-    product(1, R, M, F, {d_qkv, F}, packed.qkv, {s.d_memory, M}, add);
+    if (wanted) {
+      ways.squashed = squashed;
+      times(M, o.logits, d_logits, packed.gates, o.weights[GATE_MEMORY_WEIGHT], s.d_memory, ways);
+      ways = Epilogue();
+      ways.add = true;
+    }
     if (o.slots > 1) {
       float* d_input = f.input_gates + q * b * o.logits;
       for (int64_t i = 0; i < b; i++) {
@@ -1166,32 +1246,28 @@ void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, co
         });
       }
     }
-  } else {
-    product(1, R, M, F, {d_qkv, F}, packed.qkv, {s.d_memory, M}, sum_of_ways);
   }
+  if (wanted) times(M, F, d_qkv, packed.qkv, o.weights[QKV_WEIGHT], s.d_memory, ways);
 }
 
-// Gradients of weights and inputs from the factors of steps t to t + count.
+// Gradients of weights and inputs from the factors of steps t to t + count. Those of matrices are
+// added to what is there, or are the first.
 void chunk_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_t b,
                 const Packed& packed, const float* pages, int64_t page_floats,
-                const BackwardScratch& s, float* const* d) {
+                const BackwardScratch& s, float* const* d, bool add) {
   const int64_t M = o.M, F = o.F, R = b * o.slots, L = o.layers, I = o.input_size;
   const int64_t J = o.gate_inputs, logits = o.logits, state = o.slots * M, n = b * o.rows;
   const Factors& f = s.factors;
   const Page page(o, Room{const_cast<float*>(pages)}, b);
   const auto gradient = [&](int64_t groups, int64_t rows, int64_t outs, int64_t ins,
                             const float* d_out, Rows in, float* d_weight, float* d_bias) {
-    weight_gradient(groups, groups * rows, outs, ins, d_out, in, d_weight, d_bias, s.panel);
+    rows *= groups;
+    if (rows <= FEW_ROWS) weight_gradient_of_few(groups, rows, outs, ins, d_out, in, d_weight, add);
+    else weight_gradient_of_many(groups, rows, outs, ins, d_out, in, d_weight, add, s.panel);
+    if (d_bias != nullptr) bias_gradient(rows, outs, d_out, d_bias);
   };
   const int64_t others = t > 0 ? count : count - 1;  // steps whose memory before is an output
   const float* before = o.memories + ((t > 0 ? t - 1 : 0) * o.batch + first) * state;
-  if (others > 0) {
-    gradient(others, R, F, M, f.qkv + (count - others) * R * F, {before, M, o.batch * state},
-             d[QKV_WEIGHT], d[QKV_BIAS]);
-  }
-  if (others < count) {
-    gradient(1, R, F, M, f.qkv, {o.memory + first * state, M}, d[QKV_WEIGHT], d[QKV_BIAS]);
-  }
   for (int64_t l = 0; l < L; l++) {
     const Rows in = l == 0 ? Rows{f.attended, M, R * M}
                            : Rows{page.hidden + (l - 1) * R * M, M, page_floats};
@@ -1205,14 +1281,23 @@ void chunk_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_t 
     gradient(count, b, logits, J, f.input_gates, {inputs.at, J, inputs.group},
              d[INPUT_GATES_WEIGHT], d[INPUT_GATES_BIAS]);
   }
+  if (others > 0) {
+    gradient(others, R, F, M, f.qkv + (count - others) * R * F, {before, M, o.batch * state},
+             d[QKV_WEIGHT], d[QKV_BIAS]);
+    add = true;
+  }
+  if (others < count) {
+    gradient(1, R, F, M, f.qkv, {o.memory + first * state, M}, d[QKV_WEIGHT], d[QKV_BIAS]);
+  }
   if (o.d_inputs == nullptr) return;
   float* to = o.d_inputs + (t * o.batch + first) * J;
   Epilogue e;
-  product(count, n, I, F, {f.inputs, F, n * F}, packed.input_qkv, {to, I, o.batch * J}, e);
+  product_back(o, count, n, I, F, {f.inputs, F, n * F}, packed.input_qkv,
+               o.weights[INPUT_QKV_WEIGHT], {to, I, o.batch * J}, e);
   if (o.gate_width) {
     e.add = true;
-    product(count, b, J, logits, {f.input_gates, logits, b * logits}, packed.input_gates,
-            {to, J, o.batch * J}, e);
+    product_back(o, count, b, J, logits, {f.input_gates, logits, b * logits}, packed.input_gates,
+                 o.weights[INPUT_GATES_WEIGHT], {to, J, o.batch * J}, e);
   }
 }
 
@@ -1242,8 +1327,9 @@ void backward_thread(const Core& o, int64_t thread) {
   for (int name = 0; name < NAMES; name++) {
     float* sums = own.take(o.size(name));
     d[name] = thread == 0 ? o.d_weights[name] : sums;
-    if (o.size(name)) std::memset(d[name], 0, sizeof(float) * o.size(name));
+    if (o.size(name) && !o.is_matrix(name)) std::memset(d[name], 0, sizeof(float) * o.size(name));
   }
+  bool add = false;
   const BackwardScratch s(o, own);
   const int64_t page_floats = Page(o, Room{nullptr}, o.slice).floats, state = o.slots * o.M;
   for (int64_t slice = thread; slice < o.slices; slice += o.threads) {
@@ -1259,10 +1345,11 @@ void backward_thread(const Core& o, int64_t thread) {
         step_back(o, t, t - begin, first, b, room.packed, room.constants, page, s, d);
       }
       chunk_back(o, begin, end - begin, first, b, room.packed, pages + begin * page_floats,
-                 page_floats, s, d);
+                 page_floats, s, d, add);
+      add = true;
       end = begin;
     }
-    std::memcpy(o.d_memory + first * state, s.d_memory, bytes);
+    if (o.d_memory) std::memcpy(o.d_memory + first * state, s.d_memory, bytes);
   }
 }
 
@@ -1359,12 +1446,13 @@ const char* rrnn_features() {
       ;
 }
 
-// Floats of tape, of the forward pass's workspace and of the backward pass's.
-void rrnn_sizes(const Problem* problem, int64_t* sizes) {
+// Fills in how much memory the caller must provide.
+void rrnn_measure(Problem* problem) {
   const Core o(*problem);
-  sizes[0] = o.keep_tape ? o.slices * o.steps * Page(o, Room{nullptr}, o.slice).floats : 0;
-  sizes[1] = ForwardRoom(o, Room{nullptr}).floats(o);
-  sizes[2] = BackwardRoom(o, Room{nullptr}).floats(o);
+  problem->tape_floats =
+      o.keep_tape ? o.slices * o.steps * Page(o, Room{nullptr}, o.slice).floats : 0;
+  problem->forward_floats = ForwardRoom(o, Room{nullptr}).floats(o);
+  problem->backward_floats = BackwardRoom(o, Room{nullptr}).floats(o);
 }
 
 void rrnn_forward(const Problem* problem) {

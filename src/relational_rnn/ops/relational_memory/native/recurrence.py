@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from ...second_derivative import refuse_second_derivative
 from ..hoist import dtypes, needs_tape
@@ -39,6 +40,7 @@ CORE_WEIGHTS = WEIGHTS[4:]
 SIZES = (
     *("steps", "batch", "rows", "input_size", "slots", "heads", "key_size", "head_size", "layers"),
     *("gate_width", "threads", "keep_tape"),
+    *("tape_floats", "forward_floats", "backward_floats"),  # of tape and workspaces; rrnn_measure
 )
 CONSTANTS = ("input_bias", "forget_bias")
 INPUTS = ("parallel", "thread_number", "thread_count", "inputs", "memory")
@@ -69,7 +71,12 @@ def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None
         return f"the tensors must be on the CPU, they are on {memory.device.type!r}"
     if p.qkv_weight.shape[0] > 1:
         return f"num_blocks must be 1, got {p.qkv_weight.shape[0]}"
-    for kind, dtype in zip(("products", "memory"), dtypes(inputs, memory), strict=True):
+    products, state = dtypes(inputs, memory)
+    for kind, dtype in (
+        ("products", products),
+        ("memory", state),
+        ("parameters", p.qkv_weight.dtype),
+    ):
         if dtype != torch.float32:
             return f"{kind} must be in float32, they are in {dtype}"
     return None
@@ -84,11 +91,16 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
             return unroll(inputs, memory, p, o)
-    rows, given = input_weights(inputs.to(torch.float32), p)
-    tensors = memory.to(torch.float32), rows, *given, *(getattr(p, name) for name in CORE_WEIGHTS)
-    memories, last = Recurrence.apply(  # type: ignore[no-untyped-call]
-        o, needs_tape(tensors), *tensors
-    )
+    rows, given = input_weights(inputs.float(), p)
+    tensors = memory.float(), rows, *given, *(getattr(p, name) for name in CORE_WEIGHTS)
+    # a plain call would lose the tangents of forward-mode AD; the attribute is PyTorch's own
+    if needs_tape(tensors) or getattr(forward_ad, "_current_level", 0) >= 0:
+        memories, last = Recurrence.apply(o, *tensors)  # type: ignore[no-untyped-call]
+    else:
+        memories = _forward(o, _contiguous(tensors), keep_tape=False)[0]
+        last = memories[-1].clone()
+    if memory.dtype == torch.float32:
+        return memories, last
     return memories.to(memory.dtype), last.to(memory.dtype)
 
 
@@ -105,25 +117,28 @@ def input_weights(inputs: Tensor, p: Parameters) -> tuple[Tensor, list[Tensor | 
     Returns:
         Rows ``[T, B, n, J]`` with J either I or M, and weight ``[F, J]`` and bias ``[F]`` of their
         qkv, weight ``[2 G, n J]`` and bias ``[2 G]`` of their gate logits (None without gates).
+        Those of the qkv may have a dimension of size 1 in front.
     """
-    size, memory = inputs.shape[-1], p.projection_weight.shape[0]
-    width = p.qkv_weight.shape[1] + (0 if p.gate_input_weight is None else len(p.gate_input_weight))
-    rows = inputs.shape[:-1].numel()
-    fold = rows * memory * (size + width) > size * width * (rows + memory)
-    if not fold:
+    steps, batch, count, size = inputs.shape
+    rows, memory = steps * batch * count, p.projection_weight.shape[0]
+    width, bias = p.qkv_weight.shape[1], None
+    if p.gate_input_weight is not None:
+        assert p.gate_input_bias is not None
+        assert p.gate_memory_bias is not None
+        width += p.gate_input_weight.shape[0]
+        bias = p.gate_input_bias + p.gate_memory_bias
+    if rows * memory * (size + width) <= size * width * (rows + memory):
         inputs = torch.nn.functional.linear(inputs, p.projection_weight, p.projection_bias)
+        return inputs, [p.qkv_weight, p.qkv_bias, p.gate_input_weight, bias]
 
-    def folded(weight: Tensor, bias: Tensor) -> list[Tensor | None]:
-        if not fold:
-            return [weight, bias]
-        each = weight.view(len(weight), -1, memory)  # side by side: a weight for each input row
-        bias = bias + each.sum(1) @ p.projection_bias
-        return [(each @ p.projection_weight).flatten(1), bias]
+    def folded(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        each = weight.view(bias.numel(), -1, memory)  # side by side: a weight for each input row
+        bias = bias.flatten() + each.sum(1) @ p.projection_bias
+        return (each @ p.projection_weight).flatten(1), bias
 
-    qkv = folded(p.qkv_weight.squeeze(0), p.qkv_bias.squeeze(0))
-    if p.gate_input_weight is None or p.gate_input_bias is None or p.gate_memory_bias is None:
+    qkv = folded(p.qkv_weight, p.qkv_bias)
+    if p.gate_input_weight is None or bias is None:
         return inputs, [*qkv, None, None]
-    bias = p.gate_input_bias + p.gate_memory_bias
     return inputs, [*qkv, *folded(p.gate_input_weight, bias)]
 
 
@@ -131,32 +146,36 @@ Given = Sequence[Tensor | None]
 """Memory, input rows, then `WEIGHTS`; None where there is no gate."""
 
 
+def _contiguous(given: Given) -> Given:
+    return [None if x is None else x.contiguous() for x in given]
+
+
+def _forward(o: Options, given: Given, *, keep_tape: bool) -> tuple[Tensor, Tensor, int]:
+    """Memories ``[T, B, N, M]``, the tape (empty if it is not kept) and the number of threads."""
+    problem = _problem(o, given, keep_tape=keep_tape)
+    memory, inputs = given[:2]
+    assert memory is not None
+    assert inputs is not None
+    memories = memory.new_empty(inputs.shape[0], *memory.shape)
+    tape = memory.new_empty(problem.tape_floats)
+    workspace = memory.new_empty(problem.forward_floats)
+    problem.memories, problem.tape = memories.data_ptr(), tape.data_ptr()
+    problem.workspace = workspace.data_ptr()
+    build.library().rrnn_forward(ctypes.byref(problem))
+    return memories, tape, problem.threads
+
+
 class Recurrence(torch.autograd.Function):
     """The loop over time, forward and backward."""
 
     @staticmethod
-    def forward(
-        ctx: Any, o: Options, keep_tape: bool, *given: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, o: Options, *given: Tensor | None) -> tuple[Tensor, Tensor]:
         """Memories ``[T, B, N, M]`` and the last one, from memory, input rows and `WEIGHTS`."""
-        given = tuple(None if x is None else x.contiguous() for x in given)
-        memory, inputs = given[:2]
-        assert memory is not None
-        assert inputs is not None
-        problem = _problem(o, given)
-        problem.keep_tape = keep_tape
-        floats = (ctypes.c_int64 * 3)()  # of the tape and of both workspaces
-        library = build.library()
-        library.rrnn_sizes(ctypes.byref(problem), floats)
-        memories = memory.new_empty(inputs.shape[0], *memory.shape)
-        tape, workspace = memory.new_empty(floats[0]), memory.new_empty(floats[1])
-        problem.memories, problem.tape = memories.data_ptr(), tape.data_ptr()
-        problem.workspace = workspace.data_ptr()
-        library.rrnn_forward(ctypes.byref(problem))
-        if keep_tape:
-            ctx.save_for_backward(memories, tape, *given)
-            ctx.options, ctx.threads, ctx.floats = o, problem.threads, floats[2]
-            ctx.set_materialize_grads(False)
+        given = tuple(_contiguous(given))
+        memories, tape, threads = _forward(o, given, keep_tape=True)
+        ctx.save_for_backward(memories, tape, *given)
+        ctx.options, ctx.threads = o, threads
+        ctx.set_materialize_grads(False)
         return memories, memories[-1].clone()
 
     @staticmethod
@@ -167,25 +186,29 @@ class Recurrence(torch.autograd.Function):
         refuse_second_derivative("the native core", 'use backend="reference"')
         memories, tape, *given = ctx.saved_tensors
         memory, inputs, *weights = given
-        problem = _problem(ctx.options, given)
-        problem.keep_tape, problem.threads = True, ctx.threads  # as the tape was laid out for
+        # as many threads as the tape was laid out for
+        problem = _problem(ctx.options, given, keep_tape=True, threads=ctx.threads)
         problem.memories, problem.tape = memories.data_ptr(), tape.data_ptr()
         d_memories = None if d_memories is None else d_memories.contiguous()
         d_last = None if d_last is None else d_last.contiguous()
         problem.d_memories = None if d_memories is None else d_memories.data_ptr()
         problem.d_last = None if d_last is None else d_last.data_ptr()
-        workspace, d_memory = memory.new_empty(ctx.floats), torch.empty_like(memory)
-        d_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[3] else None
-        d_weights = [None if x is None else torch.empty_like(x) for x in weights]
-        problem.workspace, problem.d_memory = workspace.data_ptr(), d_memory.data_ptr()
+        d_memory, d_inputs = (
+            torch.empty_like(x) if needed else None
+            for x, needed in zip((memory, inputs), ctx.needs_input_grad[1:3], strict=True)
+        )
+        problem.d_memory = None if d_memory is None else d_memory.data_ptr()
         problem.d_inputs = None if d_inputs is None else d_inputs.data_ptr()
+        d_weights = [None if x is None else torch.empty_like(x) for x in weights]
         for name, x in zip(WEIGHTS, d_weights, strict=True):
             setattr(problem, f"d_{name}", None if x is None else x.data_ptr())
+        workspace = memory.new_empty(problem.backward_floats)
+        problem.workspace = workspace.data_ptr()
         build.library().rrnn_backward(ctypes.byref(problem))
-        return None, None, d_memory, d_inputs, *d_weights
+        return None, d_memory, d_inputs, *d_weights
 
 
-def _problem(o: Options, given: Given) -> Problem:
+def _problem(o: Options, given: Given, *, keep_tape: bool, threads: int | None = None) -> Problem:
     """What forward and backward have in common; the tensors are contiguous and outlive it."""
     memory, inputs, *weights = given
     assert memory is not None
@@ -194,8 +217,9 @@ def _problem(o: Options, given: Given) -> Problem:
     assert mlp is not None
     batch, slots = memory.shape[:2]
     team = _openmp()
-    threads = 1 if team is None else min(torch.get_num_threads(), batch)
-    return Problem(
+    if threads is None:
+        threads = 1 if team is None else min(torch.get_num_threads(), batch)
+    problem = Problem(
         *inputs.shape,
         slots,
         o.num_heads,
@@ -204,7 +228,8 @@ def _problem(o: Options, given: Given) -> Problem:
         mlp.shape[0],
         0 if gates is None else gates.shape[0] // 2,
         threads,
-        False,
+        keep_tape,
+        *(0, 0, 0),
         o.input_bias,
         o.forget_bias,
         *(team or (None, None, None)),
@@ -212,6 +237,8 @@ def _problem(o: Options, given: Given) -> Problem:
         memory.data_ptr(),
         *(None if x is None else x.data_ptr() for x in weights),
     )
+    build.library().rrnn_measure(ctypes.byref(problem))
+    return problem
 
 
 @cache
