@@ -27,6 +27,8 @@ from ..config.yaml_files import InvalidYamlError, YamlSyntaxError, check_yaml
 from ..errors import UserError
 from ..files import as_json
 from ..printable import is_unicode, printable, shortened
+from ..processes import is_first_process
+from ..runs import Run, find_run
 from ..signals import Stopper
 from ..threads import set_wait_policy
 
@@ -118,6 +120,22 @@ def _make_output_safe() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def open_run(name: str) -> Run:
+    """Find a run, as :func:`~.runs.find_run`; note which of its files are not as it left them."""
+    run = find_run(name)
+    if not is_first_process():
+        return run
+    try:
+        changed = run.changed_files()
+    except UserError as error:
+        print(f"note: {shortened(printable(error))}", file=sys.stderr)
+        return run
+    if changed:
+        note = f"{run.title}: changed since the run ended, so results may differ: "
+        print(f"note: {printable(note + ', '.join(changed))}", file=sys.stderr)
+    return run
 
 
 def print_json(result: dict[str, Any]) -> None:

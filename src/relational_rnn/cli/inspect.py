@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from ..printable import printable
-from . import print_json
+from . import open_run, print_json
 
 
 def add(parser: ArgumentParser) -> None:
@@ -38,10 +38,9 @@ def run(arguments: Namespace) -> None:
     """Write the picture and the page, print what the example is."""
     from ..inspection import inspect
     from ..report.memory import write_memory
-    from ..runs import find_run
     from ..threads import use_threads_of
 
-    found = find_run(arguments.run)
+    found = open_run(arguments.run)
     use_threads_of(found.config)
     seen = inspect(
         found,

@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from ..printable import printable
-from . import print_json
+from . import open_run, print_json
 
 
 def add(parser: ArgumentParser) -> None:
@@ -29,9 +29,8 @@ def run(arguments: Namespace) -> None:
     from rich.console import Console
 
     from ..report.comparison import as_table, write_report
-    from ..runs import find_run
 
-    report = write_report([find_run(name).folder for name in arguments.runs], arguments.output)
+    report = write_report([open_run(name).folder for name in arguments.runs], arguments.output)
     console = Console()
     console.print(as_table(report.records))
     print(printable(f"{report.picture}\n{report.page}", newlines=True))

@@ -15,9 +15,9 @@ from ..config import GeneratedConfig, LanguageModelingConfig, NthFarthestConfig,
 from ..errors import UserError
 from ..printable import printable
 from ..registry import is_generated, load_language_model, load_task_model
-from ..runs import Run, find_run
+from ..runs import Run
 from ..threads import use_threads_of
-from . import print_json
+from . import open_run, print_json
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ def run(arguments: Namespace) -> None:
 
     from ..device import choose_device
 
-    found = find_run(arguments.run)
+    found = open_run(arguments.run)
     use_threads_of(found.config)
     device = choose_device(arguments.device)
     if is_generated(found.config):

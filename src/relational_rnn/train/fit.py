@@ -103,6 +103,7 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
                     name = logger or "tensorboard"
                     loop.logger = open_logger(kind_of_logger, name, run, config, step=step)
                 try:
+                    run.forget_digests()
                     run.save_config(config)
                     task.save(run)
                 except BaseException:

@@ -1,5 +1,6 @@
 """What a resumed run starts from: its last checkpoint, and its best weights, restored if lost."""
 
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +10,8 @@ from ..config import TaskConfig
 from ..config.fields import options
 from ..errors import UserError
 from ..files import as_json, link
+from ..printable import printable
+from ..processes import is_first_process
 from ..registry import build_task, is_generated
 from ..runs import Run
 from ..weights import save_checkpoint_weights
@@ -87,6 +90,8 @@ def restore_from_best_checkpoint(run: Run, model: nn.Module, best_step: int) -> 
 def _check_config(run: Run, saved: dict[str, Any], config: TaskConfig) -> None:
     """Raise :class:`UserError` if a field has changed that cannot change when a run is resumed.
 
+    Another field that was edited in config.yaml is noted.
+
     Args:
         run: the run to be resumed.
         saved: the fields as the checkpoint has them; those it lacks, of an earlier version, are not
@@ -102,6 +107,14 @@ def _check_config(run: Run, saved: dict[str, Any], config: TaskConfig) -> None:
         for name in fixed
         if name in saved and name != "name" and as_json(now[name]) != as_json(saved[name])
     ]
+    edited = [
+        f"{name} is {as_json(value)}, was {as_json(saved[name])}"
+        for name, value in asdict(run.config).items()
+        if name in saved and name not in ("name", *fixed) and as_json(value) != as_json(saved[name])
+    ]
+    if edited and not changed and is_first_process():
+        where = f"{run.config_path}: changed since {run.last_path} was saved"
+        print(f"note: {printable(where)}: {printable('; '.join(edited))}", file=sys.stderr)
     if changed:
         raise UserError(
             f"{run.config_path}: changed since {run.last_path} was saved: {'; '.join(changed)}; "
