@@ -41,8 +41,8 @@ ROUNDS = {
     },
     "long": {
         "kills": 240,
-        "signals": 60,
-        "damage": 1_200,
+        "signals": 30,
+        "damage": 1_040,
         "disk": 60,
         "fuzz": 110_000,
         "names": 400,

@@ -185,7 +185,7 @@ def _parsers(folder: Path) -> Iterator[Target]:
     ]
     programs = st.lists(st.sampled_from(symbols), max_size=24).map("".join) | _programs()
     lengths = st.integers(-2, 30) | NUMBERS
-    yield "programs", 30, st.tuples(programs, lengths), lambda given: evaluate(*given)
+    yield "programs", 45, st.tuples(programs, lengths), lambda given: evaluate(*given)
 
     yield "Sonnet dictionaries", 15, _sonnet(), _from_sonnet
 
@@ -211,7 +211,7 @@ def _programs(draw: st.DrawFn) -> str:
     return program
 
 
-CORE = {"input_size": 3, "mem_slots": 2, "head_size": 2, "num_heads": 2}
+CORE: dict[str, Any] = {"input_size": 3, "mem_slots": 2, "head_size": 2, "num_heads": 2}
 
 
 @st.composite
@@ -238,7 +238,7 @@ def _sonnet(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def _from_sonnet(variables: dict[str, Any]) -> object:
-    return RelationalMemory.from_sonnet(variables, mem_slots=2, num_heads=2)
+    return RelationalMemory.from_sonnet(variables, **CORE)
 
 
 def _files(folder: Path) -> Iterator[Target]:
@@ -264,7 +264,7 @@ def _files(folder: Path) -> Iterator[Target]:
     example = {"base": "demo-rmc", "rows": [{"seed": 1}, {"head_size": 4}], "trials": 2}
     yield (
         "sweep plans",
-        5,
+        4,
         plans | YAML_WORDS | mutated([_yaml(example)]),
         reading("fuzzed/plan.yaml", lambda path: read_plan(str(path), {})),
     )
@@ -273,16 +273,17 @@ def _files(folder: Path) -> Iterator[Target]:
     words = (
         listed | VALUES.map(lambda x: json.dumps(x).encode()) | mutated([ours["vocabulary.json"]])
     )
-    yield "vocabularies", 25, words, reading("fuzzed/vocabulary.json", Vocabulary.load)
+    yield "vocabularies", 40, words, reading("fuzzed/vocabulary.json", Vocabulary.load)
 
     for name in ("config.yaml", "metrics.csv", "summary.json", "text.json"):
         other = VALUES.map(lambda x: json.dumps(x).encode()) | st.binary(max_size=60)
-        yield f"{name} of a run", 8, mutated([ours[name]]) | other, _reading_run(folder, ours, name)
+        yield f"{name} of a run", 4, mutated([ours[name]]) | other, _reading_run(folder, ours, name)
 
-    lines = st.lists(WORDS | SMALL_TEXT, max_size=30).map(" ".join)
+    good = st.lists(st.sampled_from(["<unk>", "the", "ß", "日本", "\n"]), min_size=1, max_size=30)
+    lines = (good | st.lists(WORDS | SMALL_TEXT, max_size=30)).map(" ".join)
     texts = lines.map(lambda text: text.encode("utf-8", errors="surrogatepass"))
     splits = st.tuples(*[texts | st.binary(max_size=60) | mutated([b"a b <unk>\na\n"])] * 3)
-    yield "texts", 3, splits, lambda given: _open_text(folder / "fuzzed-text", given)
+    yield "texts", 2, splits, lambda given: _open_text(folder / "fuzzed-text", given)
 
 
 def _reading_run(folder: Path, ours: dict[str, bytes], name: str) -> Callable[[bytes], object]:
@@ -313,7 +314,7 @@ def _commands() -> Iterator[Target]:
     values = NUMBERS.map(str) | WORDS | SMALL_TEXT | st.sampled_from(["null", "[1", "{a: &b"])
     words = st.lists(flags | values | st.sampled_from([RUN.name, "demo-rmc", "text"]), max_size=6)
     verbs = st.sampled_from([*VERBS, "--help", "--version", "x"]) | SMALL_TEXT
-    yield "command lines", 3, st.tuples(verbs, words), _call
+    yield "command lines", 2, st.tuples(verbs, words), _call
 
 
 OWN_FLAGS = ["--run", "--resume", "--words", "--prompt", "--top-k", "--top-p", "--split", "--help"]

@@ -59,7 +59,7 @@ class Operations:
                 if path.startswith(str(folder)):
                     happens()
 
-        def counted_sync(descriptor: int) -> None:
+        def counted_sync(descriptor: Any) -> None:
             happens()
             sync(descriptor)
 

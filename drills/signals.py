@@ -28,7 +28,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MOST_SIGNALS = 3
 """Signals in a row before the command is left alone."""
 
-LAUNCHER_SECONDS = 20.0
+LAUNCHER_SECONDS = 5.0
 """How long a process may outlive the one that it trains with; then a launcher kills it."""
 
 PLAN = """\
