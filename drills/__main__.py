@@ -2,15 +2,18 @@
 
 import argparse
 import os
+import pkgutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
 import torch
 
+import relational_rnn
 from relational_rnn.bench.measurement import describe_machine
 from relational_rnn.ops.relational_memory.native import build
 from relational_rnn.printable import printable, shortened
@@ -52,6 +55,22 @@ ROUNDS = {
 """Tries of each drill; of the soak, seconds."""
 
 
+IMPORTED_LATER = (
+    "attrs",
+    "fsspec.implementations.local",
+    "lightning.pytorch.loggers.tensorboard",
+    "matplotlib.backends.backend_agg",
+    "numpy.ctypeslib",
+    "rich.console",
+    "safetensors.torch",
+    "tensorboard.summary.writer.event_file_writer",
+    "torch._dynamo",
+    "torch.profiler",
+    "torch.utils.tensorboard",
+)
+"""Modules that commands import when they need them, which takes most of the time of a short one."""
+
+
 def main(argv: list[str]) -> int:
     """Run the drills that are named, print their rows and write them; 1 if a try has failed."""
     parser = argparse.ArgumentParser(prog="python -m drills", description=__doc__)
@@ -76,11 +95,17 @@ def main(argv: list[str]) -> int:
 
 
 def _prepare() -> None:
-    """Settings of this process, which all commands of the drills inherit.
+    """Settings and modules of this process, which all commands of the drills inherit.
 
     A forked process cannot use the threads of its parent, and would compile the native core again
     for the cache of each try.
     """
+    os.environ["MPLBACKEND"] = "agg"
+    for module in pkgutil.walk_packages(relational_rnn.__path__, "relational_rnn."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+    for name in IMPORTED_LATER:
+        import_module(name)
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"

@@ -27,8 +27,7 @@ from ..config.yaml_files import InvalidYamlError, YamlSyntaxError, check_yaml
 from ..errors import UserError
 from ..files import as_json
 from ..printable import is_unicode, printable, shortened
-from ..processes import is_first_process
-from ..runs import Run, find_run
+from ..runs import Run
 from ..signals import Stopper
 from ..threads import set_wait_policy
 
@@ -122,20 +121,19 @@ def _make_output_safe() -> None:
             stream.reconfigure(errors="replace")
 
 
-def open_run(name: str) -> Run:
-    """Find a run, as :func:`~.runs.find_run`; note which of its files are not as it left them."""
-    run = find_run(name)
-    if not is_first_process():
-        return run
+def note_changes(run: Run) -> None:
+    """Name the files of a finished run that are not as it left them, on stderr.
+
+    Called at the end of a command: one that fails prints a single line.
+    """
     try:
         changed = run.changed_files()
     except UserError as error:
         print(f"note: {shortened(printable(error))}", file=sys.stderr)
-        return run
+        return
     if changed:
         note = f"{run.title}: changed since the run ended, so results may differ: "
         print(f"note: {printable(note + ', '.join(changed))}", file=sys.stderr)
-    return run
 
 
 def print_json(result: dict[str, Any]) -> None:

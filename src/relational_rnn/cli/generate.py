@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
 from ..printable import printable
-from . import open_run, print_json
+from . import note_changes, print_json
 
 
 def add(parser: ArgumentParser) -> None:
@@ -52,10 +52,11 @@ def run(arguments: Namespace) -> None:
     from ..device import choose_device
     from ..generate import Drawn, as_text, generate
     from ..registry import load_language_model
+    from ..runs import find_run
     from ..tasks.language_modeling import read_prompt
     from ..threads import use_threads_of
 
-    found = open_run(arguments.run)
+    found = find_run(arguments.run)
     use_threads_of(found.config)
     model = load_language_model(found, choose_device(arguments.device))
     prompt = arguments.prompt
@@ -99,3 +100,4 @@ def run(arguments: Namespace) -> None:
             for word, probability, alternatives in kept
         ]
         print_json({"prompt": prompt, "words": arguments.words, "text": text, "each": each})
+    note_changes(found)

@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from ..printable import printable
-from . import open_run, print_json
+from . import note_changes, print_json
 
 
 def add(parser: ArgumentParser) -> None:
@@ -38,9 +38,10 @@ def run(arguments: Namespace) -> None:
     """Write the picture and the page, print what the example is."""
     from ..inspection import inspect
     from ..report.memory import write_memory
+    from ..runs import find_run
     from ..threads import use_threads_of
 
-    found = open_run(arguments.run)
+    found = find_run(arguments.run)
     use_threads_of(found.config)
     seen = inspect(
         found,
@@ -54,3 +55,4 @@ def run(arguments: Namespace) -> None:
     print(printable(f"{seen.title}\n{picture}\n{page}", newlines=True))
     if arguments.json:
         print_json({"title": seen.title, "picture": str(picture), "page": str(page)})
+    note_changes(found)

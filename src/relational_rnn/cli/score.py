@@ -6,7 +6,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
 from ..printable import printable
-from . import open_run, print_json
+from . import note_changes, print_json
 
 
 def add(parser: ArgumentParser) -> None:
@@ -30,9 +30,10 @@ def run(arguments: Namespace) -> None:
     from ..device import choose_device
     from ..evaluate.perplexity import Score, token_losses
     from ..registry import load_language_model
+    from ..runs import find_run
     from ..threads import use_threads_of
 
-    found = open_run(arguments.run)
+    found = find_run(arguments.run)
     use_threads_of(found.config)
     words = _words(Path(arguments.file))
     model = load_language_model(found, choose_device(arguments.device))
@@ -54,6 +55,7 @@ def run(arguments: Namespace) -> None:
             {"word": word, "loss": loss} for word, loss in zip(words, losses.tolist(), strict=True)
         ]
         print_json({**score._asdict(), "unknown": len(unknown), "words": each})
+    note_changes(found)
 
 
 def _words(path: Path) -> list[str]:

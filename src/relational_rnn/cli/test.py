@@ -15,9 +15,9 @@ from ..config import GeneratedConfig, LanguageModelingConfig, NthFarthestConfig,
 from ..errors import UserError
 from ..printable import printable
 from ..registry import is_generated, load_language_model, load_task_model
-from ..runs import Run
+from ..runs import Run, find_run
 from ..threads import use_threads_of
-from . import open_run, print_json
+from . import note_changes, print_json
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ def run(arguments: Namespace) -> None:
 
     from ..device import choose_device
 
-    found = open_run(arguments.run)
+    found = find_run(arguments.run)
     use_threads_of(found.config)
     device = choose_device(arguments.device)
     if is_generated(found.config):
@@ -100,6 +100,7 @@ def run(arguments: Namespace) -> None:
         result = _perplexity(found, arguments, device)
     if arguments.json:
         print_json({"split": arguments.split, **result})
+    note_changes(found)
 
 
 def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ..processes import check_launcher, is_first_process
 from ..registry import is_generated
 from ..runs import RUNS, Run, find_run, new_run
 from ..signals import exiting_at_once
-from . import Formatter, open_run, print_json
+from . import Formatter, print_json
 
 USAGE = "rrnn train CONFIG [OPTION ...]\n       rrnn train --resume RUN [OPTION ...]"
 
@@ -129,7 +129,7 @@ def run(arguments: Namespace) -> int:
                     f"{getattr(arguments, name)}: a run is resumed in its own folder with its own "
                     "configuration; leave this out"
                 )
-        run = open_run(arguments.resume)
+        run = find_run(arguments.resume)
         if run.shipped:
             raise UserError(
                 f"{arguments.resume}: comes with the package, without a checkpoint to resume from; "

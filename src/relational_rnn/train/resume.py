@@ -37,13 +37,16 @@ def last_checkpoint(run: Run, task: TrainingTask, config: TaskConfig) -> dict[st
         return None
     saved = checkpoints.read(path)
     checkpoints.check(path, saved["origin"], task.origin)
-    _check_config(run, saved.get("config", {}), config)
+    edited = _check_config(run, saved.get("config", {}), config)
     step: int = saved["global_step"]
     if step > task.total_steps:
         raise UserError(
             f"{run.folder}: is at step {step:,} already; max_steps (or epochs) must give at least "
             f"that many steps, got {task.total_steps:,}"
         )
+    if is_first_process():
+        for note in (*edited, *_changed_files(run)):
+            print(f"note: {printable(note)}", file=sys.stderr)
     return saved
 
 
@@ -87,10 +90,11 @@ def restore_from_best_checkpoint(run: Run, model: nn.Module, best_step: int) -> 
     save_checkpoint_weights(best, model, run.weights_path)
 
 
-def _check_config(run: Run, saved: dict[str, Any], config: TaskConfig) -> None:
+def _check_config(run: Run, saved: dict[str, Any], config: TaskConfig) -> list[str]:
     """Raise :class:`UserError` if a field has changed that cannot change when a run is resumed.
 
-    Another field that was edited in config.yaml is noted.
+    Returns:
+        A note that names the other fields that were edited in config.yaml, if there are any.
 
     Args:
         run: the run to be resumed.
@@ -107,19 +111,24 @@ def _check_config(run: Run, saved: dict[str, Any], config: TaskConfig) -> None:
         for name in fixed
         if name in saved and name != "name" and as_json(now[name]) != as_json(saved[name])
     ]
-    edited = [
-        f"{name} is {as_json(value)}, was {as_json(saved[name])}"
-        for name, value in asdict(run.config).items()
-        if name in saved and name not in ("name", *fixed) and as_json(value) != as_json(saved[name])
-    ]
-    if edited and not changed and is_first_process():
-        where = f"{run.config_path}: changed since {run.last_path} was saved"
-        print(f"note: {printable(where)}: {printable('; '.join(edited))}", file=sys.stderr)
     if changed:
         raise UserError(
             f"{run.config_path}: changed since {run.last_path} was saved: {'; '.join(changed)}; "
             f"change it back, or {_start_again(run)}"
         )
+    edited = [
+        f"{name} is {as_json(value)}, was {as_json(saved[name])}"
+        for name, value in asdict(run.config).items()
+        if name in saved and name not in ("name", *fixed) and as_json(value) != as_json(saved[name])
+    ]
+    where = f"{run.config_path}: changed since {run.last_path} was saved"
+    return [f"{where}: {'; '.join(edited)}"] if edited else []
+
+
+def _changed_files(run: Run) -> list[str]:
+    """A note that names changed files, if there are any, that are not checked in another way."""
+    names = set(run.changed_files()) - {"config.yaml", "metrics.csv"}
+    return [f"{run.folder}: changed since the run ended: {', '.join(sorted(names))}"] * bool(names)
 
 
 def _check_nothing_is_lost(run: Run) -> None:
