@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
-from . import print_json
+from . import note_changes, print_json
 
 
 def add(parser: ArgumentParser) -> None:
@@ -37,3 +37,4 @@ def run(arguments: Namespace) -> None:
     print(f"written: {arguments.onnx}")
     if arguments.json:
         print_json({"run": found.title, "onnx": str(arguments.onnx)})
+    note_changes(found)
