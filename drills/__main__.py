@@ -1,6 +1,7 @@
 """Run drills: ``python -m drills [DRILL ...]``; see README.md."""
 
 import argparse
+import contextlib
 import os
 import pkgutil
 import sys
@@ -114,19 +115,21 @@ def _prepare() -> None:
 
 
 def _run(name: str, tries: int, kind: str, seed: int, path: Path) -> int:
-    """Run a drill, print and write its rows as they come; return the number of failures.
+    """Run a drill, write its rows and print them at the end; return the number of failures.
 
-    A row that comes again, with more tries, replaces the earlier one.
+    A row comes again with more tries and replaces the earlier one, so that a drill which is ended
+    by Ctrl-C, or killed, leaves what it has found.
     """
     about = {"drill": name, "round": kind, "seed": seed, "machine": describe_machine()}
     start = time.monotonic()
     rows: dict[str, Row] = {}
-    with TemporaryDirectory(prefix="drills-") as folder:
+    with TemporaryDirectory(prefix="drills-") as folder, contextlib.suppress(KeyboardInterrupt):
         for row in DRILLS[name](tries, Random(seed), Path(folder).resolve()):
-            _show(row)
             rows[row.what] = row
             seconds = round(time.monotonic() - start, 1)
             write(path, list(rows.values()), {**about, "seconds": seconds})
+    for row in rows.values():
+        _show(row)
     return sum(len(row.failures) for row in rows.values())
 
 

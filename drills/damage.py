@@ -89,22 +89,23 @@ def drill(tries: int, random: Random, folder: Path) -> Iterator[Row]:
         if ended.code:
             raise RuntimeError(ended.err)
     new = plain(folder / "text-1")
+    cases = []
     for number, case in enumerate(CASES):
-        row = Row(case.title)
         argv = new if case.argv == ("train",) else case.argv
         wanted = _prepared(case, argv, homes[0], folder / f"undamaged-{number}")
         undamaged = _run(argv, wanted)
         if undamaged.code:
             raise RuntimeError(undamaged.err)
-        for attempt in range(max(1, tries // len(CASES))):
-            row.tries += 1
+        cases.append((Row(case.title), case, argv, wanted, undamaged))
+    for attempt in range(max(1, tries // len(CASES))):
+        for row, case, argv, wanted, undamaged in cases:
             copy = _prepared(case, argv, homes[0], folder / "damaged")
-            kind, damage = random.choice(list(DAMAGES.items()))
+            original = _find(case.file, homes[0]).read_bytes()
             path, other = (_find(case.file, home) for home in (copy, homes[1]))
-            damage(path, other, random)
-            if path.read_bytes() == _find(case.file, homes[0]).read_bytes():
-                row.outcomes["same results"] += 1  # zeros where zeros were
-                continue
+            while path.read_bytes() == original:  # zeros where zeros were
+                kind, damage = random.choice(list(DAMAGES.items()))
+                damage(path, other, random)
+            row.tries += 1
             try:
                 ended = _run(argv, copy)
             except HangError as error:
@@ -114,7 +115,7 @@ def drill(tries: int, random: Random, folder: Path) -> Iterator[Row]:
             row.outcomes[outcome] += 1
             if reason:
                 row.fail(f"try {attempt}, {kind}", reason)
-        yield row
+            yield row
 
 
 def _judge(case: Case, ended: Ended, undamaged: Ended, copy: Path, wanted: Path) -> tuple[str, str]:

@@ -53,7 +53,7 @@ def drill(tries: int, random: Random, folder: Path) -> Iterator[Row]:
             _unmount(disk)
         if reason:
             row.fail(f"try {number}, {size} KB", reason)
-    yield row
+        yield row
 
 
 def _fill(row: Row, words: Words, disk: Path, reference: Path) -> str:

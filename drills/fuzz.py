@@ -40,6 +40,9 @@ from .small_runs import RUN, make_text, plain
 SECONDS = 10
 """An input that takes longer than this hangs."""
 
+ROUND = 5_000
+"""Inputs of all kinds before the first kind comes again."""
+
 Strategy = st.SearchStrategy[Any]
 Target = tuple[str, int, Strategy, Callable[[Any], object]]
 """What is fuzzed, its share of all inputs, its inputs, and what reads one of them."""
@@ -67,15 +70,20 @@ def drill(tries: int, random: Random, folder: Path) -> Iterator[Row]:
     with contextlib.chdir(folder):
         targets = [*_parsers(folder), *_files(folder), *_commands()]
         shares = sum(share for _, share, _, _ in targets)
-        for title, share, inputs, read in targets:
-            row = Row(f"fuzz, {title}")
-            _fuzz(row, inputs, read, max(1, tries * share // shares), random.randrange(2**32))
-            yield row
+        rows = [Row(f"fuzz, {title}") for title, *_ in targets]
+        rounds = max(1, tries // ROUND)
+        for _ in range(rounds):
+            for row, (_, share, inputs, read) in zip(rows, targets, strict=True):
+                count = max(1, tries * share // shares // rounds)
+                _fuzz(row, inputs, read, count, random.randrange(2**32))
+                yield row
 
 
 def _fuzz(row: Row, inputs: Strategy, read: Callable[[Any], object], tries: int, key: int) -> None:
+    last = row.tries + tries
+
     def attempt(value: Any) -> None:
-        if row.tries == tries:
+        if row.tries == last:
             return
         row.tries += 1
         signal.alarm(SECONDS)

@@ -59,39 +59,44 @@ class Operations:
                 if path.startswith(str(folder)):
                     happens()
 
-        def counted_sync(descriptor: Any) -> None:
+        def counted_sync(descriptor: int) -> None:
             happens()
             sync(descriptor)
 
         sys.addaudithook(hook)
-        os.fsync = counted_sync
+        os.fsync = counted_sync  # type: ignore[assignment]
 
 
 def drill(tries: int, random: Random, folder: Path) -> Iterator[Row]:
     """Kill trainings and resume them.
 
     Args:
-        tries: kills in all; if there are more operations than that, they are spread over them.
-        random: chooses where the resumed command is killed in its turn.
+        tries: trainings that are killed, in all.
+        random: chooses the operations, each once before any of them again, and where some of the
+            resumed trainings are killed in their turn.
         folder: an empty folder to work in.
     """
     text = folder / "text"
     make_text(text)
+    cases = []
     for title, words in CASES.items():
         row = Row(f"kill -9 before a file operation, {title}")
         home = folder / title.replace(" ", "-")
         reference, total = _unbroken(words(text), home / "unbroken")
         row.figures["file operations"] = total
-        for number in range(tries // len(CASES)):
-            place = 1 + number * total // max(total, tries // len(CASES)) % total
+        places = random.sample(range(1, total + 1), total)
+        cases.append((row, words(text), home, places, reference))
+    for number in range(tries // len(CASES)):
+        for row, start, home, places, reference in cases:
+            place = places[number % len(places)]
             row.tries += 1
             try:
-                reason = _kill(row, words(text), home / str(number), place, random, reference)
+                reason = _kill(row, start, home / str(number), place, random, reference)
             except HangError as error:
                 reason = str(error)
             if reason:
                 row.fail(f"before operation {place}", reason)
-        yield row
+            yield row
 
 
 def _unbroken(words: Words, folder: Path) -> tuple[Path, int]:
