@@ -19,7 +19,7 @@ help:
 	@echo "make test-sanitize   the native core under the compiler's sanitizers"
 	@echo "make bench      time the cores          make setup       only create the environment"
 	@echo "make audit      known vulnerabilities of the pinned packages (needs a network)"
-	@echo "make drills     kill, damage and fuzz (at most ten minutes)    make drills-long   for hours"
+	@echo "make drills     kill, damage and fuzz   make drills-long   the same for hours"
 	@echo "make tasks      train the small models of results/tasks again (hours)"
 	@echo "make readme     fill the tables of README.md and docs/ from results/"
 	@echo "make pretrained RUN=run NAME=name [DATA=folder]   make a shipped model from a run"
