@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(600)  # many processes one after the other
+
 ROOT = Path(__file__).parents[1]
 FAST = ("kills", "damage", "disk", "fuzz", "names", "soak")
 
