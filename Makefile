@@ -9,7 +9,8 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$p" && break; done)
 INSTALL := $(MODULE) pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: help setup demo test test-slow test-gpu test-sanitize lint audit bench readme tasks pretrained
+.PHONY: help setup demo test test-slow test-gpu test-sanitize lint audit bench drills drills-long \
+	readme tasks pretrained
 
 help:
 	@echo "make demo       train a small RMC and a small LSTM and compare them (one to two minutes)"
@@ -18,6 +19,7 @@ help:
 	@echo "make test-sanitize   the native core under the compiler's sanitizers"
 	@echo "make bench      time the cores          make setup       only create the environment"
 	@echo "make audit      known vulnerabilities of the pinned packages (needs a network)"
+	@echo "make drills     kill, damage and fuzz   make drills-long   the same for hours"
 	@echo "make tasks      train the small models of results/tasks again (hours)"
 	@echo "make readme     fill the tables of README.md and docs/ from results/"
 	@echo "make pretrained RUN=run NAME=name [DATA=folder]   make a shipped model from a run"
@@ -52,7 +54,7 @@ lint: $(VENV)/.developer
 	$(MODULE) ruff check .
 	$(MODULE) ruff format --check .
 	$(MODULE) mypy
-	@find src tests -name '*.py' -exec awk 'END { if (NR > 500) print "note: " FILENAME " has " NR " lines: is it still one idea?" }' {} \;
+	@find src tests drills -name '*.py' -exec awk 'END { if (NR > 500) print "note: " FILENAME " has " NR " lines: is it still one idea?" }' {} \;
 
 # pip-audit has an environment of its own: what it needs is none of ours.
 audit: $(VENV)/.created
@@ -62,6 +64,12 @@ audit: $(VENV)/.created
 
 bench: $(VENV)/.user
 	$(VENV)/bin/rrnn bench
+
+drills: $(VENV)/.developer
+	$(MODULE) drills
+
+drills-long: $(VENV)/.developer
+	$(MODULE) drills --round long
 
 # Three seeds of every small task model; a run that has its result already is left alone.
 TASK_CONFIGS := cpu-copy cpu-reverse cpu-double cpu-addition cpu-nth-farthest cpu-nth-farthest-lstm \

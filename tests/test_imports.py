@@ -25,7 +25,7 @@ ROWS = [
     {"allocator", "configs", "errors", "ops", "printable", "provenance", "signals"},
     {"processes", "progress_bar"},
     {"device", "files", "lock", "progress"},
-    {"config", "nn", "weights"},
+    {"config", "nn", "run_digests", "weights"},
     {"models", "tasks", "threads"},
     {"runs"},
     {"causal_lm", "generate", "onnx_export", "registry"},

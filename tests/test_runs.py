@@ -151,7 +151,7 @@ def test_unfinished_runs():
     with pytest.raises(UserError, match="no summary yet"):
         _ = run.summary
     run.save_summary({"steps": 3})
-    assert run.summary == {"steps": 3}
+    assert run.summary["steps"] == 3
 
 
 def test_one_process_at_a_time_trains_in_a_folder(tmp_path):

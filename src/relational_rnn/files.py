@@ -73,6 +73,12 @@ def link(source: Path, path: Path) -> None:
             _sync_folder(path.parent)
 
 
+def check_not_a_pipe(path: Path) -> None:
+    """Raise an ``OSError`` for a pipe, socket or device, of which reading may never end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
 def as_json(value: Any, *, indent: int | None = None) -> str:
     """Standard JSON, in which numbers that are not finite become null."""
 

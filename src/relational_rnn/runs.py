@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from .config import TaskConfig, load, save
 from .config.fields import nearest
 from .errors import UserError
-from .files import as_json, write_text
+from .files import as_json, reporting_errors, write_text
 from .lock import Lock, LocksUnsupportedError
 from .processes import is_first_process
+from .run_digests import changed_files, with_digests, without_digests
 
 if TYPE_CHECKING:
     from .tasks.language_modeling import Vocabulary
@@ -25,6 +26,8 @@ RUNS = Path("runs")
 """Folder of the runs, below the working folder."""
 LEFTOVERS = ".*.tmp"
 """Partly written files of a process that was killed while it saved."""
+EVENTS = "events.out.tfevents.*"
+"""TensorBoard's files, which are opened before anything of a run is saved."""
 SHIPPED = Path(str(files("relational_rnn"))) / "pretrained"
 """Folder of the models that come with the package, one folder each; it is only read."""
 
@@ -162,6 +165,8 @@ class Run:
         with suppress(OSError):
             if taken and _is_free(self):
                 self.remove_leftovers()
+                for path in self.folder.glob(EVENTS):
+                    path.unlink()
                 self.lock_path.unlink(missing_ok=True)
                 if self.last_path.parent.is_dir():
                     self.last_path.parent.rmdir()
@@ -189,8 +194,22 @@ class Run:
         write_text(self.text_path, as_json({"data": source, "sha256": digest}, indent=2) + "\n")
 
     def save_summary(self, summary: dict[str, Any]) -> None:
-        """Write the summary."""
-        write_text(self.summary_path, as_json(summary, indent=2) + "\n")
+        """Write the summary, with the digests of the run's files, which are complete by now."""
+        whole = with_digests(summary, self.folder)
+        write_text(self.summary_path, as_json(whole, indent=2) + "\n")
+
+    def forget_digests(self) -> None:
+        """Remove the digests from the summary: the run is trained further."""
+        if self.summary_path.is_file():
+            kept = without_digests(self.summary)
+            write_text(self.summary_path, as_json(kept, indent=2) + "\n")
+
+    def changed_files(self) -> list[str]:
+        """Names of the files that have changed since the run ended; raises as `summary`."""
+        if not self.summary_path.is_file():
+            return []
+        with reporting_errors(self.folder):
+            return changed_files(self.summary, self.folder)
 
 
 def find_run(name: str | Path) -> Run:
@@ -268,7 +287,8 @@ def _is_free(run: Run) -> bool:
     """Whether it is empty, or has only leftovers of a process killed before it saved anything."""
     left = (run.lock_path, run.last_path.parent)
     return run.folder.is_dir() and all(
-        path in left or path.match(LEFTOVERS) for path in run.folder.rglob("*")
+        path in left or path.match(LEFTOVERS) or path.match(EVENTS)
+        for path in run.folder.rglob("*")
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .errors import UserError
-from .files import write_bytes
+from .files import check_not_a_pipe, write_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -130,6 +130,7 @@ def _save(tensors: dict[str, "torch.Tensor"], path: Path) -> None:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
+        check_not_a_pipe(path)
         file = open(path, "rb")  # noqa: SIM115
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error

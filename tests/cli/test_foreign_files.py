@@ -1,6 +1,7 @@
 """Run folders and configurations from elsewhere are data: nothing in them is run as code."""
 
 import io
+import os
 import pickle
 import subprocess
 from contextlib import suppress
@@ -147,3 +148,28 @@ def test_a_module_in_the_working_folder_is_not_imported(tmp_path, command):
     # It misses its arguments: it has imported all that it needs to read them.
     assert "sys.argv[1" in done.stderr
     assert not (tmp_path / TRACE).exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of Unix")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("metrics.csv", ("report", "mine")),
+        ("vocabulary.json", ("report", "mine")),
+        ("vocabulary.json", ("test", "mine")),
+        ("summary.json", ("report", "mine")),
+        ("text.json", ("report", "mine")),
+        ("checkpoints/best.ckpt", ("generate", "mine", "--words", 1)),
+        ("checkpoints/last.ckpt", ("train", "--resume", "mine")),
+    ],
+)
+@pytest.mark.timeout(30)
+def test_a_named_pipe_is_not_waited_for(rrnn, make_run, name, words):
+    run = make_run()
+    (run.folder / name).unlink(missing_ok=True)
+    if name == "checkpoints/best.ckpt":
+        run.weights_path.unlink()
+    os.mkfifo(run.folder / name)
+    answer = rrnn(*words)
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert answer.err.endswith(("not a regular file\n", "rrnn train --resume mine\n"))

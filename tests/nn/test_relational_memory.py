@@ -620,3 +620,21 @@ assert "torch" not in sys.modules
 assert all(getattr(relational_rnn, name) for name in names)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0.5, "must be float32 or float64, got float"),
+        (None, "must be float32 or float64, got NoneType"),
+        ([[1.0]], "must be float32 or float64, got list"),
+        (np.zeros((), np.float32), r"must have shape .* got \[\]"),
+        (np.zeros(3, np.float32), r"must have shape .* got \[3\]"),
+    ],
+)
+def test_sonnets_variable_that_is_no_matrix(value: object, message: str) -> None:
+    variables = dict(RelationalMemory(**SMALL).to_sonnet())
+    variables["relational_memory/linear/w"] = value
+    with pytest.raises(ValueError, match="variable 'relational_memory/linear/w' " + message):
+        RelationalMemory.from_sonnet(variables, **SMALL)

@@ -215,3 +215,23 @@ def test_command_writes_what_changed(tmp_path, monkeypatch, capsys):
     assert main(["README.md"]) == 0
     assert capsys.readouterr().out == ""
     assert main(["missing.md"]) == 2
+
+
+def test_drills_of_the_long_round(tmp_path):
+    row = {
+        "what": "damaged files",
+        "tries": 1200,
+        "failures": 0,
+        "outcomes": {"refused": 1190, "named": 10},
+        "figures": {"MB": 317.25},
+    }
+    machine = {"processor": "CPU", "commit": "0123456789abcdef", "versions": {"torch": "2.9"}}
+    found = {"drill": "damage", "seconds": 90.0, "seed": 1, "machine": machine, "rows": [row]}
+    (tmp_path / "drills").mkdir()
+    for kind in ("short", "long"):
+        path = tmp_path / "drills" / f"damage-{kind}.json"
+        path.write_text(json.dumps(found | {"seed": len(kind)}), encoding="utf-8")
+    text = fill(block("drills"), tmp_path, base=tmp_path)
+    assert "| damaged files | 1,190 refused, 10 named, MB 317.2 | 1,200 | 0 |" in text
+    assert "<sub>damage: 1.5 min, seed 4, CPU, torch 2.9, commit 0123456789ab.</sub>" in text
+    assert text.count("damaged files") == 1

@@ -62,6 +62,30 @@ def test_a_resumable_field_may_change(rrnn, run):
     ended = rrnn("train", "--resume", "run", "--json")
     assert ended.code == 0, ended.stderr
     assert ended.json["steps"] == 6
+    note = "note: runs/run/config.yaml: changed since runs/run/checkpoints/last.ckpt was saved"
+    assert ended.stderr == f"{note}: max_steps is 6, was 3\n"
+
+
+def test_another_file_of_a_finished_run(rrnn, run):
+    (run / "model.safetensors").write_bytes(b"")
+    ended = rrnn("train", "--resume", "run", "--max-steps", 6)
+    assert ended.code == 0
+    assert ended.stderr == "note: runs/run: changed since the run ended: model.safetensors\n"
+
+
+def test_a_resumable_field_of_the_command_line_needs_no_note(rrnn, run):
+    ended = rrnn("train", "--resume", "run", "--max-steps", 6)
+    assert (ended.code, ended.stderr) == (0, "")
+
+
+def test_a_row_of_the_metrics(rrnn, run):
+    path = run / "metrics.csv"
+    content = path.read_bytes()
+    row = content.splitlines()[-1]
+    path.write_bytes(content.replace(row, row.replace(row.split(b",")[5], b"1.25")))
+    ended = rrnn("train", "--resume", "run", "--max-steps", 6)
+    assert ended.code == 2
+    assert "metrics.csv: broken: its rows have changed since the last checkpoint" in ended.stderr
 
 
 def test_a_checkpoint_of_an_earlier_version_has_no_configuration(rrnn, run):

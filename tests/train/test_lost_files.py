@@ -131,3 +131,16 @@ def test_a_checkpoint_with_a_flipped_bit(rrnn, run):
     before = file_contents(run)
     refused(rrnn("train", "--resume", "run"), "last.ckpt: truncated, damaged", "copy runs/run/")
     assert file_contents(run) == before
+
+
+def test_best_weights_do_not_come_back_from_another_best_checkpoint(rrnn, run):
+    """It is a valid checkpoint, of the right step, but not the one that the run has left."""
+    best = run / "checkpoints/best.ckpt"
+    content = torch.load(best, weights_only=True)
+    content["state_dict"]["model.embedding.weight"] += 1
+    torch.save(content, best)
+    (run / "model.safetensors").unlink()
+    before = file_contents(run)
+    ended = rrnn("train", "--resume", "run", "--max-steps", 12)
+    refused(ended, "model.safetensors: not found", "best.ckpt has changed since the run ended")
+    assert file_contents(run) == before

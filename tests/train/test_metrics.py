@@ -74,3 +74,31 @@ def test_a_damaged_table_is_named_and_kept(tmp_path, damage, message):
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == damaged
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rows_that_have_changed_are_named(tmp_path):
+    path = tmp_path / "metrics.csv"
+    digest = filled(path, [10, 20]).digest
+    assert Metrics(path, COLUMNS, step=20, digest=digest).digest == digest
+    whole = path.read_bytes()
+    for damaged in (whole.replace(b"0.05", b"0.06"), whole[: whole.index(b"20,")]):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="its rows have changed since the last checkpoint"):
+            Metrics(path, COLUMNS, step=20, digest=digest)
+        assert path.read_bytes() == damaged
+
+
+def test_times_may_differ_and_the_table_may_be_moved_away(tmp_path):
+    path = tmp_path / "metrics.csv"
+    digest = filled(path, [10, 20]).digest
+    path.write_bytes(path.read_bytes().replace(b",10.0\n", b",11.5\n"))
+    assert Metrics(path, COLUMNS, step=20, digest=digest).digest == digest
+    path.unlink()
+    assert Metrics(path, COLUMNS, step=20, digest=digest).digest == ""
+
+
+def test_rows_of_a_later_step_are_not_compared(tmp_path):
+    path = tmp_path / "metrics.csv"
+    digest = filled(path, [10]).digest
+    filled(path, [10, 20])
+    assert Metrics(path, COLUMNS, step=10, digest=digest).digest == digest

@@ -154,3 +154,13 @@ def test_what_a_curriculum_goes_by_cannot_be_changed(rrnn, tmp_path):
     refused = rrnn("train", "--resume", "sums", "--max-steps", 4, "--log-every", 1)
     assert (refused.code, refused.stderr.count("\n")) == (2, 1)
     assert "log_every: cannot be changed" in refused.stderr
+
+
+def test_killed_before_anything_is_saved_but_the_logger_is_open(rrnn, start, reference, tmp_path):
+    assert rrnn(*start, at=("replacement", 1, signal.SIGKILL)).code == KILLED
+    run = tmp_path / "runs" / "run"
+    assert not (run / "config.yaml").exists()
+    assert list(run.glob("events.out.tfevents.*")), "no logger was open: the test needs one"
+    ended = rrnn(*start)
+    assert ended.code == 0, ended.stderr
+    assert_same(run, reference)

@@ -27,6 +27,7 @@ from ..config.yaml_files import InvalidYamlError, YamlSyntaxError, check_yaml
 from ..errors import UserError
 from ..files import as_json
 from ..printable import is_unicode, printable, shortened
+from ..runs import Run
 from ..signals import Stopper
 from ..threads import set_wait_policy
 
@@ -118,6 +119,21 @@ def _make_output_safe() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def note_changes(run: Run) -> None:
+    """Name the files of a finished run that are not as it left them, on stderr.
+
+    Called at the end of a command: one that fails prints a single line.
+    """
+    try:
+        changed = run.changed_files()
+    except UserError as error:
+        print(f"note: {shortened(printable(error))}", file=sys.stderr)
+        return
+    if changed:
+        note = f"{run.title}: changed since the run ended, so results may differ: "
+        print(f"note: {printable(note + ', '.join(changed))}", file=sys.stderr)
 
 
 def print_json(result: dict[str, Any]) -> None:

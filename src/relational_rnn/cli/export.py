@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
-from . import print_json
+from . import note_changes, print_json
 
 KINDS = ("onnx", "hub", "transformers")
 
@@ -75,3 +75,4 @@ def run(arguments: Namespace) -> None:
             print(f"written: {written[what]}")
     if arguments.json:
         print_json(written)
+    note_changes(found)

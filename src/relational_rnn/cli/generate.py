@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
 from ..printable import printable
-from . import print_json
+from . import note_changes, print_json
 
 
 def add(parser: ArgumentParser) -> None:
@@ -100,3 +100,4 @@ def run(arguments: Namespace) -> None:
             for word, probability, alternatives in kept
         ]
         print_json({"prompt": prompt, "words": arguments.words, "text": text, "each": each})
+    note_changes(found)

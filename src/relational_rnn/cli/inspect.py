@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from ..printable import printable
-from . import print_json
+from . import note_changes, print_json
 
 
 def add(parser: ArgumentParser) -> None:
@@ -55,3 +55,4 @@ def run(arguments: Namespace) -> None:
     print(printable(f"{seen.title}\n{picture}\n{page}", newlines=True))
     if arguments.json:
         print_json({"title": seen.title, "picture": str(picture), "page": str(page)})
+    note_changes(found)

@@ -5,7 +5,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from ..printable import printable
-from . import print_json
+from . import note_changes, print_json
 
 
 def add(parser: ArgumentParser) -> None:
@@ -31,10 +31,13 @@ def run(arguments: Namespace) -> None:
     from ..report.comparison import as_table, write_report
     from ..runs import find_run
 
-    report = write_report([find_run(name).folder for name in arguments.runs], arguments.output)
+    runs = [find_run(name) for name in arguments.runs]
+    report = write_report([run.folder for run in runs], arguments.output)
     console = Console()
     console.print(as_table(report.records))
     print(printable(f"{report.picture}\n{report.page}", newlines=True))
     if arguments.json:
         rows = [record.row() for record in report.records]
         print_json({"runs": rows, "picture": str(report.picture), "page": str(report.page)})
+    for run in runs:
+        note_changes(run)

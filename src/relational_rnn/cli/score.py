@@ -6,7 +6,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
 from ..printable import printable
-from . import print_json
+from . import note_changes, print_json
 
 
 def add(parser: ArgumentParser) -> None:
@@ -55,6 +55,7 @@ def run(arguments: Namespace) -> None:
             {"word": word, "loss": loss} for word, loss in zip(words, losses.tolist(), strict=True)
         ]
         print_json({**score._asdict(), "unknown": len(unknown), "words": each})
+    note_changes(found)
 
 
 def _words(path: Path) -> list[str]:

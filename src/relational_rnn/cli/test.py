@@ -17,7 +17,7 @@ from ..printable import printable
 from ..registry import is_generated, load_language_model, load_task_model
 from ..runs import Run, find_run
 from ..threads import use_threads_of
-from . import print_json
+from . import note_changes, print_json
 
 if TYPE_CHECKING:
     import torch
@@ -100,6 +100,7 @@ def run(arguments: Namespace) -> None:
         result = _perplexity(found, arguments, device)
     if arguments.json:
         print_json({"split": arguments.split, **result})
+    note_changes(found)
 
 
 def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dict[str, Any]:

@@ -55,8 +55,9 @@ def from_variables(
     scopes = [name.removesuffix(anchor) for name in variables if name.endswith("/" + anchor)]
     scope = scopes[0] if scopes else ""
     for name, array in variables.items():
-        if array.dtype not in (np.float32, np.float64):
-            raise ValueError(f"variable {name!r} must be float32 or float64, got {array.dtype}")
+        kind = getattr(array, "dtype", type(array).__name__)
+        if kind not in (np.float32, np.float64):
+            raise ValueError(f"variable {name!r} must be float32 or float64, got {kind}")
     left = dict(variables)
     double = any(array.dtype == np.float64 for array in variables.values())
     dtype = torch.float64 if double else torch.float32
@@ -66,7 +67,7 @@ def from_variables(
         if name not in left:
             raise ValueError(f"variable {name!r} is missing, got {sorted(variables)}")
         value = torch.from_numpy(np.array(left.pop(name)))
-        value = value.mT if theirs.endswith("/w") else value
+        value = value.mT if theirs.endswith("/w") and value.ndim > 1 else value
         target = state[ours] if place is None else state[ours][place]
         if value.shape != target.shape:
             raise ValueError(

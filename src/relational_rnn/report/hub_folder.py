@@ -8,8 +8,9 @@ from typing import Any
 
 from ..config import save
 from ..errors import UserError
-from ..files import reporting_errors, write_text
+from ..files import as_json, reporting_errors, write_text
 from ..registry import is_generated, load_model
+from ..run_digests import with_digests
 from ..runs import Run
 from .pages import make_folder, render
 
@@ -42,7 +43,7 @@ def write_hub_folder(run: Run, folder: Path) -> None:
             model.save_pretrained(temporary)  # type: ignore[operator]
             shutil.copy(Path(temporary, "config.json"), folder / "config.json")
     with reporting_errors(folder):
-        for path in (run.weights_path, run.vocabulary_path, run.summary_path, run.metrics_path):
+        for path in (run.weights_path, run.vocabulary_path, run.metrics_path):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
     config = run.config
@@ -50,6 +51,7 @@ def write_hub_folder(run: Run, folder: Path) -> None:
         name: dict[str, Any] = {"data": Path(vars(config)["data"]).name}
         config = replace(config, **name)
     save(config, folder / run.config_path.name)
+    write_text(folder / run.summary_path.name, as_json(with_digests(summary, folder)))
     text = (folder / run.config_path.name).read_text(encoding="utf-8")
     write_text(folder / CARD, card(run, summary, text))
 

@@ -295,6 +295,28 @@ def _recall(results: Path, base: Path) -> str:
     return f"{table}\n{_picture(path.with_suffix('.png'), results, base)}"
 
 
+def _drills(results: Path, base: Path) -> str:
+    """The rows of the long round of the drills, and where they were run."""
+    rows, origins = [], []
+    for path in sorted((results / "drills").glob("*-long.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for row in found["rows"]:
+            outcomes = [f"{count:,} {name}" for name, count in row["outcomes"].items()]
+            outcomes += [f"{name} {value:,.4g}" for name, value in row["figures"].items()]
+            tried, failures = f"{row['tries']:,}", f"{row['failures']:,}"
+            rows.append([row["what"], ", ".join(outcomes), tried, failures])
+        machine = found["machine"]
+        origins.append(
+            f"{found['drill']}: {duration(found['seconds'])}, seed {found['seed']}, "
+            f"{machine['processor']}, torch {machine['versions']['torch']}, "
+            f"commit {(machine['commit'] or 'unknown')[:12]}"
+        )
+    if not rows:
+        return ""
+    table = _markdown(["drill", "outcomes", "tries", "failures"], rows, left=2)
+    return "\n".join([table, *(f"<sub>{line}.</sub>\n" for line in origins)])
+
+
 BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "best": _best,
     "demo": _output("demo/demo.txt"),
@@ -319,6 +341,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "batches": _bench("batches"),
     "busy": _bench("busy"),
     "recall": _recall,
+    "drills": _drills,
 }
 """For each block, the function that makes its text from the folders of the results and of the page.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config.yaml_files import parse_yaml
 from ..errors import UserError
+from ..files import check_not_a_pipe
 from ..printable import printable
 
 LOWER_IS_BETTER = {"perplexity": True, "accuracy": False}
@@ -210,6 +211,7 @@ def _is_number(value: Any) -> bool:
 
 def _text(path: Path) -> str:
     try:
+        check_not_a_pipe(path)
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error

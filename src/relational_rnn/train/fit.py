@@ -19,6 +19,7 @@ from ..config import TaskConfig
 from ..device import choose_device
 from ..errors import UserError
 from ..ops.precision import multiplies_bfloat16
+from ..printable import printable
 from ..processes import is_first_process
 from ..runs import Run
 from ..signals import Interrupted, Stopper
@@ -28,7 +29,12 @@ from . import checkpoints
 from .loop import Loop
 from .metrics import logger_class, open_logger
 from .required_memory import reporting_exhaustion
-from .resume import last_checkpoint, restore_best, restore_from_best_checkpoint
+from .resume import (
+    last_checkpoint,
+    notes_of_changes,
+    restore_best,
+    restore_from_best_checkpoint,
+)
 from .training_task import TrainingTask, open_task
 
 DISTRIBUTED_STRATEGY = "ddp"
@@ -97,12 +103,16 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
             if first:
                 run.remove_leftovers()
                 if last is not None:
+                    notes = notes_of_changes(run, last)
                     restore_best(run, task.module.model, last)
+                    for note in notes:
+                        print(f"note: {printable(note)}", file=sys.stderr)
                 if kind_of_logger is not None:  # first: if it fails, nothing of the run is left
                     step = 0 if last is None else last["global_step"]
                     name = logger or "tensorboard"
                     loop.logger = open_logger(kind_of_logger, name, run, config, step=step)
                 try:
+                    run.forget_digests()
                     run.save_config(config)
                     task.save(run)
                 except BaseException:

@@ -81,8 +81,13 @@ class Loop(Callback):
         self.saved_step = self.state.step
         if trainer.is_global_zero:
             self.metrics = Metrics(
-                self.run.metrics_path, columns(pl_module), step=self.state.step, logger=self.logger
+                self.run.metrics_path,
+                columns(pl_module),
+                step=self.state.step,
+                logger=self.logger,
+                digest=self.state.rows,
             )
+            self.state.rows = self.metrics.digest
             self.display = open_display(self.total_steps, self.state.step)
             size = sum(parameter.numel() for parameter in pl_module.model.parameters())
             self.display.say(
@@ -204,6 +209,7 @@ class Loop(Callback):
         state.seconds = time.monotonic() - self.session_start
         if self.metrics is not None:
             self.metrics.add(row | {"seconds": round(state.seconds, 3)})
+            state.rows = self.metrics.digest
 
     def _save(self, trainer: Trainer, module: TrainingModule, *, best: bool) -> None:
         """Save the last checkpoint, which may also be the best."""

@@ -1,6 +1,7 @@
 """metrics.csv, and the same numbers for one of Lightning's loggers."""
 
 import csv
+import hashlib
 import importlib
 import inspect
 import io
@@ -33,6 +34,8 @@ PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb"}
 """The optional packages of these loggers."""
 
 STEP = re.compile("[0-9]{1,18}")
+TIMES = re.compile("seconds|.*_per_s")
+"""Columns that differ each time a run is repeated."""
 
 
 def columns(module: TrainingModule) -> tuple[str, ...]:
@@ -60,29 +63,54 @@ class Metrics:
         step: rows of later steps are removed; an interrupted run has written them after its last
             checkpoint.
         logger: receives every row as well.
+        digest: of the rows up to ``step``; empty for a run of an earlier version, whose rows are
+            not compared.
+
+    Attributes:
+        digest: SHA-256 of all rows, without the times.
 
     Raises:
-        UserError: the table is damaged; it stays as it is. Only its last row may be truncated.
+        UserError: the table is damaged or has other rows; it stays as it is. Only its last row may
+            be truncated, and the whole table may be missing.
     """
 
     def __init__(
-        self, path: Path, columns: Sequence[str], *, step: int, logger: "RunLogger | None" = None
+        self,
+        path: Path,
+        columns: Sequence[str],
+        *,
+        step: int,
+        logger: "RunLogger | None" = None,
+        digest: str = "",
     ) -> None:
         self.path = path
         self.columns = columns
         self.logger = logger
+        self.digest = ""
         kept = [",".join(columns)]
         if step and path.is_file():
             kept += self._rows(step)
+            for line in kept[1:]:
+                self._extend_digest(line)
+            if digest not in ("", self.digest):
+                raise self._broken("its rows have changed since the last checkpoint was saved")
         write_text(path, "\n".join(kept) + "\n")
 
     def add(self, row: dict[str, float]) -> None:
         """Write one row to disk; missing columns stay empty."""
-        line = io.StringIO()
-        csv.DictWriter(line, self.columns, lineterminator="\n").writerow(row)
-        append_text(self.path, line.getvalue())
+        text = io.StringIO()
+        csv.DictWriter(text, self.columns, lineterminator="\n").writerow(row)
+        line = text.getvalue()
+        append_text(self.path, line)
+        self._extend_digest(line)
         if self.logger is not None:
             self.logger.add(row)
+
+    def _extend_digest(self, line: str) -> None:
+        """Add a row: the digest is the one of the digest so far and the row."""
+        pairs = zip(self.columns, line.rstrip("\r\n").split(","), strict=True)
+        kept = ",".join(field for name, field in pairs if not TIMES.fullmatch(name))
+        self.digest = hashlib.sha256(f"{self.digest}\n{kept}".encode()).hexdigest()
 
     def _rows(self, step: int) -> list[str]:
         """The rows up to a step, without one that was truncated when the run was killed."""

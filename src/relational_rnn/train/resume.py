@@ -15,6 +15,8 @@ from ..weights import save_checkpoint_weights
 from . import checkpoints
 from .training_task import TrainingTask
 
+BEST_CHECKPOINT = "checkpoints/best.ckpt"
+
 
 def last_checkpoint(run: Run, task: TrainingTask, config: TaskConfig) -> dict[str, Any] | None:
     """The last checkpoint of a run, checked; None if the run was stopped before the first one.
@@ -66,11 +68,34 @@ def restore_best(run: Run, model: nn.Module, last: dict[str, Any]) -> None:
         restore_from_best_checkpoint(run, model, best_step)
 
 
+def notes_of_changes(run: Run, last: dict[str, Any]) -> list[str]:
+    """What has changed in a run to be resumed and is allowed to: a line for each kind of change.
+
+    Args:
+        run: the run.
+        last: the content of the last checkpoint.
+    """
+    notes = []
+    saved, ignored = last.get("config", {}), ("name", *_fixed(run.config))
+    edited = [
+        f"{name} is {as_json(value)}, was {as_json(saved[name])}"
+        for name, value in asdict(run.config).items()
+        if name in saved and name not in ignored and as_json(value) != as_json(saved[name])
+    ]
+    if edited:
+        where = f"{run.config_path}: changed since {run.last_path} was saved"
+        notes.append(f"{where}: {'; '.join(edited)}")
+    checked = {"config.yaml", "metrics.csv", BEST_CHECKPOINT}  # when they are read
+    if others := sorted(set(run.changed_files()) - checked):
+        notes.append(f"{run.folder}: changed since the run ended: {', '.join(others)}")
+    return notes
+
+
 def restore_from_best_checkpoint(run: Run, model: nn.Module, best_step: int) -> None:
     """Write the best weights, those of ``best_step``, from the best checkpoint.
 
     Raises:
-        UserError: that checkpoint is missing, damaged, or of another step.
+        UserError: that checkpoint is missing, damaged, changed, or of another step.
     """
     where = f"{run.weights_path}: not found, and it cannot be restored"
     if not run.best_path.exists():
@@ -80,6 +105,10 @@ def restore_from_best_checkpoint(run: Run, model: nn.Module, best_step: int) -> 
         raise UserError(
             f"{where}: {run.best_path} is of step {best['global_step']:,}, the best weights were "
             f"of step {best_step:,}; {_start_again(run)}"
+        )
+    if BEST_CHECKPOINT in run.changed_files():
+        raise UserError(
+            f"{where}: {run.best_path} has changed since the run ended; {_start_again(run)}"
         )
     save_checkpoint_weights(best, model, run.weights_path)
 
@@ -93,9 +122,7 @@ def _check_config(run: Run, saved: dict[str, Any], config: TaskConfig) -> None:
             compared.
         config: the configuration to resume with.
     """
-    fixed = [name for name, field in options(type(config)).items() if not field.resumable]
-    if is_generated(config) and build_task(config, training=True).follows_loss:
-        fixed.append("log_every")  # the curriculum goes by the rows of metrics.csv
+    fixed = _fixed(config)
     now = asdict(config)
     changed = [
         f"{name} is {as_json(now[name])}, was {as_json(saved[name])}"
@@ -107,6 +134,14 @@ def _check_config(run: Run, saved: dict[str, Any], config: TaskConfig) -> None:
             f"{run.config_path}: changed since {run.last_path} was saved: {'; '.join(changed)}; "
             f"change it back, or {_start_again(run)}"
         )
+
+
+def _fixed(config: TaskConfig) -> list[str]:
+    """The fields that cannot change when a run is resumed."""
+    fixed = [name for name, field in options(type(config)).items() if not field.resumable]
+    if is_generated(config) and build_task(config, training=True).follows_loss:
+        fixed.append("log_every")  # the curriculum goes by the rows of metrics.csv
+    return fixed
 
 
 def _check_nothing_is_lost(run: Run) -> None:

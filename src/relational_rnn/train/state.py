@@ -27,6 +27,8 @@ class TrainingState:
         plateau_scale: factor of the plateau schedule on the learning rate.
         plateau_count: validations without improvement since the plateau schedule last lowered it.
         averaging: whether NT-ASGD has started to average the weights.
+        rows: digest of the rows of metrics.csv so far, see :class:`.Metrics`; empty in a process
+            that does not write them.
     """
 
     step: int = 0
@@ -41,6 +43,7 @@ class TrainingState:
     plateau_scale: float = 1.0
     plateau_count: int = 0
     averaging: bool = False
+    rows: str = ""
 
     @property
     def without_improvement(self) -> int:

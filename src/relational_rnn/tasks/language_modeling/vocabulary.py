@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UserError
-from ...files import write_text
+from ...files import check_not_a_pipe, write_text
 from .tokenization import EOS, UNKNOWN
 
 
@@ -112,6 +112,7 @@ class Vocabulary:
             UserError: the file does not exist or is not a vocabulary.
         """
         try:
+            check_not_a_pipe(path)
             words = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
                 raise ValueError("not a list of words")
