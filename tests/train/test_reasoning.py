@@ -18,6 +18,11 @@ TASKS = {
     "nth-farthest": ("--objects", 3, "--features", 2, "--curriculum", "mix"),
     "programs": ("--length", 2, "--curriculum", "combined", "--averaging", "ema"),
     "memorization": ("--category", "double", "--length", 3, "--micro-batch-size", 4),
+    "state-tracking": ("--group", "s3", "--length", 8, "--train-length", 4),
+    "associative-recall": (
+        *("--vocabulary-size", 40, "--length", 16, "--pairs", 2, "--curriculum", "mix"),
+        *("--micro-batch-size", 4),
+    ),
 }
 
 
