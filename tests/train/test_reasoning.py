@@ -32,7 +32,7 @@ def start(task):
 
 def rows(run: Path) -> list[dict[str, str]]:
     with open(run / "metrics.csv", encoding="utf-8", newline="") as file:
-        taken = ("seconds", "examples_per_s")
+        taken = ("seconds", "cpu_seconds", "examples_per_s")
         return [{k: v for k, v in row.items() if k not in taken} for row in csv.DictReader(file)]
 
 
