@@ -5,16 +5,12 @@ same time, it trains further runs of the same comparison.
 """
 
 import shlex
-from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
 from ..printable import printable
 from . import print_json
-
-if TYPE_CHECKING:
-    from ..compare.queue import Queue
 
 
 def add(parser: ArgumentParser) -> None:
@@ -35,9 +31,10 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Train the runs that are missing, print the table, write table and page.
+    """Train the runs that are missing, write table and page, print the table.
 
-    The exit code is 1 if no run has finished.
+    Stopped by a signal, it writes table and page of the runs that have ended. The exit code is 1 if
+    no run has finished.
     """
     from ..compare.suite import read_suite
     from ..runs import run_folder
@@ -46,40 +43,35 @@ def run(arguments: Namespace) -> int:
         raise UserError(f"--workers: must be at least 1, got {arguments.workers}")
     suite = read_suite(arguments.suite)
 
+    from rich.console import Console
+
+    from ..compare.page import as_data, as_table, write_comparison
     from ..compare.queue import Queue
+    from ..compare.results import collect, origins
     from ..sweep.runner import Runner
 
     queue = Queue(suite, run_folder(arguments.run or suite.name))
     signal = Runner(queue, workers=arguments.workers, say=_say).run()
+    rows = collect(queue)
+    paths = write_comparison(suite, rows, queue.folder, origins(queue))
     if signal:
-        print("stopped and saved")
+        done = sum(map(queue.ended, queue.cells))
+        print(f"stopped and saved, {done} runs have ended")
         _say(f"resume with: {_again(arguments)}")
         return 128 + signal
-    return 0 if _show(queue, as_json=arguments.json) else 1
-
-
-def _say(text: str) -> None:
-    print(printable(text), flush=True)
-
-
-def _show(queue: "Queue", *, as_json: bool) -> int:
-    """Print and write the results; return the number of finished runs."""
-    from rich.console import Console
-
-    from ..compare.page import as_data, as_table, write_comparison
-    from ..compare.results import collect, origins
-
-    suite, rows = queue.plan, collect(queue)
     Console().print(as_table(suite, rows))
     for row in rows:
         for name, error in row.errors.items():
             _say(f"{name} failed: {error}")
-    paths = write_comparison(suite, rows, queue.folder, origins(queue))
     _say(f"written: {', '.join(str(path) for path in paths.values())}")
-    if as_json:
-        found = as_data(suite, rows)
-        print_json({"comparison": str(queue.folder), **found, "page": str(paths["page"])})
-    return sum(len(row.runs) for row in rows)
+    if arguments.json:
+        data = as_data(suite, rows)
+        print_json({"comparison": str(queue.folder), **data, "page": str(paths["page"])})
+    return 0 if any(row.runs for row in rows) else 1
+
+
+def _say(text: str) -> None:
+    print(printable(text), flush=True)
 
 
 def _again(arguments: Namespace) -> str:

@@ -95,7 +95,7 @@ def as_table(suite: Suite, rows: Sequence[Row]) -> WideTable:
     tables = {task: main_table(suite, some, named=False) for task, some in _by_task(rows).items()}
     first = next(iter(tables.values()))
     return WideTable(
-        title=f"{suite.name}: {len(tables)} tasks",
+        title=f"{suite.name}: {len(tables)} task{'s' if len(tables) > 1 else ''}",
         caption=note(suite),
         header=["task", *first.header],
         rows=[
