@@ -49,7 +49,10 @@ def test_shipped_suites_compare_equal_cores_on_equal_examples(name):
         ({"cores": {"lsmt": {}}}, "cores: lsmt: unknown; did you mean lstm?"),
         ({"cores": []}, r"cores: must be a mapping with one of rmc, .*, got \[\]"),
         ({"cores": {"rmc": {"seed": 3}}}, "cores: rmc: seed: is decided by the suite; remove it"),
-        ({"cores": {"rmc": {"head_siz": 3}}}, "tasks: parity: --head-siz: unknown"),
+        (
+            {"cores": {"rmc": {"head_siz": 3}}},
+            "tasks: parity: head_siz: not a field of state-tracking; did you mean head_size?",
+        ),
         ({"seed": [1]}, "suite: seed: unknown; did you mean seeds?"),
         ({"seeds": [1, 1]}, r"seeds: must be a list of different numbers, got \[1, 1\]"),
         ({"seeds": [-1]}, "seeds: must be integers from 0 to"),

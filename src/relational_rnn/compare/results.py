@@ -11,6 +11,9 @@ from ..report.record import Record, read
 from .queue import Queue
 from .suite import Cell
 
+ORIGIN: tuple[str, ...] = ("commit", "versions", "machine")
+"""What a run's summary says about where its figures come from."""
+
 
 class Figure(NamedTuple):
     """The median over the seeds, which is the figure of one run (of two, the lower one)."""

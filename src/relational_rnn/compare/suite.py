@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..config import GeneratedConfig, load
-from ..config.fields import nearest, one_of
+from ..config.fields import nearest, one_of, options
 from ..config.yaml_files import read_yaml
 from ..errors import UserError
 from ..registry import Metric, build_task, is_generated
@@ -148,6 +148,10 @@ def _suite(path: Path, given: Any) -> Suite:
 
 
 def _generated(base: str, fields: Mapping[str, Any]) -> GeneratedConfig:
+    known = options(type(load(base)))
+    for name in fields:
+        if name not in known:
+            raise UserError(f"{name}: not a field of {base}{nearest(name, known)}")
     config = load(base, fields)
     if not is_generated(config):
         raise UserError(f"base: must be a generated task or a configuration of one, got {base}")
