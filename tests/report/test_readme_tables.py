@@ -151,9 +151,6 @@ def test_a_comparison_links_to_its_runs_from_the_page(tmp_path):
     assert f"| [90%]({link}) |" in text
     assert "![accuracy](../results/compare/memory-quick/accuracy.png)" in text
     assert "<sub>P, 1 threads, device cpu, torch 2, commit aaaaaaaaaaaa.</sub>" in text
-    assert fill(block("memory-suite"), tmp_path / "results", base=docs) == block(
-        "memory-suite", MISSING
-    )
 
 
 def test_what_a_command_printed_and_pictures_from_the_page(tmp_path):

@@ -12,7 +12,7 @@ from .queue import Queue
 from .suite import Cell
 
 ORIGIN: tuple[str, ...] = ("commit", "versions", "machine")
-"""What a run's summary says about where its figures come from."""
+"""Entries of a run's summary that say where its figures come from."""
 
 
 class Figure(NamedTuple):
@@ -96,10 +96,8 @@ def origins(queue: Queue) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for cell in queue.cells:
         summary = queue.results(cell) or {}
-        origin = {
-            name: summary[name] for name in ("commit", "versions", "machine") if name in summary
-        }
-        if origin and origin not in found:
+        origin = {name: summary.get(name) for name in ORIGIN}
+        if summary and origin not in found:
             found.append(origin)
     return found
 

@@ -272,7 +272,6 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "cores": _changes("wikitext2-cores"),
     "tasks": _tasks,
     "memory-quick": _compare("memory-quick"),
-    "memory-suite": _compare("memory"),
     "speed": _bench("speed"),
     "speed-avx2": _bench("speed-avx2"),
     "speed-earlier": _bench("speed-earlier"),
