@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..config.yaml_files import read_yaml
 from ..errors import UserError
 from ..files import write_text
 from ..lock import Lock
@@ -192,7 +193,8 @@ class Queue:
         run = self.run(self.cells[number])
         if not run.config_path.is_file():
             return
-        wanted, found = asdict(self.plan.config(number, {})), asdict(run.config)
+        wanted, found = asdict(self.plan.config(number, {})), read_yaml(run.config_path)
+        wanted["betas"] = list(wanted["betas"])
         for name, value in wanted.items():
             if name not in MAY_DIFFER and found.get(name) != value:
                 raise UserError(
