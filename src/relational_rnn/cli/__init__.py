@@ -36,7 +36,7 @@ VERBS = {
     "generate": "continue a text",
     "score": "perplexity and per-word loss of a text",
     "data": "prepare a corpus and count its words",
-    "list": "show tasks, configurations, shipped models, sweeps and runs",
+    "list": "show tasks, configurations, shipped models, sweeps, suites and runs",
     "report": "learning curves and a table of several runs",
     "inspect": "show the attention and the gates of a run's model",
     "bench": "measure speed",
