@@ -42,4 +42,6 @@ summary = {
     "versions": {"torch": "2"},
     "machine": {"processor": "<P>"},
 }
-(folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+# Whole or not at all, as training writes it: the queue may read it at any moment.
+(folder / "summary.tmp").write_text(json.dumps(summary), encoding="utf-8")
+(folder / "summary.tmp").rename(folder / "summary.json")
