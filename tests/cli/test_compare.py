@@ -31,6 +31,7 @@ def suite(own_folder):
     Path("tiny.yaml").write_text(yaml.safe_dump(SUITE, sort_keys=False), encoding="utf-8")
 
 
+@pytest.mark.timeout(300)  # two processes start from nothing
 def test_from_the_file_to_the_page(rrnn):
     answer = rrnn("compare", "tiny.yaml", "--workers", 2, "--run", "mine", "--json")
     assert answer.code == 0, answer.err
