@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relational_rnn.cli import main
-from relational_rnn.config import TASKS, LanguageModelingConfig, load, save, shipped
+from relational_rnn.config import (
+    TASKS,
+    LanguageModelingConfig,
+    TaggingConfig,
+    load,
+    save,
+    shipped,
+)
 from relational_rnn.config.core import Backend
 from relational_rnn.config.fields import Option, deciding, help_texts, options
 from relational_rnn.errors import UserError
@@ -320,19 +327,23 @@ def test_what_a_checkpoint_records():
     core = [
         *("model", "num_layers", "residual", "skip", "mem_slots", "input_rows", "head_size"),
         *("num_heads", "key_size", "num_blocks", "attention_mlp_layers", "gate_style"),
-        "hidden_size",
+        *("hidden_size", "feedforward_size", "attention_window"),
     ]
     own = {
         "language-modeling": ["embedding_size", "tied", "head", "cutoffs", "mixtures"],
         "nth-farthest": ["objects", "features", "order"],
         "programs": ["length", "category", "nesting"],
         "memorization": ["length", "category"],
+        "state-tracking": ["group", "modulus", "length", "train_length"],
+        "associative-recall": ["vocabulary_size", "length", "pairs"],
     }
     for task, fields in own.items():
         if task == "language-modeling":
             assert deciding(TASKS[task], "model") == core + fields
         else:
             readout = ["readout_layers", "readout_size", "readout_norm"]
+            if issubclass(TASKS[task], TaggingConfig):
+                readout.append("embedding_size")
             assert deciding(TASKS[task], "model") == core + readout
             assert deciding(TASKS[task], "task") == ["task", *fields]
 
@@ -360,6 +371,12 @@ def test_every_bound_is_checked_and_named(rules, value, wanted):
     assert field.range_in_words == wanted
     with pytest.raises(UserError, match=re.escape(f"x: must be {wanted}, got {value}")):
         field.check(value)
+
+
+def test_a_transformer_is_for_generated_tasks():
+    with pytest.raises(UserError, match="model: must be one of rmc, lstm, lstm-loop, gru for lang"):
+        load("language-modeling", {"model": "transformer"})
+    assert load("nth-farthest", {"model": "transformer"}).model == "transformer"
 
 
 def test_the_backends_are_those_of_the_operator():

@@ -32,6 +32,7 @@ ROWS = [
     {"evaluate", "inspection"},
     {"report", "train"},
     {"bench", "pretrained", "sweep"},
+    {"compare"},
     {"cli"},
     {"__main__"},
 ]

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from relational_rnn.config import LanguageModelingConfig, NthFarthestConfig, ProgramsConfig
+from relational_rnn.config import (
+    LanguageModelingConfig,
+    NthFarthestConfig,
+    ProgramsConfig,
+    StateTrackingConfig,
+)
 from relational_rnn.errors import UserError
 from relational_rnn.generate import generate
 from relational_rnn.inspection import inspect
@@ -25,6 +30,7 @@ CONFIGS = {
     "blocks": NthFarthestConfig(objects=4, features=2, num_blocks=2, gate_style=None, **CORE),
     "programs": ProgramsConfig(length=2, nesting=1, **CORE),
     "predictions": ProgramsConfig(length=2, nesting=1, decoder_inputs="predictions", **CORE),
+    "state-tracking": StateTrackingConfig(length=6, train_length=3, **CORE),
 }
 
 
@@ -40,7 +46,8 @@ def run_of(config, tmp_path):
 def test_every_step_is_shown(name, tmp_path):
     config = CONFIGS[name]
     seen = inspect(run_of(config, tmp_path))
-    steps = 4 if config.task == "nth-farthest" else 5 + 3  # "12+34" and three characters of answer
+    # of programs "12+34" and three characters of answer
+    steps = {"nth-farthest": 4, "programs": 5 + 3, "state-tracking": 6}[config.task]
     assert len(seen.steps) == steps
     assert seen.attention.shape == (steps, config.num_blocks, 2, 4, 4)
     torch.testing.assert_close(

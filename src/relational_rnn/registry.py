@@ -74,6 +74,18 @@ REGISTRY = {
         training="train.training_task:ReasoningTask",
         task="tasks.memorization:Memorization",
     ),
+    "state-tracking": Entry(
+        metric="accuracy",
+        model="models:SequenceTagger",
+        training="train.training_task:ReasoningTask",
+        task="tasks.state_tracking:StateTracking",
+    ),
+    "associative-recall": Entry(
+        metric="accuracy",
+        model="models:SequenceTagger",
+        training="train.training_task:ReasoningTask",
+        task="tasks.associative_recall:AssociativeRecall",
+    ),
 }
 """The entry of each task, by the name that ``task`` has in its configurations."""
 

@@ -5,7 +5,13 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from relational_rnn.config import MemorizationConfig, NthFarthestConfig, ProgramsConfig
+from relational_rnn.config import (
+    AssociativeRecallConfig,
+    MemorizationConfig,
+    NthFarthestConfig,
+    ProgramsConfig,
+    StateTrackingConfig,
+)
 from relational_rnn.evaluate.accuracy import Score, answer, by_difficulty, evaluate
 from relational_rnn.registry import build_task, build_task_model
 from relational_rnn.tasks.sampling import Batch
@@ -51,6 +57,13 @@ CONFIGS = [
     pytest.param(NthFarthestConfig(objects=3, features=2, **SMALL), id="nth-farthest"),
     pytest.param(ProgramsConfig(length=2, nesting=2, **SMALL), id="programs"),
     pytest.param(MemorizationConfig(length=3, **SMALL), id="memorization"),
+    pytest.param(
+        StateTrackingConfig(group="s3", length=9, train_length=4, **SMALL), id="state-tracking"
+    ),
+    pytest.param(
+        AssociativeRecallConfig(vocabulary_size=20, length=16, pairs=4, **SMALL),
+        id="associative-recall",
+    ),
 ]
 
 
@@ -68,12 +81,18 @@ def test_any_evaluation_batch_gives_the_same(config):
 def test_difficulties_share_out_the_test(config):
     torch.manual_seed(0)
     rows = by_difficulty(build_task_model(config), config)
-    kinds = {"nth-farthest": 3, "programs": 4, "memorization": 3}[config.task]
-    assert len(rows) == kinds
+    kinds = {
+        "nth-farthest": 3,
+        "programs": 4,
+        "memorization": 3,
+        "state-tracking": 4,
+        "associative-recall": 3,
+    }
+    assert len(rows) == kinds[config.task]
     assert sum(row["examples"] for row in rows) == config.test_examples
 
 
-@pytest.mark.parametrize("config", CONFIGS[1:])
+@pytest.mark.parametrize("config", CONFIGS[1:3])
 def test_shorter_strings_take_the_steps_of_the_longest(config, monkeypatch):
     model = build_task_model(config)
     seen = []

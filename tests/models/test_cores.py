@@ -1,12 +1,16 @@
 """Stacks of cores: shapes, state passing, what each option does."""
 
+from typing import get_args
+
 import pytest
 import torch
 
 from relational_rnn.config import CoreConfig
-from relational_rnn.models.cores import Stack
+from relational_rnn.config.core import RECURRENT, CoreName
+from relational_rnn.models.cores import CORES, Stack
 
 T, B, I = 5, 3, 8
+WIDE = {"hidden_size": 8}
 SIZES = {"head_size": 4, "num_heads": 2, "hidden_size": 6}
 
 CASES = [
@@ -19,7 +23,19 @@ CASES = [
     pytest.param({"model": "lstm", "num_layers": 2, "skip": True}, id="lstm-skip"),
     pytest.param({"model": "lstm", "weight_drop": 0.4, "num_layers": 2}, id="lstm-weight-drop"),
     pytest.param({"model": "lstm-loop", "num_layers": 3, "residual": True}, id="lstm-loop"),
+    pytest.param({"model": "gru", "num_layers": 2}, id="gru"),
+    pytest.param({"model": "gru", "weight_drop": 0.4, "num_layers": 2}, id="gru-weight-drop"),
+    pytest.param({"model": "transformer", **WIDE}, id="transformer"),
+    pytest.param({"model": "transformer", "num_layers": 2, **WIDE}, id="transformer-2-layers"),
+    pytest.param({"model": "transformer", "attention_window": 2, **WIDE}, id="transformer-window"),
 ]
+
+
+def test_every_core_has_a_name_in_the_configuration():
+    assert CORES.keys() == set(get_args(CoreName))
+    torch.manual_seed(0)
+    made = {name: CORES[name].build(CoreConfig(model=name, **SIZES | WIDE), I) for name in CORES}
+    assert tuple(name for name in CORES if CORES[name].recurrent(made[name])) == RECURRENT
 
 
 def stack(**fields):
@@ -90,6 +106,20 @@ def test_gate_biases_of_the_lstm():
     biased = stack(model="lstm", forget_bias=2.0, input_bias=-1.0)
     change = biased.layers[0].bias_ih_l0 - plain.layers[0].bias_ih_l0
     assert change.detach().view(4, 6).mean(1).tolist() == pytest.approx([-1.0, 2.0, 0.0, 0.0])
+
+
+def test_the_gate_bias_of_the_gru_keeps_its_state():
+    plain, biased = stack(model="gru", forget_bias=0.0), stack(model="gru", forget_bias=50.0)
+    change = biased.layers[0].bias_ih_l0 - plain.layers[0].bias_ih_l0
+    assert change.detach().view(3, 6).mean(1).tolist() == pytest.approx([0.0, 50.0, 0.0])
+    state = (torch.rand(B, 6),)
+    torch.testing.assert_close(biased(inputs(), state)[1], state)
+
+
+def test_a_transformer_ends_with_a_norm():
+    core = stack(model="transformer", **WIDE)
+    output, _ = core(inputs(), core.initial_state(B))
+    torch.testing.assert_close(output.mean(dim=-1), torch.zeros(T, B))
 
 
 def test_dropout_between_layers_and_weight_drop_act_in_training_alone():

@@ -3,14 +3,17 @@
 import pytest
 import torch
 
-from relational_rnn.config import NthFarthestConfig, ProgramsConfig
-from relational_rnn.models import EncoderDecoder, SequenceClassifier
+from relational_rnn.config import NthFarthestConfig, ProgramsConfig, TaggingConfig
+from relational_rnn.models import EncoderDecoder, SequenceClassifier, SequenceTagger
 from relational_rnn.models.encoder_decoder import end_aligned
 from relational_rnn.models.readout import ReadOut
+from relational_rnn.tasks.task import NOT_SCORED
 
 CORES = {
     "rmc": {"model": "rmc", "mem_slots": 2, "head_size": 4, "num_heads": 2},
     "lstm": {"model": "lstm", "hidden_size": 8},
+    "gru": {"model": "gru", "hidden_size": 8},
+    "transformer": {"model": "transformer", "hidden_size": 8, "num_heads": 2},
     "lstm-paper": {"model": "lstm", "hidden_size": 8, "num_layers": 2, "skip": True},
 }
 V, T, OUT, B = 7, 6, 4, 3
@@ -41,6 +44,36 @@ def test_classifier_answers_once_for_each_example(core):
     inputs[0, 1] += 1  # the first step of one example
     changed = (model(inputs, torch.full((B,), T), torch.zeros(B)) != logits).any(dim=1)
     assert changed.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_tagger_answers_at_every_step_from_what_came_before(core):
+    torch.manual_seed(0)
+    config = TaggingConfig(task="", **CORES[core], readout_size=8, embedding_size=6)
+    model = SequenceTagger(config, symbols=V, classes=3)
+    ids = torch.randint(V, (T, B), generator=torch.Generator().manual_seed(1))
+    logits = model(ids, torch.full((B,), T), torch.zeros(T, B))
+    assert logits.shape == (T, B, 3)
+    ids[2, 1] = (ids[2, 1] + 1) % V
+    changed = (model(ids, torch.full((B,), T), torch.zeros(T, B)) != logits).any(dim=-1)
+    assert changed.any(dim=0).tolist() == [False, True, False]
+    assert changed[:, 1].tolist() == [False, False, True, True, True, True]
+
+
+def test_tagger_answers_at_marked_steps_with_symbols():
+    torch.manual_seed(0)
+    config = TaggingConfig(task="", **CORES["lstm"], readout_size=8, embedding_size=6)
+    model = SequenceTagger(config, symbols=V)
+    ids = torch.randint(V, (T, B), generator=torch.Generator().manual_seed(1))
+    asked = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 1], [1, 0, 0], [0, 0, 0]])
+    marked = torch.stack((ids, asked), dim=-1)
+    logits = model(marked, torch.full((B,), T), torch.zeros(2, B))
+    everywhere = model(ids, torch.full((B,), T), torch.zeros(T, B))
+    assert logits.shape == (2, B, V)
+    steps = [[1, 0, 2], [4, 3, 3]]
+    expected = torch.stack([everywhere[row, torch.arange(B)] for row in steps])
+    torch.testing.assert_close(logits, expected)
+    assert model.padding == NOT_SCORED
 
 
 def test_padding_goes_to_the_front():

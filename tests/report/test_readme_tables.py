@@ -135,6 +135,24 @@ def test_tasks(tmp_path):
     assert "| far-1 | Nth farthest, 8 objects, 16 features | " in text
 
 
+def test_a_comparison_links_to_its_runs_from_the_page(tmp_path):
+    folder, docs = tmp_path / "results" / "compare" / "memory-quick", tmp_path / "docs"
+    folder.mkdir(parents=True)
+    docs.mkdir()
+    table = "# memory-quick\n\nA note.\n\n## parity\n\n| [90%](parity-rmc-1/summary.json) |\n"
+    (folder / "table.md").write_text(table, encoding="utf-8")
+    (folder / "accuracy.png").write_bytes(b"")
+    machine = {"processor": "P", "threads": 1, "device": "cpu"}
+    origins = [{"commit": "a" * 40, "versions": {"torch": "2"}, "machine": machine}]
+    (folder / "table.json").write_text(json.dumps({"origins": origins}), encoding="utf-8")
+    text = fill(block("memory-quick"), tmp_path / "results", base=docs)
+    assert "A note.\n\n#### parity\n" in text
+    link = "../results/compare/memory-quick/parity-rmc-1/summary.json"
+    assert f"| [90%]({link}) |" in text
+    assert "![accuracy](../results/compare/memory-quick/accuracy.png)" in text
+    assert "<sub>P, 1 threads, device cpu, torch 2, commit aaaaaaaaaaaa.</sub>" in text
+
+
 def test_what_a_command_printed_and_pictures_from_the_page(tmp_path):
     results, docs = tmp_path / "results", tmp_path / "docs"
     for folder in (results / "demo", results / "bench", docs):

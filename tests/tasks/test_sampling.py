@@ -4,15 +4,19 @@ import pytest
 import torch
 
 from relational_rnn.tasks.argument_checks import InvalidArgumentError
+from relational_rnn.tasks.associative_recall import AssociativeRecall
 from relational_rnn.tasks.memorization import Memorization
 from relational_rnn.tasks.nth_farthest import NthFarthest
 from relational_rnn.tasks.programs import Programs
 from relational_rnn.tasks.sampling import Batch, BatchSource, Task
+from relational_rnn.tasks.state_tracking import StateTracking
 
 TASKS = {
     "nth_farthest": lambda: NthFarthest(4, 3),
     "programs": lambda: Programs("full", length=2, nesting=2, curriculum="combined"),
     "memorization": lambda: Memorization("double", length=4),
+    "state_tracking": lambda: StateTracking("s3", length=9, train_length=5),
+    "associative_recall": lambda: AssociativeRecall(length=16, pairs=2, curriculum="mix"),
 }
 
 

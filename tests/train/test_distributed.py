@@ -23,7 +23,11 @@ SMALL = (
 def rows(run: Path) -> list[dict[str, str]]:
     with open(run / "metrics.csv", encoding="utf-8", newline="") as file:
         return [
-            {name: value for name, value in row.items() if name not in ("seconds", "tokens_per_s")}
+            {
+                name: value
+                for name, value in row.items()
+                if name not in ("seconds", "cpu_seconds", "tokens_per_s")
+            }
             for row in csv.DictReader(file)
         ]
 

@@ -55,6 +55,13 @@ def test_a_new_run_starts_afresh(tmp_path):
     assert rows(path) == []
 
 
+def test_a_table_of_an_earlier_version_gets_the_new_columns(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,valid_loss\n10,0.5\n20,0.25\n", encoding="utf-8")
+    Metrics(path, COLUMNS, step=10)
+    assert rows(path) == [{"step": "10", "train_loss": "", "valid_loss": "0.5", "tokens_per_s": ""}]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

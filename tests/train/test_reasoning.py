@@ -22,6 +22,11 @@ TASKS = {
     "nth-farthest": ("--objects", 3, "--features", 2, "--curriculum", "mix"),
     "programs": ("--length", 2, "--curriculum", "combined", "--averaging", "ema"),
     "memorization": ("--category", "double", "--length", 3, "--micro-batch-size", 4),
+    "state-tracking": ("--group", "s3", "--length", 8, "--train-length", 4),
+    "associative-recall": (
+        *("--vocabulary-size", 40, "--length", 16, "--pairs", 2, "--curriculum", "mix"),
+        *("--micro-batch-size", 4),
+    ),
 }
 
 
@@ -31,7 +36,7 @@ def start(task):
 
 def rows(run: Path) -> list[dict[str, str]]:
     with open(run / "metrics.csv", encoding="utf-8", newline="") as file:
-        taken = ("seconds", "examples_per_s")
+        taken = ("seconds", "cpu_seconds", "examples_per_s")
         return [{k: v for k, v in row.items() if k not in taken} for row in csv.DictReader(file)]
 
 

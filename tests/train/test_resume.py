@@ -25,7 +25,11 @@ KILLED = -signal.SIGKILL
 def rows(run: Path) -> list[dict[str, str]]:
     with open(run / "metrics.csv", encoding="utf-8", newline="") as file:
         return [
-            {name: value for name, value in row.items() if name not in ("seconds", "tokens_per_s")}
+            {
+                name: value
+                for name, value in row.items()
+                if name not in ("seconds", "cpu_seconds", "tokens_per_s")
+            }
             for row in csv.DictReader(file)
         ]
 
@@ -35,7 +39,11 @@ def plain(value):
     if isinstance(value, torch.Tensor):
         return (value.dtype, value.tolist())
     if isinstance(value, dict):
-        return {name: plain(part) for name, part in value.items() if name != "seconds"}
+        return {
+            name: plain(part)
+            for name, part in value.items()
+            if name not in ("seconds", "cpu_seconds")
+        }
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
     return value

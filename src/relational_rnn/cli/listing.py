@@ -1,4 +1,4 @@
-"""Show the tasks, the configurations, models and sweeps of the package, and your runs."""
+"""Show the tasks, configurations, models, sweeps and suites of the package, and your runs."""
 
 import csv
 import sys
@@ -29,6 +29,7 @@ def run(arguments: Namespace) -> None:
     """Print one table of each kind; a run that cannot be read is one note."""
     from rich.console import Console
 
+    from ..compare.suite import shipped as suites
     from ..sweep.plan import shipped as sweeps
 
     folders = sorted((path.parent for path in RUNS.glob("*/config.yaml")), key=lambda it: it.name)
@@ -40,6 +41,7 @@ def run(arguments: Namespace) -> None:
         "configurations": [_configuration(name) for name in shipped()],
         "models": [_row(Run(SHIPPED / name)) for name in shipped_models()],
         "sweeps": [{"name": name} for name in sorted(sweeps())],
+        "suites": [{"name": name} for name in sorted(suites())],
         "runs": [_row(Run(folder)) for folder in folders],
     }
     tables = {"tasks: rrnn train TASK": found["tasks"]}
@@ -53,6 +55,7 @@ def run(arguments: Namespace) -> None:
     tables |= {
         "shipped models: rrnn test NAME": found["models"],
         "sweeps: rrnn sweep NAME": found["sweeps"],
+        "suites: rrnn compare NAME": found["suites"],
         f"your runs (in {RUNS}/): rrnn test NAME, rrnn train --resume NAME": found["runs"],
     }
     console = Console()

@@ -4,22 +4,28 @@ from .core import CoreConfig
 from .files import describe_shipped, load, save, shipped
 from .language_modeling import LanguageModelingConfig
 from .reasoning import (
+    AssociativeRecallConfig,
     GeneratedConfig,
     MemorizationConfig,
     NthFarthestConfig,
     ProgramsConfig,
+    StateTrackingConfig,
+    TaggingConfig,
     WritingConfig,
 )
 from .training import TASKS, TaskConfig, TrainingConfig
 
 __all__ = [
     "TASKS",
+    "AssociativeRecallConfig",
     "CoreConfig",
     "GeneratedConfig",
     "LanguageModelingConfig",
     "MemorizationConfig",
     "NthFarthestConfig",
     "ProgramsConfig",
+    "StateTrackingConfig",
+    "TaggingConfig",
     "TaskConfig",
     "TrainingConfig",
     "WritingConfig",

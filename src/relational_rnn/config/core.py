@@ -9,18 +9,22 @@ Backend = Literal["auto", "reference", "fused", "native", "triton"]
 """``"auto"``, and the names in ``ops.relational_memory.BACKENDS``, which cannot be imported here
 without PyTorch."""
 
+CoreName = Literal["rmc", "lstm", "lstm-loop", "gru", "transformer"]
+"""The names in ``models.cores.CORES``, which cannot be imported here for the same reason."""
+
+RECURRENT = ("rmc", "lstm", "lstm-loop", "gru")
+
 
 @dataclass(kw_only=True)
 class CoreConfig(Config):
     """The recurrent core."""
 
-    model: Literal["rmc", "lstm", "lstm-loop"] = option(
-        "rmc", group="core", decides="model", prominent=True
-    )
-    """Recurrent core: the relational memory, torch's LSTM, or the same LSTM as a Python loop."""
+    model: CoreName = option("rmc", group="core", decides="model", prominent=True)
+    """Core: the relational memory, torch's LSTM, the same LSTM as a Python loop, torch's GRU, or
+    a causal transformer (for generated tasks)."""
 
     num_layers: int = option(1, at_least=1, limit=LAYERS, group="core", decides="model")
-    """Number of recurrent layers; each reads the output of the one below."""
+    """Number of layers; each reads the output of the one below."""
 
     residual: bool = option(False, group="core", unless=("num_layers", 1), decides="model")
     """Add each layer's input to its output, from the second layer on (He et al. 2016)."""
@@ -31,7 +35,7 @@ class CoreConfig(Config):
     layer_dropout: float = option(0.0, at_least=0, below=1, group="core", unless=("num_layers", 1))
     """Variational dropout between recurrent layers (Merity et al. 2018, 4.2)."""
 
-    weight_drop: float = option(0.0, at_least=0, below=1, group="core")
+    weight_drop: float = option(0.0, at_least=0, below=1, group="core", only=("model", *RECURRENT))
     """DropConnect on the recurrent weights (Merity et al. 2018, 2)."""
 
     mem_slots: int = option(
@@ -50,7 +54,12 @@ class CoreConfig(Config):
     """Width of one attention head; the memory's width is head_size * num_heads."""
 
     num_heads: int = option(
-        4, at_least=1, limit=1_024, group="core", only=("model", "rmc"), decides="model"
+        4,
+        at_least=1,
+        limit=1_024,
+        group="core",
+        only=("model", "rmc", "transformer"),
+        decides="model",
     )
     """Number of attention heads."""
 
@@ -74,10 +83,11 @@ class CoreConfig(Config):
     )
     """One gate for each unit of the memory ("unit"), one for each slot ("memory"), or null."""
 
-    forget_bias: float = option(1.0, group="core")
-    """Added to the forget gate; for an LSTM, to the initial bias of its forget gate."""
+    forget_bias: float = option(1.0, group="core", only=("model", *RECURRENT))
+    """Added to the forget gate; for an LSTM, to the initial bias of its forget gate, for a GRU of
+    its update gate."""
 
-    input_bias: float = option(0.0, group="core")
+    input_bias: float = option(0.0, group="core", only=("model", "rmc", "lstm", "lstm-loop"))
     """Added to the input gate; for an LSTM, to the initial bias of its input gate."""
 
     backend: Backend = option("auto", group="core", only=("model", "rmc"))
@@ -88,7 +98,28 @@ class CoreConfig(Config):
         at_least=1,
         limit=WIDTH,
         group="core",
-        only=("model", "lstm", "lstm-loop"),
+        only=("model", "lstm", "lstm-loop", "gru", "transformer"),
         decides="model",
     )
-    """Width of the hidden state; null: the width of the layer's input."""
+    """Width of the hidden state; null: the width of the layer's input. For a transformer, a
+    multiple of 2 * num_heads."""
+
+    feedforward_size: int | None = option(
+        None,
+        at_least=1,
+        limit=WIDTH,
+        group="core",
+        only=("model", "transformer"),
+        decides="model",
+    )
+    """Width of the MLP of a transformer's layer; null: 4 * hidden_size."""
+
+    attention_window: int | None = option(
+        None,
+        at_least=1,
+        limit=10_000,
+        group="core",
+        only=("model", "transformer"),
+        decides="model",
+    )
+    """Steps that a step of a transformer attends to, itself included; null: all so far."""

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import UserError
-from .fields import WIDTH, WORDS, must_be, option
+from .core import RECURRENT
+from .fields import WIDTH, WORDS, must_be, one_of, option
 from .training import TaskConfig
 
 
@@ -76,6 +77,8 @@ class LanguageModelingConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.model == "transformer":
+            raise must_be("model", f"{one_of(RECURRENT)} for language-modeling", self.model)
         if self.cutoffs is not None:
             rising = all(a < b for a, b in zip([0, *self.cutoffs], self.cutoffs, strict=False))
             if not self.cutoffs or not rising:

@@ -139,3 +139,65 @@ class MemorizationConfig(WritingConfig):
     curriculum: Literal["maximum", "mix"] = option("mix", group="data")
     """Length of the training strings. maximum: as in the test; mix: uniform from 1 to that
     length."""
+
+
+@dataclass(kw_only=True)
+class TaggingConfig(GeneratedConfig):
+    """Any task that answers at some or all steps of a sequence of symbols."""
+
+    embedding_size: int = option(64, at_least=1, limit=WIDTH, group="model", decides="model")
+    """Width of the embedding of a symbol."""
+
+
+@dataclass(kw_only=True)
+class StateTrackingConfig(TaggingConfig):
+    """What is the product of all group elements read so far?"""
+
+    task: Literal["state-tracking"] = option("state-tracking", decides="task")
+    """Task of this configuration."""
+
+    group: Literal["parity", "modular-addition", "s3", "a5", "s5"] = option(
+        "parity", group="data", decides="task"
+    )
+    """What is read. parity: bits; modular-addition: numbers below the modulus; s3, s5:
+    permutations of 3 and 5 items; a5: even permutations of 5 items."""
+
+    modulus: int = option(
+        5,
+        at_least=2,
+        limit=1_000,
+        group="data",
+        only=("group", "modular-addition"),
+        decides="task",
+    )
+    """Modulus of the sum."""
+
+    length: int = option(256, at_least=1, limit=10_000, group="data", decides="task")
+    """Steps of an example in validation and test."""
+
+    train_length: int = option(40, at_least=1, limit=10_000, group="data", decides="task")
+    """Steps of a training example with the curriculum short (Grazzi et al. 2024)."""
+
+    curriculum: Literal["maximum", "short"] = option("short", group="data")
+    """Steps of a training example. maximum: as in the test; short: train_length."""
+
+
+@dataclass(kw_only=True)
+class AssociativeRecallConfig(TaggingConfig):
+    """Which value followed this key?"""
+
+    task: Literal["associative-recall"] = option("associative-recall", decides="task")
+    """Task of this configuration."""
+
+    vocabulary_size: int = option(8192, at_least=8, limit=1_000_000, group="data", decides="task")
+    """Number of symbols: half of them are keys, half values (Arora et al. 2023)."""
+
+    length: int = option(64, at_least=4, limit=10_000, group="data", decides="task")
+    """Steps of an example, at least four times the pairs."""
+
+    pairs: int = option(4, at_least=1, limit=2_500, group="data", decides="task")
+    """Pairs of a key and a value in an example."""
+
+    curriculum: Literal["maximum", "mix"] = option("maximum", group="data")
+    """Sizes of the training examples. maximum: as in the test; mix: length and pairs halved again
+    and again, a size drawn for each batch."""

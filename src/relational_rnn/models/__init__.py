@@ -2,8 +2,9 @@
 
 from .encoder_decoder import EncoderDecoder
 from .sequence_classifier import SequenceClassifier
+from .sequence_tagger import SequenceTagger
 
-__all__ = ["EncoderDecoder", "SequenceClassifier", "TaskModel"]
+__all__ = ["EncoderDecoder", "SequenceClassifier", "SequenceTagger", "TaskModel"]
 
-TaskModel = SequenceClassifier | EncoderDecoder
+TaskModel = SequenceClassifier | EncoderDecoder | SequenceTagger
 """A model of a generated task: ``model(inputs, lengths, targets) -> logits [..., B, C]``."""

@@ -1,7 +1,11 @@
-"""Stacks of recurrent layers with one interface for all cores: rmc, lstm or lstm-loop.
+"""Stacks of layers with one interface for all cores; :data:`CORES` says what each is made of.
 
 Letters: T time, B batch, I input size, O output size.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +14,33 @@ from ..config import CoreConfig
 from ..nn.dropout import VariationalDropout, WeightDrop
 from ..nn.loop_lstm import LoopLSTM
 from ..nn.relational_memory import RelationalMemory
+from ..nn.transformer import TransformerLayer
 
 State = tuple[Tensor, ...]
 """The state of a stack; every tensor is ``[B, ...]``, whatever the core."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Core:
+    """One kind of layer.
+
+    Attributes:
+        build: makes a layer of a configuration, for an input of width I.
+        output_size: the width of a layer's output.
+        initial_state: the state of a layer before the first step, for a batch size.
+        run: calls a layer, or its :class:`WeightDrop`, with inputs ``[T, B, I]`` and a state.
+        recurrent: names of a layer's recurrent weights, for :class:`WeightDrop`.
+    """
+
+    build: Callable[[CoreConfig, int], nn.Module]
+    output_size: Callable[[Any], int]
+    initial_state: Callable[[Any, int], State]
+    run: Callable[[nn.Module, Tensor, State], tuple[Tensor, State]]
+    recurrent: Callable[[Any], list[str]]
+
+
 class Stack(nn.Module):
-    """Recurrent layers, each of which reads the output of the previous one.
+    """Layers of one core, each of which reads the output of the previous one.
 
     Args:
         config: type of core, its sizes, and how layers are connected.
@@ -28,7 +52,7 @@ class Stack(nn.Module):
 
     def __init__(self, config: CoreConfig, input_size: int) -> None:
         super().__init__()
-        self.kind = config.model
+        self.kind = CORES[config.model]
         self.residual = config.residual
         self.skip = config.skip
         self.dropout = VariationalDropout(config.layer_dropout)
@@ -37,24 +61,24 @@ class Stack(nn.Module):
         size = input_size
         for number in range(config.num_layers):
             width = size + input_size if config.skip and number else size
-            core, size = _layer(config, width, hidden_size=config.hidden_size or input_size)
-            layers.append(core)
+            layer = self.kind.build(config, width)
+            size = self.kind.output_size(layer)
+            names = self.kind.recurrent(layer)
+            dropped = config.weight_drop > 0 and bool(names)
+            layers.append(WeightDrop(layer, names, config.weight_drop) if dropped else layer)
             spreads.append(_spread(width, config.input_rows if config.model == "rmc" else 1))
         self.spreads = nn.ModuleList(spreads)
         self.layers = nn.ModuleList(layers)
-        self.layer_size = size
         self.output_size = size * config.num_layers if config.skip else size
+        transformer = config.model == "transformer"
+        self.norm = nn.LayerNorm(self.output_size) if transformer else nn.Identity()
 
     def initial_state(self, batch_size: int) -> State:
-        """The initial state: per layer one memory (rmc), or h and c (lstm)."""
+        """The initial state of all layers: memory (rmc), h and c (lstm), h (gru), or no keys."""
         state: list[Tensor] = []
         for layer in self.layers:
             core = layer.module if isinstance(layer, WeightDrop) else layer
-            if isinstance(core, RelationalMemory):
-                state.append(core.initial_state(batch_size))
-            else:
-                like = next(core.parameters())
-                state += [like.new_zeros(batch_size, self.layer_size) for _ in "hc"]
+            state += self.kind.initial_state(core, batch_size)
         return tuple(state)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
@@ -75,52 +99,124 @@ class Stack(nn.Module):
             below = self.dropout(hidden) if number else hidden
             fed = torch.cat((below, inputs), dim=-1) if self.skip and number else below
             part = state[number * each : (number + 1) * each]
-            output, part = self._run(layer, self.spreads[number](fed), part)
+            output, part = self.kind.run(layer, self.spreads[number](fed), part)
             hidden = output + below if self.residual and number else output
             outputs.append(hidden)
             next_state += part
-        return torch.cat(outputs, dim=-1) if self.skip else hidden, tuple(next_state)
-
-    def _run(self, layer: nn.Module, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        if self.kind == "rmc":
-            output, memory = layer(inputs, state[0])
-            return output, (memory,)
-        hidden, cell = state  # nn.LSTM expects [layers, B, H]
-        output, (hidden, cell) = layer(inputs, (hidden.unsqueeze(0), cell.unsqueeze(0)))
-        return output, (hidden.squeeze(0), cell.squeeze(0))
+        output = torch.cat(outputs, dim=-1) if self.skip else hidden
+        return self.norm(output), tuple(next_state)
 
 
-def _layer(config: CoreConfig, input_size: int, *, hidden_size: int) -> tuple[nn.Module, int]:
-    """One layer and its output width."""
-    core: RelationalMemory | nn.LSTM | LoopLSTM
-    if config.model == "rmc":
-        core = RelationalMemory(
-            input_size,
-            mem_slots=config.mem_slots,
-            head_size=config.head_size,
-            num_heads=config.num_heads,
-            key_size=config.key_size,
-            num_blocks=config.num_blocks,
-            attention_mlp_layers=config.attention_mlp_layers,
-            gate_style=config.gate_style,
-            input_rows=config.input_rows if config.input_rows > 1 else None,
-            forget_bias=config.forget_bias,
-            input_bias=config.input_bias,
-            backend=config.backend,
-        )
-        recurrent = core.recurrent_weights
-        output_size = core.output_size
-    else:
-        core = (nn.LSTM if config.model == "lstm" else LoopLSTM)(input_size, hidden_size)
-        with torch.no_grad():
-            input_gate, forget_gate, _, _ = core.get_parameter("bias_ih_l0").chunk(4)
-            input_gate += config.input_bias
-            forget_gate += config.forget_bias
-        recurrent = ["weight_hh_l0"]
-        output_size = hidden_size
-    if config.weight_drop:
-        return WeightDrop(core, recurrent, config.weight_drop), output_size
-    return core, output_size
+def _build_rmc(config: CoreConfig, input_size: int) -> nn.Module:
+    return RelationalMemory(
+        input_size,
+        mem_slots=config.mem_slots,
+        head_size=config.head_size,
+        num_heads=config.num_heads,
+        key_size=config.key_size,
+        num_blocks=config.num_blocks,
+        attention_mlp_layers=config.attention_mlp_layers,
+        gate_style=config.gate_style,
+        input_rows=config.input_rows if config.input_rows > 1 else None,
+        forget_bias=config.forget_bias,
+        input_bias=config.input_bias,
+        backend=config.backend,
+    )
+
+
+def _run_rmc(layer: nn.Module, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+    output, memory = layer(inputs, state[0])
+    return output, (memory,)
+
+
+def _build_lstm(config: CoreConfig, input_size: int) -> nn.Module:
+    kind = nn.LSTM if config.model == "lstm" else LoopLSTM
+    layer = kind(input_size, config.hidden_size or input_size)
+    with torch.no_grad():
+        input_gate, forget_gate, _, _ = layer.get_parameter("bias_ih_l0").chunk(4)
+        input_gate += config.input_bias
+        forget_gate += config.forget_bias
+    return layer
+
+
+def _run_lstm(layer: nn.Module, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+    hidden, cell = state  # nn.LSTM expects [layers, B, H]
+    output, (hidden, cell) = layer(inputs, (hidden.unsqueeze(0), cell.unsqueeze(0)))
+    return output, (hidden.squeeze(0), cell.squeeze(0))
+
+
+def _build_gru(config: CoreConfig, input_size: int) -> nn.Module:
+    layer = nn.GRU(input_size, config.hidden_size or input_size)
+    with torch.no_grad():
+        _, update_gate, _ = layer.get_parameter("bias_ih_l0").chunk(3)
+        update_gate += config.forget_bias  # open, it keeps the state
+    return layer
+
+
+def _run_gru(layer: nn.Module, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+    output, hidden = layer(inputs, state[0].unsqueeze(0))  # nn.GRU expects [layers, B, H]
+    return output, (hidden.squeeze(0),)
+
+
+def _build_transformer(config: CoreConfig, input_size: int) -> nn.Module:
+    return TransformerLayer(
+        input_size,
+        config.hidden_size or input_size,
+        num_heads=config.num_heads,
+        feedforward_size=config.feedforward_size,
+        window=config.attention_window,
+    )
+
+
+def _run_transformer(layer: nn.Module, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+    output, (keys, values) = layer(inputs, state)
+    return output, (keys, values)
+
+
+def _zeros(count: int) -> Callable[[Any, int], State]:
+    """The function that makes an initial state of ``count`` tensors of zeros ``[B, H]``."""
+
+    def make(layer: Any, batch_size: int) -> State:
+        like = next(layer.parameters())
+        return tuple(like.new_zeros(batch_size, layer.hidden_size) for _ in range(count))
+
+    return make
+
+
+_LSTM = Core(
+    build=_build_lstm,
+    output_size=lambda layer: layer.hidden_size,
+    initial_state=_zeros(2),
+    run=_run_lstm,
+    recurrent=lambda layer: ["weight_hh_l0"],
+)
+
+CORES = {
+    "rmc": Core(
+        build=_build_rmc,
+        output_size=lambda layer: layer.output_size,
+        initial_state=lambda layer, batch_size: (layer.initial_state(batch_size),),
+        run=_run_rmc,
+        recurrent=lambda layer: list(layer.recurrent_weights),
+    ),
+    "lstm": _LSTM,
+    "lstm-loop": _LSTM,
+    "gru": Core(
+        build=_build_gru,
+        output_size=lambda layer: layer.hidden_size,
+        initial_state=_zeros(1),
+        run=_run_gru,
+        recurrent=lambda layer: ["weight_hh_l0"],
+    ),
+    "transformer": Core(
+        build=_build_transformer,
+        output_size=lambda layer: layer.hidden_size,
+        initial_state=lambda layer, batch_size: layer.initial_state(batch_size),
+        run=_run_transformer,
+        recurrent=lambda layer: [],
+    ),
+}
+"""Every core by the name that ``model`` has in a configuration."""
 
 
 def _spread(width: int, rows: int) -> nn.Module:

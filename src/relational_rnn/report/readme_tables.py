@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from ..errors import UserError
 from ..files import write_text
@@ -317,6 +318,23 @@ def _drills(results: Path, base: Path) -> str:
     return "\n".join([table, *(f"<sub>{line}.</sub>\n" for line in origins)])
 
 
+def _compare(name: str) -> Callable[[Path, Path], str]:
+    """The tables and the picture of a comparison, with links from the page to its runs."""
+
+    def make(results: Path, base: Path) -> str:
+        folder = results / "compare" / name
+        if not (folder / "table.md").is_file():
+            return ""
+        _, _, text = (folder / "table.md").read_text(encoding="utf-8").partition("\n\n")
+        text = re.sub(r"\]\(([^)]*)\)", lambda match: f"]({_link(folder / match[1], base)})", text)
+        text = re.sub("^## ", "#### ", text, flags=re.MULTILINE)
+        picture = _picture(folder / "accuracy.png", results, base)
+        data = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+        return "\n".join([text, picture, _sources(data["origins"])])
+
+    return make
+
+
 BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "best": _best,
     "demo": _output("demo/demo.txt"),
@@ -328,6 +346,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "ablation": _changes("wikitext2-ablation"),
     "cores": _changes("wikitext2-cores"),
     "tasks": _tasks,
+    "memory-quick": _compare("memory-quick"),
     "speed": _bench("speed"),
     "sizes": _bench("sizes"),
     "core-sizes": _core_sizes,
@@ -372,11 +391,16 @@ def _link(path: Path, base: Path) -> str:
 
 def _origin(records: Sequence[Record]) -> str:
     """Machines and commits of the runs."""
+    return _sources([record.summary for record in records])
+
+
+def _sources(origins: Sequence[dict[str, Any]]) -> str:
+    """Machines and commits, each once; given are summaries, or what a comparison keeps of them."""
     found = []
-    for record in records:
-        machine, commit = record.summary.get("machine"), record.summary.get("commit")
+    for origin in origins:
+        machine, commit = origin.get("machine"), origin.get("commit")
         if machine:
-            versions = record.summary.get("versions", {})
+            versions = origin.get("versions", {})
             found.append(
                 f"{machine.get('processor')}, {machine.get('threads')} threads, device "
                 f"{machine.get('device')}, torch {versions.get('torch')}, "

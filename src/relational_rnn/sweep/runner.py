@@ -1,21 +1,22 @@
-"""The loop of a sweep: start trials, watch them and record their results until all have ended."""
+"""The loop of a sweep or a comparison: start trials, watch them, record results until all ended."""
 
 import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from ..config import TaskConfig
 from ..errors import UserError
+from ..lock import Lock
+from ..registry import Metric
 from ..report.formatting import field_value, quality
 from ..runs import Run
 from ..signals import Stopper
 from ..threads import most_threads
-from .lease import Lease
-from .study import Trials
 from .worker import TrialProcess
 
 POLL_SECONDS = 0.5
@@ -24,6 +25,67 @@ STOP_SECONDS = 120.0
 
 MOST_KILLS = 2
 """A trial that has been killed this many times fails: it may need more memory than there is."""
+
+
+class Plan(Protocol):
+    """What the trials are, such as :class:`.plan.Plan`."""
+
+    @property
+    def measure(self) -> Metric:
+        """What is compared, on the validation data."""
+
+    def config(self, number: int, parameters: Mapping[str, Any]) -> TaskConfig:
+        """The configuration of a trial."""
+
+
+class Lease(Protocol):
+    """A trial that this process is to train, such as :class:`.lease.Lease`."""
+
+    number: int
+    parameters: dict[str, Any]
+    folder: Path
+    lock: Lock
+    resumed: bool
+
+    def heartbeat(self) -> None:
+        """Show that this process is alive."""
+
+    def report(self, values: Sequence[float]) -> bool:
+        """Report all validations so far; return whether to prune the trial."""
+
+    def count_kill(self) -> int:
+        """Record that the trial's process was killed; return how many times it has been."""
+
+    def finish(self, value: float, facts: dict[str, Any]) -> None:
+        """End the trial with its result."""
+
+    def prune(self) -> None:
+        """End the trial as pruned."""
+
+    def fail(self, error: str) -> None:
+        """End the trial as failed."""
+
+    def release(self) -> None:
+        """Release the trial unfinished."""
+
+
+class Trials(Protocol):
+    """The trials to train: :class:`.study.Trials` or ``compare.queue.Queue``."""
+
+    @property
+    def plan(self) -> Plan:
+        """What the trials are."""
+
+    def acquire(self) -> Lease | None:
+        """Lease a trial to start or to resume; None if none is available now."""
+
+    @property
+    def underway(self) -> list[int]:
+        """Numbers of the trials that have begun and not ended."""
+
+    @property
+    def over(self) -> bool:
+        """Whether all trials have ended."""
 
 
 @dataclass
@@ -37,10 +99,10 @@ class Training:
 
 
 class Runner:
-    """Trains the trials of a sweep, several at a time.
+    """Trains trials, several at a time.
 
     Args:
-        trials: of the sweep.
+        trials: of a sweep or a comparison.
         workers: number of trials trained at once, each in its own process.
         say: called with one line of text for each event.
     """

@@ -20,8 +20,10 @@ class Batch(NamedTuple):
     """Inputs and targets, time first.
 
     Attributes:
-        inputs: ids [T, B] int64, padded at the end with ``PAD``, or vectors [T, B, I] float32.
-        targets: classes [B] int64, or ids [T_out, B] int64, padded like the inputs.
+        inputs: ids [T, B] int64, padded at the end with ``PAD``; ids with a mark at each step
+            that has a target [T, B, 2] int64; or vectors [T, B, I] float32.
+        targets: classes [B] int64, ids [T_out, B] int64, padded like the inputs, or classes of S
+            steps [S, B] int64, ``NOT_SCORED`` where a step has none.
         input_lengths: [B] int64, time steps of each input without padding.
     """
 
@@ -31,7 +33,7 @@ class Batch(NamedTuple):
 
 
 class Task(Protocol):
-    """A generator of batches: ``NthFarthest``, ``Programs`` or ``Memorization``."""
+    """A generator of batches, such as ``NthFarthest`` or ``Programs``."""
 
     def sample(
         self, batch_size: int, seed: np.random.SeedSequence, device: torch.device | str

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from .sampling import Batch, Task
 
+NOT_SCORED = -100
+"""Target of a step that is not scored, where 0 is a class; the default of torch's cross_entropy."""
+
 
 class Kind(NamedTuple):
     """A kind of question, to be scored on its own.
@@ -35,7 +38,7 @@ class Description(NamedTuple):
 
 
 class GeneratedTask(Task, Protocol):
-    """A task whose examples are generated: ``NthFarthest``, ``Programs``, ``Memorization``."""
+    """A task whose examples are generated, such as ``NthFarthest`` or ``Programs``."""
 
     @property
     def model_sizes(self) -> dict[str, int]:
@@ -52,4 +55,4 @@ class GeneratedTask(Task, Protocol):
         """Return the kinds of question in its test, the easiest first."""
 
     def describe(self, batch: Batch, answer: Tensor) -> Description:
-        """Describe a batch of one example, given the class [1] or ids [T_out, 1] answered."""
+        """Describe a batch of one example, given the class [1] or ids [S, 1] answered."""

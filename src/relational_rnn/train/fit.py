@@ -226,6 +226,7 @@ def _results(task: TrainingTask, loop: Loop) -> dict[str, Any]:
         module.unit: state.tokens,
         "best_step": state.best_step,
         "seconds": round(state.seconds, 3),
+        "cpu_seconds": round(state.cpu_seconds, 3),
         f"{module.unit}_per_s": round(state.tokens / state.seconds, 1) if state.seconds else None,
         "seed": config.seed,
         "commit": provenance.commit(),

@@ -97,6 +97,7 @@ class Loop(Callback):
         if self.state.out_of_patience(self.config):
             trainer.should_stop = True
         self.session_start = time.monotonic() - self.state.seconds
+        self.session_cpu_start = time.process_time() - self.state.cpu_seconds
         self.row_seconds, self.row_tokens = 0.0, 0
 
     def on_train_batch_start(
@@ -194,9 +195,11 @@ class Loop(Callback):
             f"{module.unit}_per_s": round(speed, 1),
             **module.training_scores(self.loss),
         }
+        state.cpu_seconds = time.process_time() - self.session_cpu_start
         if validate:
             with self.display.during_validation():
                 scores = module.validate()
+            self.session_cpu_start = time.process_time() - state.cpu_seconds
             if not math.isfinite(scores["loss"]):
                 self._refuse(f"the validation loss of step {state.step} is not finite")
             improved = state.validated(self.config, module.error(scores))
@@ -208,7 +211,8 @@ class Loop(Callback):
         module.row_written(self.loss)
         state.seconds = time.monotonic() - self.session_start
         if self.metrics is not None:
-            self.metrics.add(row | {"seconds": round(state.seconds, 3)})
+            times = {"seconds": state.seconds, "cpu_seconds": state.cpu_seconds}
+            self.metrics.add(row | {name: round(value, 3) for name, value in times.items()})
             state.rows = self.metrics.digest
 
     def _save(self, trainer: Trainer, module: TrainingModule, *, best: bool) -> None:
@@ -217,6 +221,7 @@ class Loop(Callback):
             self._refuse(f"the weights after step {self.state.step} are not finite")
         self.state.loss_sum += module.take_loss_sum()
         self.state.seconds = time.monotonic() - self.session_start
+        self.state.cpu_seconds = time.process_time() - self.session_cpu_start
         trainer.save_checkpoint(self.run.last_path)
         error = trainer.strategy.broadcast(str(self.checkpoint_io.error or ""))
         if error:

@@ -46,6 +46,7 @@ def columns(module: TrainingModule) -> tuple[str, ...]:
         "epoch",
         module.unit,
         "seconds",
+        "cpu_seconds",
         "learning_rate",
         "train_loss",
         *module.training_scores(0.0),
@@ -113,20 +114,27 @@ class Metrics:
         self.digest = hashlib.sha256(f"{self.digest}\n{kept}".encode()).hexdigest()
 
     def _rows(self, step: int) -> list[str]:
-        """The rows up to a step, without one that was truncated when the run was killed."""
+        """The rows up to a step, without one that was truncated when the run was killed.
+
+        A column that an earlier version did not write is empty in them.
+        """
         try:
-            lines = self.path.read_bytes().decode("utf-8").split("\n")[1:-1]
+            header, *lines = self.path.read_bytes().decode("utf-8").split("\n")[:-1] or [""]
         except UnicodeDecodeError as error:
             raise self._broken(f"not UTF-8 at byte {error.start}") from error
+        names: Sequence[str] = header.removesuffix("\r").split(",")
+        if not set(names) <= set(self.columns):
+            names = self.columns
         kept = []
         for number, line in enumerate(lines, 2):
             fields = line.removesuffix("\r").split(",")
-            if len(fields) != len(self.columns):
-                raise self._broken(f"line {number} has {len(fields)} of {len(self.columns)} fields")
+            if len(fields) != len(names):
+                raise self._broken(f"line {number} has {len(fields)} of {len(names)} fields")
             if not STEP.fullmatch(fields[0]):
                 raise self._broken(f"line {number} begins with {fields[0][:20]!r}, not a step")
             if int(fields[0]) <= step:
-                kept.append(line)
+                row = dict(zip(names, fields, strict=True))
+                kept.append(",".join(row.get(name, "") for name in self.columns))
         return kept
 
     def _broken(self, reason: str) -> UserError:

@@ -19,6 +19,7 @@ class TrainingState:
         epoch: epochs completed.
         tokens: tokens (or examples) trained on.
         seconds: training time, including sessions before a resume.
+        cpu_seconds: CPU time of this process in training, without validations.
         loss_sum: sum of the losses since the last row of metrics.
         loss_steps: number of steps in ``loss_sum``.
         errors: error of every validation, see :meth:`.TrainingModule.error`.
@@ -35,6 +36,7 @@ class TrainingState:
     epoch: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     loss_sum: float = 0.0
     loss_steps: int = 0
     errors: list[float] = field(default_factory=list)

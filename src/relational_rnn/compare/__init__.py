@@ -1,0 +1,1 @@
+"""Cores on tasks: suites of runs with equal weights and equal examples, and their page."""
