@@ -155,6 +155,7 @@ def test_where_it_is_written(rrnn, raw):
         (("raw", "--name", "a/b"), "--name: must be a plain name"),
         (("raw", "--name", "a", "--output", "b"), "--name: must be a plain name, without --output"),
         (("nowhere.txt",), "nowhere.txt: not found"),
+        (("", "--name", "a"), "'': not found"),
     ],
 )
 def test_mistakes(rrnn, raw, words, message):

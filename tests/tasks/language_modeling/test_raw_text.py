@@ -134,6 +134,9 @@ def test_the_standard_input(write, monkeypatch, file):
     Input.buffer = io.BytesIO(b"text\n\xff")
     with pytest.raises(UserError, match="standard input: is not UTF-8"):
         write("-", output="third")
+    monkeypatch.setattr(raw_text.sys, "stdin", None)
+    with pytest.raises(UserError, match="there is no standard input"):
+        write("-", output="third")
 
 
 def test_only_the_beginning(write, file):

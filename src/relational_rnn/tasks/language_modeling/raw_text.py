@@ -200,6 +200,8 @@ def _split(
 def _files(source: str, staged: Path) -> list[Path]:
     """The files of a text, in alphabetical order."""
     if source == STDIN:
+        if sys.stdin is None:  # closed
+            raise UserError("-: there is no standard input; give a file or a folder with text")
         path = staged.parent / "standard input"
         with open(path, "wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
@@ -207,8 +209,11 @@ def _files(source: str, staged: Path) -> list[Path]:
     path = Path(source)
     if path.is_file():
         return [path]
-    if not path.is_dir():
-        raise UserError(f"{source}: not found; give a file or a folder with text, or - to read it")
+    if not source or not path.is_dir():
+        raise UserError(
+            f"{source or repr(source)}: not found; give a file or a folder with text, or - to read "
+            "the standard input"
+        )
     found = [
         each
         for each in sorted(path.rglob("*"))
