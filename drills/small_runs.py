@@ -48,7 +48,7 @@ def reasoning(text: Path) -> Words:
     )
 
 
-TIMES = ("seconds", "tokens_per_s", "examples_per_s")
+TIMES = ("seconds", "cpu_seconds", "tokens_per_s", "examples_per_s")
 PROVENANCE = ("machine", "versions", "commit", "config", "run", "sha256")
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from relational_rnn.errors import UserError
-from relational_rnn.generate import as_text, generate
+from relational_rnn.generate import generate
 from relational_rnn.tasks.language_modeling import Vocabulary
 from relational_rnn.tasks.language_modeling.tokenization import tokenize
 
@@ -133,11 +133,6 @@ def test_unknown_word_without_unk(vocabulary):
 def test_the_caller_keeps_his_gradients(vocabulary):
     for _ in generate(Counting(), vocabulary, words=2, seed=1):
         assert torch.is_grad_enabled()
-
-
-def test_text():
-    words = ["The", "cat", "<eos>", "<eos>", "sat", "."]
-    assert "".join(as_text(words)) == "The cat\n\nsat ."
 
 
 def test_no_temperature_is_too_low(vocabulary):

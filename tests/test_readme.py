@@ -118,7 +118,7 @@ def test_commands_of_the_pages_run(page, tmp_path, monkeypatch, capsys):
 
 def test_which_commands_are_run():
     run = {page.stem: [verb for verb, *_ in commands(page, runnable=True)] for page in PAGES}
-    assert run["README"] == ["train", "test", "generate"]
+    assert run["README"] == ["data", "train", "test", "generate"]
     assert {"data", "train", "test", "report", "generate", "score", "inspect"} <= {*run["guide"]}
 
 

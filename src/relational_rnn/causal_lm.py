@@ -30,6 +30,7 @@ from .config import LanguageModelingConfig
 from .models.cores import State
 from .models.language_model import LanguageModel
 from .tasks.language_modeling import Vocabulary
+from .tasks.language_modeling.file_tokenizer import FileTokenizer
 
 
 class RelationalConfig(PreTrainedConfig):
@@ -137,11 +138,13 @@ AutoModelForCausalLM.register(RelationalConfig, RelationalForCausalLM)
 
 
 def word_tokenizer(vocabulary: Vocabulary) -> PreTrainedTokenizerFast:
-    """A tokenizer that reads as the command does: blanks separate words, a line end is <eos>."""
-    words = WordLevel(vocabulary.index, unk_token="<unk>")
-    tokenizer = Tokenizer(words)
-    tokenizer.normalizer = Replace("\n", " <eos> ")
-    tokenizer.pre_tokenizer = WhitespaceSplit()
+    """The tokenizer of the model's text; without one, blanks separate words, a line end is <eos>."""
+    if isinstance(vocabulary.tokenizer, FileTokenizer):
+        tokenizer = Tokenizer.from_str(vocabulary.tokenizer.content)
+    else:
+        tokenizer = Tokenizer(WordLevel(vocabulary.index, unk_token="<unk>"))
+        tokenizer.normalizer = Replace("\n", " <eos> ")
+        tokenizer.pre_tokenizer = WhitespaceSplit()
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         unk_token="<unk>" if "<unk>" in vocabulary.index else None,

@@ -1,6 +1,9 @@
-"""Generate text word by word."""
+"""Generate text word by word.
 
-from collections.abc import Iterable, Iterator
+``vocabulary.tokenizer.as_text`` makes a text of the words.
+"""
+
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -50,7 +53,7 @@ def generate(
         model: in evaluation mode; runs on the device of its parameters.
         vocabulary: the vocabulary of the model.
         words: number of words to draw.
-        prompt: text to continue, whitespace-separated words; a line end is read as ``<eos>``.
+        prompt: text to continue, read by the vocabulary's tokenizer; a line end is ``<eos>``.
         temperature: above 0; values below 1 favor likely words.
         top_k: draw from the k most likely words only.
         top_p: draw from the most likely words with this total probability only (nucleus sampling,
@@ -111,18 +114,6 @@ def generate(
             )
 
     return draw(read)
-
-
-def as_text(words: Iterable[str]) -> Iterator[str]:
-    """Yield strings that, concatenated, show the words as lines of text."""
-    before = ""
-    for word in words:
-        if word == "<eos>":
-            yield "\n"
-            before = ""
-        else:
-            yield before + word
-            before = " "
 
 
 def _shares(scores: Tensor, top_k: int | None, top_p: float | None) -> Tensor:

@@ -13,12 +13,14 @@ from .generate import generate
 from .models import TaskModel
 from .models.language_model import LanguageModel
 from .nn.relational_memory import RelationalMemory, Trace
-from .printable import printable
+from .printable import printable, shortened
 from .registry import build_task, is_generated, load_language_model, load_task_model
 from .runs import Run
-from .tasks.language_modeling import read_prompt
+from .tasks.language_modeling import encode_prompt, read_prompt
+from .tasks.language_modeling.tokenization import EOS
 from .tasks.sampling import BatchSource
 
+LONGEST_STEP = 60  # letters of a word that a picture shows
 OWN_WORDS = 12  # of a language model that is inspected without a prompt
 
 
@@ -88,13 +90,16 @@ def _language(run: Run, layer: int, prompt: str | None) -> Inspection:
         own = generate(
             model, vocabulary, words=OWN_WORDS, seed=run.config.seed, without_unknown=True
         )
-        read = read_prompt(" ".join(one.word for one in own), vocabulary)
+        read = encode_prompt([EOS, *(one.word for one in own)], vocabulary)
     tokens = torch.tensor(read.ids)[:, None]  # [T, 1]
     with _Recorder(model, layer) as recorder, torch.no_grad():
         hidden, _ = model.features(tokens, model.initial_state(1))
         best = int(model.head.log_probabilities(hidden[-1:])[0, 0].argmax())
-    title = printable(f"{run.name}: the likeliest next word is “{vocabulary.words[best]}”")
-    return recorder.inspection(title, read.words, read.note)
+    shown = vocabulary.tokenizer.shown
+    likeliest = shown(vocabulary.words[best])
+    title = printable(f"{run.name}: the likeliest next word is “{likeliest}”")
+    steps = [shortened(printable(shown(word)), LONGEST_STEP) for word in read.words]
+    return recorder.inspection(title, steps, read.note)
 
 
 def _generated(run: Run, layer: int, example: int) -> Inspection:

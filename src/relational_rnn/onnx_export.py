@@ -12,6 +12,7 @@ from .files import write_bytes
 from .models.cores import State
 from .models.language_model import LanguageModel
 from .tasks.language_modeling import Vocabulary
+from .tasks.language_modeling.file_tokenizer import FileTokenizer
 
 BATCH = torch.export.Dim("batch")
 
@@ -34,8 +35,9 @@ def export_language_model(model: LanguageModel, vocabulary: Vocabulary, path: Pa
 
     Inputs: ``tokens`` ``[B]`` int64 and the state, ``state_0``, ``state_1``, ... Outputs:
     ``log_probabilities`` ``[B, V]`` float32 of the word after each token, and the next state,
-    ``next_state_0``, ... The file's metadata has the list of words as JSON, ``vocabulary``, and the
-    initial state of one sequence as nested lists, ``initial_state``.
+    ``next_state_0``, ... The file's metadata has the list of words as JSON, ``vocabulary``, the
+    content of tokenizer.json where the text has one, ``tokenizer``, and the initial state of one
+    sequence as nested lists, ``initial_state``.
 
     Args:
         model: in evaluation mode, on the CPU.
@@ -74,4 +76,6 @@ def export_language_model(model: LanguageModel, vocabulary: Vocabulary, path: Pa
 
 def _describe(program: torch.onnx.ONNXProgram, vocabulary: Vocabulary, state: State) -> None:
     program.model.metadata_props["vocabulary"] = json.dumps(vocabulary.words, ensure_ascii=False)
+    if isinstance(vocabulary.tokenizer, FileTokenizer):
+        program.model.metadata_props["tokenizer"] = vocabulary.tokenizer.content
     program.model.metadata_props["initial_state"] = json.dumps([one[0].tolist() for one in state])

@@ -16,6 +16,7 @@ FILES = (
     "config.yaml",
     "metrics.csv",
     "vocabulary.json",
+    "tokenizer.json",
     "text.json",
     "model.safetensors",
     "checkpoints/best.ckpt",

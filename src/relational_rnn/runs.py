@@ -47,6 +47,7 @@ class Run:
         self.metrics_path = self.folder / "metrics.csv"
         self.weights_path = self.folder / "model.safetensors"
         self.vocabulary_path = self.folder / "vocabulary.json"
+        self.tokenizer_path = self.folder / "tokenizer.json"
         self.text_path = self.folder / "text.json"
         self.summary_path = self.folder / "summary.json"
         self.lock_path = self.folder / ".training"
@@ -60,10 +61,15 @@ class Run:
 
     @cached_property
     def vocabulary(self) -> "Vocabulary":
-        """The vocabulary of the model."""
-        from .tasks.language_modeling import Vocabulary
+        """The vocabulary of the model, with the tokenizer of its text."""
+        from .tasks.language_modeling import Vocabulary, open_tokenizer
 
-        return Vocabulary.load(self.vocabulary_path)
+        return Vocabulary.load(self.vocabulary_path, open_tokenizer(self.tokenizer_path))
+
+    def save_vocabulary(self, vocabulary: "Vocabulary") -> None:
+        """Write the words, and the tokenizer where it has a file."""
+        vocabulary.tokenizer.save(self.tokenizer_path)
+        vocabulary.save(self.vocabulary_path)
 
     @property
     def text_digest(self) -> str | None:

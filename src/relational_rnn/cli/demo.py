@@ -5,6 +5,7 @@ and so on.
 """
 
 import signal
+import sys
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
@@ -13,10 +14,14 @@ from ..config import load
 from ..printable import printable
 from ..processes import check_launcher
 from ..runs import Run, new_run
-from ..signals import exiting_at_once
+from ..signals import Stopper, exiting_at_once
 from . import print_json
+from .data import default_name, prepare
 
 CONFIGS = ("demo-rmc", "demo-lstm")
+VOCABULARY = 3_000
+CHARACTERS = 500_000
+"""What is used of a raw text: as much as pydoc has, so that the demo takes as long."""
 WORDS = 80
 """Length of the sample of generated text."""
 VERDICT = (
@@ -28,7 +33,9 @@ VERDICT = (
 
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("--data", help="name or folder of the text to train on [pydoc]")
+    parser.add_argument(
+        "--data", help="the text to train on: a file, a folder, or a name, as for rrnn data [pydoc]"
+    )
     parser.add_argument("--max-steps", type=int | None, help="training steps of each model [600]")
     parser.add_argument(
         "--output",
@@ -49,10 +56,10 @@ def run(arguments: Namespace) -> int:
         from ..report.comparison import as_table, write_report
         from ..train import fit
 
-    given = {"data": arguments.data, "max_steps": arguments.max_steps}
-    overrides = {name: value for name, value in given.items() if value is not None}
     runs: list[Run] = []
     try:
+        given = {"data": _prepared(arguments.data), "max_steps": arguments.max_steps}
+        overrides = {name: value for name, value in given.items() if value is not None}
         for number, name in enumerate(CONFIGS, 1):
             config = load(name, overrides)
             check_launcher(devices=config.devices, num_nodes=config.num_nodes)
@@ -85,8 +92,26 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
+def _prepared(data: str | None) -> str | None:
+    """The name or folder to train on: of a raw text, one prepared from its beginning."""
+    from ..tasks.language_modeling.sources import NAMES, is_split
+
+    if data is None or data in NAMES or is_split(Path(data)):
+        return data
+    with Stopper():
+        written = prepare(
+            data,
+            name=f"{default_name(data)}-demo",
+            vocabulary_size=VOCABULARY,
+            characters=CHARACTERS,
+        )
+    if written.cut:
+        print(f"note: the demo reads the first {CHARACTERS:,} characters", file=sys.stderr)
+    return str(written.folder)
+
+
 def _sample(run: Run) -> str:
-    from ..generate import as_text, generate
+    from ..generate import generate
     from ..registry import load_language_model
     from ..threads import use_threads_of
 
@@ -99,7 +124,7 @@ def _sample(run: Run) -> str:
         top_k=50,
         seed=run.config.seed,
     )
-    return "".join(as_text(one.word for one in drawn)).strip()
+    return "".join(run.vocabulary.tokenizer.as_text(one.word for one in drawn)).strip()
 
 
 def _how_to_continue(runs: list[Run], output: Path) -> str:

@@ -13,11 +13,16 @@ from . import note_changes, print_json
 def add(parser: ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
-    parser.add_argument("--words", type=int, default=100, help="number of words to draw [100]")
+    parser.add_argument(
+        "--words",
+        type=int,
+        default=100,
+        help="number of words to draw, or of whatever the tokens of the run's text are [100]",
+    )
     parser.add_argument(
         "--prompt",
         default="",
-        help="text to continue, whitespace-separated words; a line end is read as <eos> [none]",
+        help="text to continue, read as the run's text; a line end is read as <eos> [none]",
     )
     parser.add_argument(
         "--temperature",
@@ -50,7 +55,7 @@ def add(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Print the prompt, then each word as it is drawn."""
     from ..device import choose_device
-    from ..generate import Drawn, as_text, generate
+    from ..generate import Drawn, generate
     from ..registry import load_language_model
     from ..runs import find_run
     from ..tasks.language_modeling import read_prompt
@@ -60,7 +65,8 @@ def run(arguments: Namespace) -> None:
     use_threads_of(found.config)
     model = load_language_model(found, choose_device(arguments.device))
     prompt = arguments.prompt
-    if note := read_prompt(prompt, found.vocabulary).note:
+    read = read_prompt(prompt, found.vocabulary)
+    if note := read.note:
         print(f"note: {printable(note)}", file=sys.stderr)
     if arguments.no_unk and found.vocabulary.unknown is None:
         print("note: --no-unk has no effect: the vocabulary has no <unk>", file=sys.stderr)
@@ -86,11 +92,10 @@ def run(arguments: Namespace) -> None:
             yield one.word
 
     text = ""
-    before, after = prompt.strip(), prompt[len(prompt.rstrip()) :]
-    if before:
-        end = "\n" if "\n" in after else " "
-        print(printable(before, newlines=True), end=end, flush=True)
-    for piece in as_text(words()):
+    tokenizer = found.vocabulary.tokenizer
+    shown = prompt if tokenizer.exact else _as_words(prompt)
+    print(printable(shown, newlines=True), end="", flush=True)
+    for piece in tokenizer.as_text(words(), after=read.words):
         print(printable(piece, newlines=True), end="", flush=True)
         text += piece
     print()
@@ -99,5 +104,14 @@ def run(arguments: Namespace) -> None:
             {"word": word, "probability": probability, "alternatives": dict(alternatives)}
             for word, probability, alternatives in kept
         ]
+        if not tokenizer.exact:
+            text = text.removeprefix(" ")
         print_json({"prompt": prompt, "words": arguments.words, "text": text, "each": each})
     note_changes(found)
+
+
+def _as_words(prompt: str) -> str:
+    """The prompt without blanks around it, but with the line end that it may have."""
+    stripped = prompt.strip()
+    ended = "\n" in prompt[len(prompt.rstrip()) :]
+    return stripped + "\n" if stripped and ended else stripped

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..evaluate.streaming import Tokens
+    from ..tasks.language_modeling import TextSize
 
 METHODS: tuple[Literal["temperature", "cache", "dynamic"], ...] = (
     "temperature",
@@ -105,14 +106,14 @@ def run(arguments: Namespace) -> None:
 
 def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dict[str, Any]:
     from ..evaluate.methods import evaluate_with
-    from ..evaluate.perplexity import evaluate
+    from ..evaluate.perplexity import describe_units, evaluate, in_other_units
     from ..evaluate.streaming import Reading
 
     config = cast(LanguageModelingConfig, found.config)
     if arguments.data is None:
         found.check_text_exists()
     source = arguments.data or config.data
-    tokens = _tokens(found, source, arguments)
+    tokens, size = _tokens(found, source, arguments)
     model = load_language_model(found, device)
     reading = Reading(
         start=found.vocabulary.eos,
@@ -123,10 +124,13 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
     score = evaluate(
         model, tokens[arguments.split], title=f"evaluating {arguments.split}", **reading
     )
-    result = {**score._asdict(), "parameters": _count(model.parameters())}
+    units = in_other_units(score, size)
+    result = {**score._asdict(), **units, "parameters": _count(model.parameters())}
     print(f"{printable(found.title)}: {result['parameters']:,} parameters")
     print(f"{printable(source)}, {arguments.split}: {score.tokens:,} tokens")
     _print_line("plain", result, {})
+    if units:
+        print(f"{'':12}perplexity {describe_units(units)}")
     methods = [method for method in METHODS if getattr(arguments, method)]
     if methods and arguments.split == "valid":
         print("note: tuned on the same text, so the next results are optimistic", file=sys.stderr)
@@ -139,8 +143,10 @@ def _perplexity(found: Run, arguments: Namespace, device: "torch.device") -> dic
     return result
 
 
-def _tokens(found: Run, source: str, needed: Namespace) -> "Mapping[str, Tokens]":
-    """The required splits of the text, encoded with the vocabulary of the model."""
+def _tokens(
+    found: Run, source: str, needed: Namespace
+) -> "tuple[Mapping[str, Tokens], TextSize | None]":
+    """The required splits of the text, encoded as the model's, and the size of the one tested."""
     from ..tasks.language_modeling import encode_corpus
 
     splits = {needed.split, "valid", *(["train"] if needed.dynamic else [])}
@@ -158,7 +164,8 @@ def _tokens(found: Run, source: str, needed: Namespace) -> "Mapping[str, Tokens]
             "are unknown to the model and are read as <unk>",
             file=sys.stderr,
         )
-    return {str(split): ids for split, ids in encoded.tokens.items()}
+    tokens = {str(split): ids for split, ids in encoded.tokens.items()}
+    return tokens, encoded.sizes.get(needed.split)
 
 
 def _accuracy(

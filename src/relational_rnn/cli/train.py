@@ -238,7 +238,10 @@ def _what_is_kept(run: Run) -> str:
 
 def _quality(score: dict[str, float]) -> str:
     if "perplexity" in score:
-        return f"perplexity {score['perplexity']:,.2f}"
+        from ..evaluate.perplexity import describe_units
+
+        units = describe_units(score)
+        return f"perplexity {score['perplexity']:,.2f}{f' ({units})' if units else ''}"
     return f"accuracy {score['accuracy']:.2%}"
 
 

@@ -1,11 +1,13 @@
 """Perplexity: exp(total negative log-likelihood / number of tokens), each token counted once."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple, Self, Unpack
 
 from torch import Tensor
 
 from ..models.language_model import LanguageModel
+from ..tasks.language_modeling import TextSize
 from .streaming import TitledReading, Tokens, over_text
 
 
@@ -31,6 +33,35 @@ class Score(NamedTuple):
         """Average the losses ``[N]`` of all tokens."""
         loss = losses.double().mean().item()
         return cls(loss, perplexity(loss), losses.numel())
+
+
+def in_other_units(score: Score, size: TextSize | None) -> dict[str, float]:
+    """The same loss for each word and each character, where the tokens are neither.
+
+    Args:
+        score: of a text in characters or parts of words.
+        size: of the same text; None: the tokens are words.
+
+    Returns:
+        "perplexity_per_word" and "bits_per_character"; nothing without a size.
+    """
+    if size is None:
+        return {}
+    nats = score.loss * score.tokens
+    return {
+        "perplexity_per_word": perplexity(nats / size.words),
+        "bits_per_character": nats / math.log(2) / size.characters,
+    }
+
+
+def describe_units(scores: Mapping[str, float]) -> str:
+    """What :func:`in_other_units` gave, in words; "" for nothing."""
+    if "perplexity_per_word" not in scores:
+        return ""
+    return (
+        f"{scores['perplexity_per_word']:,.2f} per word, "
+        f"{scores['bits_per_character']:.3f} bits per character"
+    )
 
 
 def token_losses(model: LanguageModel, tokens: Tokens, **reading: Unpack[TitledReading]) -> Tensor:

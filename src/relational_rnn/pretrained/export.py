@@ -63,7 +63,7 @@ def export(run: Run, name: str, *, folder: Path, data: str | None = None) -> Run
         save(config, model.config_path)
         write_bytes(model.metrics_path, metrics)
         if run.vocabulary_path.is_file():
-            run.vocabulary.save(model.vocabulary_path)
+            model.save_vocabulary(run.vocabulary)
         _round(run, model.weights_path)
         task.check(run)
         model.save_summary(

@@ -43,7 +43,8 @@ def write_hub_folder(run: Run, folder: Path) -> None:
             model.save_pretrained(temporary)  # type: ignore[operator]
             shutil.copy(Path(temporary, "config.json"), folder / "config.json")
     with reporting_errors(folder):
-        for path in (run.weights_path, run.vocabulary_path, run.metrics_path):
+        names = (run.weights_path, run.vocabulary_path, run.tokenizer_path, run.metrics_path)
+        for path in names:
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
     config = run.config

@@ -24,6 +24,8 @@ MATRICES = 16  # steps with an attention matrix, at most; with more steps, every
 STEP_WIDTH = 0.42  # inches
 MAX_WIDTH = 60.0  # inches
 LETTERS = 10  # per inch of a tick label
+LETTER_HEIGHT = 0.1  # inches that a letter of a rotated tick label needs
+LONGEST_LABEL = 12  # letters of a tick label
 CAPTION_LETTERS = 12  # per inch of the caption
 
 
@@ -68,14 +70,16 @@ def draw_memory(seen: Inspection) -> Figure:
     steps = len(seen.steps)
     every = -(-steps // MATRICES)
     shown = range(0, steps, every) if seen.slots > 1 else range(0)
-    heights: list[float] = [0.6 + 0.25 * len(rows) for *_, rows in strips]
     style: Any = {**STYLE, "axes.grid": False, "font.size": 9}
     with mpl.rc_context(style):
         matrices = 0.6 + 0.16 * seen.slots if shown else 0.0
         width = min(max(8.0, 2.5 + STEP_WIDTH * steps), MAX_WIDTH)
         caption = fill(f"Brighter means more. {what_to_see(seen)}", int(CAPTION_LETTERS * width))
         named = range(0, steps, math.ceil(STEP_WIDTH * steps / MAX_WIDTH))
-        labels = [seen.steps[step] for step in named]
+        labels = [_shortened(seen.steps[step]) for step in named]
+        rotation = _rotation(labels, width)
+        room = LETTER_HEIGHT * max(map(len, labels)) if rotation else 0.0
+        heights: list[float] = [0.6 + 0.25 * len(rows) + room for *_, rows in strips]
         figure = Figure(
             figsize=(width, sum(heights) + 2.2 * matrices + 1.0 + 0.15 * caption.count("\n")),
             layout="constrained",
@@ -90,7 +94,7 @@ def draw_memory(seen: Inspection) -> Figure:
         axes = upper.subplots(len(strips), 1, squeeze=False, height_ratios=heights)[:, 0]
         for place, (title, what, values, rows) in zip(axes, strips, strict=True):
             image = _strip(place, title, what, values, rows)
-            place.set_xticks(named, labels, rotation=_rotation(labels, width))
+            place.set_xticks(named, labels, rotation=rotation)
         upper.colorbar(image, ax=list(axes), shrink=0.6)
         if lower is not None:
             _matrices(lower, seen, weights.mean(dim=1)[list(shown), : seen.slots], list(shown))
@@ -161,6 +165,10 @@ def _matrices(figure: Any, seen: Inspection, weights: Tensor, shown: list[int]) 
         axes.set_xticks([seen.slots], ["in"])
         axes.set_yticks(range(seen.slots), [f"slot {slot}" for slot in range(seen.slots)])
         axes.tick_params(axis="y", labelsize="x-small")
+
+
+def _shortened(step: str) -> str:
+    return step if len(step) <= LONGEST_LABEL else f"{step[: LONGEST_LABEL - 1]}…"
 
 
 def _rotation(steps: list[str], width: float) -> int:

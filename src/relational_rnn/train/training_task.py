@@ -8,7 +8,7 @@ import torch
 from ..config import GeneratedConfig, LanguageModelingConfig, TaskConfig
 from ..errors import UserError
 from ..evaluate import accuracy
-from ..evaluate.perplexity import evaluate
+from ..evaluate.perplexity import evaluate, in_other_units
 from ..models.language_model import LanguageModel
 from ..registry import build_task_model, entry, load_language_model, load_task_model, resolve
 from ..runs import Run
@@ -79,8 +79,8 @@ class TextTask:
             )
 
     def save(self, run: Run) -> None:
-        """Write the vocabulary, and which text it is."""
-        self.corpus.vocabulary.save(run.vocabulary_path)
+        """Write the vocabulary and its tokenizer, and which text it is."""
+        run.save_vocabulary(self.corpus.vocabulary)
         run.save_text(self.corpus.source, self.corpus.digest)
 
     def scores(self, run: Run, device: torch.device) -> dict[str, Any]:
@@ -96,7 +96,11 @@ class TextTask:
                 bptt=self.config.bptt,
                 title=f"evaluating {split}",
             )
-            scores[split] = {"loss": score.loss, "perplexity": score.perplexity}
+            scores[split] = {
+                "loss": score.loss,
+                "perplexity": score.perplexity,
+                **in_other_units(score, self.corpus.sizes.get(split)),
+            }
         return scores
 
     def _total_steps(self) -> int:

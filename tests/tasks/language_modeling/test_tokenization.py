@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relational_rnn.tasks.language_modeling.tokenization import tokenize
+from relational_rnn.tasks.language_modeling.tokenization import WHITESPACE, tokenize
 
 
 def flat(pieces):
@@ -40,3 +40,10 @@ def test_pieces_may_be_cut_anywhere(pieces):
     text = "".join(pieces)
     lines = text.removesuffix("\n").split("\n") if text else []
     assert flat(pieces) == [word for line in lines for word in [*line.split(), "<eos>"]]
+
+
+def test_words_to_text():
+    words = ["The", "cat", "<eos>", "<eos>", "sat", "."]
+    assert "".join(WHITESPACE.as_text(words)) == "The cat\n\nsat ."
+    assert "".join(WHITESPACE.as_text(words, after=["<eos>", "a"])) == " The cat\n\nsat ."
+    assert "".join(WHITESPACE.as_text(words, after=["a", "<eos>"])) == "The cat\n\nsat ."

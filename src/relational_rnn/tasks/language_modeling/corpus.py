@@ -4,7 +4,8 @@ A text is encoded once. The files lie in a cache folder, under the hash of the t
 
 - ``train.bin``, ``valid.bin``, ``test.bin``: ids, little-endian uint16 or uint32;
 - ``vocabulary.json``: the words;
-- ``manifest.json``: dtype, number of tokens, and the hashes of the text and of these files.
+- ``manifest.json``: dtype, number of tokens, and the hashes of the text and of these files; of a
+  text in characters or parts of words also the number of words and characters.
 """
 
 import contextlib
@@ -26,7 +27,8 @@ from ...files import replacing, write_text
 from ...progress import progress
 from .private_folder import private_folder, remove_leftovers
 from .sources import Source, find_source
-from .tokenization import SPLITS, UNKNOWN, Split, tokenize
+from .text_size import TextSize, measure
+from .tokenization import SPLITS, UNKNOWN, WHITESPACE, Split, Tokenizer
 from .vocabulary import Vocabulary
 
 FORMAT = 1  # part of the folder's name; increment it when the files change
@@ -37,6 +39,7 @@ CHUNK = 1 << 20  # bytes checked at a time, a multiple of the size of an id
 DAMAGE = (OSError, UserError, ValueError, LookupError, TypeError, RecursionError)
 
 Tokens = dict[Split, np.memmap[Any, np.dtype[np.unsignedinteger[Any]]]]
+Sizes = dict[Split, TextSize]
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,31 @@ class Corpus:
         vocabulary: the words of the training split.
         tokens: ids ``[tokens]`` of each split, uint16 or uint32, memory-mapped read-only: pages
             that are not accessed take no memory.
+        sizes: words and characters of each split, if the tokens are characters or parts of words;
+            empty otherwise.
         source: what opens the same text from any working folder: an absolute folder, or a name.
-        digest: SHA-256 of the text; of a folder, of the contents of its three files.
+        digest: SHA-256 of the text; of a folder, of the contents of its files.
     """
 
     name: str
     vocabulary: Vocabulary
     tokens: Tokens
+    sizes: Sizes
     source: str
     digest: str
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[Split, int]:
         """Number of tokens of each split."""
         return {split: len(ids) for split, ids in self.tokens.items()}
+
+    @property
+    def unknown(self) -> dict[Split, int]:
+        """Number of tokens of each split that are ``<unk>``."""
+        unknown = self.vocabulary.unknown
+        if unknown is None:
+            return dict.fromkeys(self.tokens, 0)
+        return {split: int((ids == unknown).sum()) for split, ids in self.tokens.items()}
 
     def summary(self) -> dict[str, Any]:
         """The JSON result of ``rrnn data``."""
@@ -76,7 +90,8 @@ def open_corpus(source: str, *, cache_dir: Path | str | None = None) -> Corpus:
 
     Args:
         source: ``pydoc``, ``wikitext-2``, ``wikitext-103``, or a folder with ``train.txt``,
-            ``valid.txt`` and ``test.txt`` (or ``wiki.train.tokens`` etc.).
+            ``valid.txt`` and ``test.txt`` (or ``wiki.train.tokens`` etc.), and perhaps a
+            ``tokenizer.json``.
         cache_dir: the cache folder; default: ``RRNN_CACHE``, else the platform's cache folder.
 
     Raises:
@@ -84,8 +99,8 @@ def open_corpus(source: str, *, cache_dir: Path | str | None = None) -> Corpus:
             words without ``<unk>``), or the cache cannot be written.
     """
     text, folder = _find(source, cache_dir)
-    vocabulary, tokens = read_prepared(folder) or prepare(text, folder)
-    return Corpus(source, vocabulary, tokens, text.location, text.digest)
+    prepared = read_prepared(folder, text.tokenizer) or prepare(text, folder)
+    return Corpus(source, *prepared, text.location, text.digest)
 
 
 class Encoded(NamedTuple):
@@ -93,6 +108,7 @@ class Encoded(NamedTuple):
 
     tokens: dict[Split, NDArray[np.integer[Any]]]  # ids [tokens] of each split
     unknown: int  # tokens in all splits that were not in the vocabulary
+    sizes: Sizes  # as in Corpus
     source: str  # as in Corpus
     digest: str  # as in Corpus
 
@@ -107,20 +123,21 @@ def encode_corpus(
     """Encode splits of a text with the vocabulary of a model that was trained on another text.
 
     A text already prepared with this vocabulary is opened as by :func:`open_corpus`, with
-    ``unknown`` 0. Any other text is encoded from its source; its own vocabulary is not used.
+    ``unknown`` 0. Any other text is encoded from its source; its own vocabulary and tokenizer are
+    not used.
 
     Raises:
         UserError: as :func:`open_corpus`; also if words are not in a vocabulary without ``<unk>``.
     """
     text, folder = _find(source, cache_dir)
-    prepared = read_prepared(folder)
-    if prepared is not None and prepared[0].digest == vocabulary.digest:
-        opened = prepared[1]
-        return Encoded({split: opened[split] for split in splits}, 0, text.location, text.digest)
+    prepared = read_prepared(folder, text.tokenizer)
     splits = list(splits)
     tokens: dict[Split, NDArray[np.integer[Any]]] = {}
+    if prepared is not None and prepared.vocabulary.digest == vocabulary.digest:
+        tokens.update({split: prepared.tokens[split] for split in splits})
+        return Encoded(tokens, 0, prepared.sizes, text.location, text.digest)
     unknown = 0
-    with _reading(text, splits, "encoding") as words:
+    with _reading(text, splits, "encoding", vocabulary.tokenizer) as words:
         for split in splits:
             parts = [np.zeros(0, dtype=np.uint32)]
             for part in words(split):
@@ -128,19 +145,31 @@ def encode_corpus(
                 unknown += int((ids == vocabulary.unknown).sum()) - part.count(UNKNOWN)
                 parts.append(ids)
             tokens[split] = np.concatenate(parts)
-    return Encoded(tokens, unknown, text.location, text.digest)
+    sizes = _measured(text, splits, vocabulary.tokenizer)
+    return Encoded(tokens, unknown, sizes, text.location, text.digest)
 
 
-def read_prepared(folder: Path) -> tuple[Vocabulary, Tokens] | None:
+class Prepared(NamedTuple):
+    """The content of prepared files."""
+
+    vocabulary: Vocabulary
+    tokens: Tokens  # ids [tokens] of each split, uint16 or uint32, mapped read-only
+    sizes: Sizes  # as in Corpus
+
+
+def read_prepared(folder: Path, tokenizer: Tokenizer = WHITESPACE) -> Prepared | None:
     """Open prepared files, after checking every byte of them against the manifest.
 
+    Args:
+        folder: where they are.
+        tokenizer: the tokenizer that the text was prepared with.
+
     Returns:
-        The vocabulary and the ids ``[tokens]`` of each split, uint16 or uint32, mapped read-only;
         None if a file is missing or does not match the manifest.
     """
     with contextlib.suppress(*DAMAGE):
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        vocabulary = Vocabulary.load(folder / "vocabulary.json")
+        vocabulary = Vocabulary.load(folder / "vocabulary.json", tokenizer)
         dtype = np.dtype(manifest["dtype"])
         if vocabulary.digest != manifest["vocabulary"] or dtype.str not in DTYPES:
             return None
@@ -157,7 +186,8 @@ def read_prepared(folder: Path) -> tuple[Vocabulary, Tokens] | None:
                 _write_manifest(folder, manifest | {"sha256": hashes})
         elif hashes != manifest["sha256"]:
             return None
-        return vocabulary, tokens
+        sizes = {split: TextSize(*manifest["sizes"][split]) for split in SPLITS if tokenizer.exact}
+        return Prepared(vocabulary, tokens, sizes)
     return None  # whatever the damage, the files are prepared again
 
 
@@ -177,7 +207,7 @@ def _checked(file: BinaryIO, dtype: np.dtype[Any], *, ids: int) -> str:
     return digest.hexdigest()
 
 
-def prepare(source: Source, folder: Path) -> tuple[Vocabulary, Tokens]:
+def prepare(source: Source, folder: Path) -> Prepared:
     """Encode a text and open the result.
 
     The files are written to a private folder and moved when all are complete. Equal texts give
@@ -191,11 +221,11 @@ def prepare(source: Source, folder: Path) -> tuple[Vocabulary, Tokens]:
     try:
         with private_folder(folder) as private:
             _write(source, private)
-            if read_prepared(folder) is None:
+            if read_prepared(folder, source.tokenizer) is None:
                 folder.mkdir(exist_ok=True)
                 for name in FILES:  # the manifest last: without it, the other files are ignored
                     os.replace(private / name, folder / name)
-        opened = read_prepared(folder)
+        opened = read_prepared(folder, source.tokenizer)
         if opened is None:
             raise OSError(errno.EIO, "not read back as written")
         return opened
@@ -230,18 +260,25 @@ def _find(source: str, cache_dir: Path | str | None) -> tuple[Source, Path]:
 def _write(source: Source, folder: Path) -> None:
     """Write the files of a text, holding only a piece of it in memory.
 
-    The training split is read twice: to count words and to encode them.
+    Without a tokenizer that knows the words, the training split is read twice: to count them and to
+    encode them.
     """
-    with _reading(source, ["train"], "counting words") as words:
-        vocabulary = Vocabulary.of(words("train"))
-    if len(vocabulary) < 2:
-        raise UserError(f"{source.where('train')}: holds no words, only blank lines")
-    with _reading(source, SPLITS[1:], "checking words") as words:
+    tokenizer = source.tokenizer
+    if tokenizer.words is None:
+        vocabulary = _count(source)
+    else:
+        vocabulary = Vocabulary(tokenizer.words, tokenizer)
+    with _reading(source, SPLITS[1:], "checking words", tokenizer) as words:
         for split in SPLITS[1:]:
-            vocabulary.check(words(split), where=source.where(split))
+            vocabulary.check(
+                words(split),
+                where=source.where(split),
+                remedy="let <unk> stand for rare words: "
+                f"rrnn data {source.location} --tokens words",
+            )
     dtype = np.dtype(DTYPES[len(vocabulary) > 1 << 16])
     counts, hashes = {}, {}
-    with _reading(source, SPLITS, "encoding") as words:
+    with _reading(source, SPLITS, "encoding", tokenizer) as words:
         for split in SPLITS:
             where = source.where(split)
             ids = (vocabulary.encode(part, where=where) for part in words(split))
@@ -260,8 +297,23 @@ def _write(source: Source, folder: Path) -> None:
         "vocabulary": vocabulary.digest,
         "tokens": counts,
         "sha256": hashes,
+        "sizes": _measured(source, SPLITS, tokenizer),
     }
     _write_manifest(folder, manifest)
+
+
+def _count(source: Source) -> Vocabulary:
+    """The words of a training split."""
+    with _reading(source, ["train"], "counting words", source.tokenizer) as words:
+        vocabulary = Vocabulary.of(words("train"))
+    if len(vocabulary) < 2:
+        raise UserError(f"{source.where('train')}: holds no words, only blank lines")
+    return vocabulary
+
+
+def _measured(source: Source, splits: Iterable[Split], tokenizer: Tokenizer) -> Sizes:
+    """The sizes of splits, if the tokens are characters or parts of words."""
+    return {split: measure(source.text(split)) for split in splits if tokenizer.exact}
 
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
@@ -270,7 +322,7 @@ def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _reading(
-    source: Source, splits: Sequence[Split], title: str
+    source: Source, splits: Sequence[Split], title: str, tokenizer: Tokenizer
 ) -> Iterator[Callable[[Split], Iterator[list[str]]]]:
     """Show the progress of reading ``splits``; yield a function that reads the words of one."""
     total = sum(source.size(split) for split in splits)
@@ -281,7 +333,7 @@ def _reading(
                 yield piece
                 advance(len(piece))
 
-        yield lambda split: tokenize(pieces(split))
+        yield lambda split: tokenizer.tokenize(pieces(split))
 
 
 def _write_ids(

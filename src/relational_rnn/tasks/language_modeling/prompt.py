@@ -1,5 +1,6 @@
 """The words that a model reads before it continues a text."""
 
+from itertools import chain
 from typing import NamedTuple
 
 from ...errors import UserError
@@ -29,7 +30,7 @@ class Prompt(NamedTuple):
 
 
 def read_prompt(prompt: str, vocabulary: Vocabulary) -> Prompt:
-    """Encode a prompt as the same text is encoded for training: each line end is ``<eos>``.
+    """Encode a prompt as the vocabulary's tokenizer reads it: each line end is ``<eos>``.
 
     The last line of the prompt is open: the model continues it, unless a line end follows.
 
@@ -44,8 +45,15 @@ def read_prompt(prompt: str, vocabulary: Vocabulary) -> Prompt:
             f"the prompt: is not UTF-8 (character {error.start}: {prompt[error.start]!r}); "
             "use a terminal or a script in UTF-8"
         ) from None
-    lines = prompt.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    words = [EOS, *f" {EOS} ".join(lines).split()]
+    text = prompt.replace("\r\n", "\n").replace("\r", "\n")
+    words = [EOS, *chain.from_iterable(vocabulary.tokenizer.tokenize([text]))]
+    if text and not text.endswith("\n"):
+        words.pop()  # the end of the last line, which is open
+    return encode_prompt(words, vocabulary)
+
+
+def encode_prompt(words: list[str], vocabulary: Vocabulary) -> Prompt:
+    """Encode the words of a prompt, the leading ``<eos>`` included; raises as `read_prompt`."""
     ids = vocabulary.encode(words, where="the prompt").tolist()
     unknown = dict.fromkeys(word for word in words if word not in vocabulary.index)
     return Prompt(ids, vocabulary.decode(ids), list(unknown))

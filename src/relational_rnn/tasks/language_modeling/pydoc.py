@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from ...errors import UserError
-from .tokenization import SPLITS, UNKNOWN, Split
+from .tokenization import SPLITS, UNKNOWN, WHITESPACE, Split
 
 RARE = 2  # words less frequent than this in the training topics become <unk>
 SHARED_WORDS = 10  # topics with a common paragraph of this many words stay in one split
@@ -26,6 +26,7 @@ class Pydoc:
 
     name = "pydoc"
     location = name
+    tokenizer = WHITESPACE
 
     @cached_property
     def digest(self) -> str:

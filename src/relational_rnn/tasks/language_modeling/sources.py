@@ -14,7 +14,7 @@ from ...config.fields import nearest
 from ...errors import UserError
 from ...files import write_text
 from .pydoc import Pydoc
-from .tokenization import SPLITS, Split
+from .tokenization import SPLITS, WHITESPACE, Split, Tokenizer, open_tokenizer
 from .wikitext import PARTS, WikiText
 
 NAMES = ("pydoc", *PARTS)
@@ -31,7 +31,11 @@ class Source(Protocol):
 
     @property
     def digest(self) -> str:
-        """SHA-256 that identifies the text."""
+        """SHA-256 that identifies the text and how it is read."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """How the text becomes words."""
 
     @property
     def location(self) -> str:
@@ -66,14 +70,27 @@ def find_source(name_or_folder: str, *, cache: Path) -> Source:
         return WikiText(name_or_folder)
     if Path(name_or_folder).is_dir():
         return Folder(Path(name_or_folder), stamps=cache / "stamps")
+    if Path(name_or_folder).is_file():
+        raise UserError(
+            f"{name_or_folder}: is a file, not a folder with train.txt, valid.txt and test.txt; "
+            f"prepare it with: rrnn data {name_or_folder}"
+        )
     raise UserError(
         f"{name_or_folder}: must be a data set ({', '.join(NAMES)}) or a folder with "
         f"train.txt, valid.txt and test.txt{nearest(name_or_folder, NAMES)}"
     )
 
 
+def is_split(path: Path) -> bool:
+    """Whether a folder has a file for each split, or at least for one."""
+    names = [f"{split}.txt" for split in SPLITS] + [f"wiki.{split}.tokens" for split in SPLITS]
+    return any((path / name).is_file() for name in names)
+
+
 class Folder:
     """A text from ``train.txt``, ``valid.txt``, ``test.txt``, or ``wiki.train.tokens`` etc.
+
+    With a ``tokenizer.json`` in the folder, that says how these are read.
 
     Args:
         path: the folder.
@@ -81,7 +98,7 @@ class Folder:
             at every start.
 
     Raises:
-        UserError: a file is missing or empty.
+        UserError: a file is missing or empty, or the tokenizer cannot be read.
     """
 
     def __init__(self, path: Path, *, stamps: Path):
@@ -97,12 +114,14 @@ class Folder:
         if missing:
             raise UserError(
                 f"{path}: {' and '.join(missing)} not found; the folder must hold train.txt, "
-                "valid.txt and test.txt (or wiki.train.tokens, wiki.valid.tokens, wiki.test.tokens)"
+                "valid.txt and test.txt (or wiki.train.tokens, wiki.valid.tokens, "
+                f"wiki.test.tokens); prepare any other text with: rrnn data {path}"
             )
         for file in files.values():
             if file.stat().st_size == 0:
                 raise UserError(f"{file}: is empty; it must hold whitespace-separated words")
         self._files = files
+        self.tokenizer = open_tokenizer(path / "tokenizer.json")
         self._hashed: dict[Path, str] = {}  # state of each file when it was hashed
 
     def where(self, split: Split) -> str:
@@ -119,8 +138,10 @@ class Folder:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the SHA-256 hashes of the three files."""
+        """SHA-256 of the SHA-256 hashes of the three files, and of the tokenizer if it has one."""
         hashes = [self._sha256(self._files[split]) for split in SPLITS]
+        if self.tokenizer is not WHITESPACE:
+            hashes.append(self.tokenizer.digest)
         return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
     def text(self, split: Split) -> Iterator[str]:

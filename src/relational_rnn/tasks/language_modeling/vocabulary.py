@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from ...errors import UserError
 from ...files import check_not_a_pipe, write_text
-from .tokenization import EOS, UNKNOWN
+from .tokenization import EOS, UNKNOWN, WHITESPACE, Tokenizer
+
+REMEDY = f"use words of the training text, or replace its rare words by {UNKNOWN} and train again"
 
 
 class Vocabulary:
@@ -21,18 +23,22 @@ class Vocabulary:
 
     Args:
         words: distinct words by descending frequency, as adaptive softmax expects.
+        tokenizer: how a text becomes these words.
 
     Raises:
         ValueError: a word occurs twice, or ``<eos>`` is missing.
     """
 
-    def __init__(self, words: Iterable[str]):
+    def __init__(self, words: Iterable[str], tokenizer: Tokenizer = WHITESPACE):
         self.words = list(words)
+        self.tokenizer = tokenizer
         self.index = {word: id for id, word in enumerate(self.words)}
         if len(self.index) < len(self.words):
             raise ValueError("words must be distinct")
         if EOS not in self.index:
             raise ValueError(f"words must include {EOS}, which ends every line")
+        if tokenizer.words not in (None, self.words):
+            raise ValueError("words must be those of the tokenizer")
 
     @classmethod
     def of(cls, text: Iterable[list[str]]) -> "Vocabulary":
@@ -57,14 +63,18 @@ class Vocabulary:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the words in order: vocabularies with equal digests assign equal ids."""
-        return hashlib.sha256("\n".join(self.words).encode()).hexdigest()
+        """SHA-256 of the words in order and of the tokenizer.
+
+        Vocabularies with equal digests assign equal ids to a text.
+        """
+        parts = [*self.words, self.tokenizer.digest] if self.tokenizer.digest else self.words
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def encode(self, words: Sequence[str], *, where: str) -> NDArray[np.int64]:
         """Map words to ids ``[len(words)]``, and words not in the vocabulary to ``<unk>``.
 
         Args:
-            words: the words, as :func:`.tokenization.tokenize` yields them.
+            words: the words, as the tokenizer yields them.
             where: origin of the words for messages: a file, "the prompt".
 
         Raises:
@@ -81,8 +91,15 @@ class Vocabulary:
         """Map ids to words."""
         return [self.words[id] for id in ids]
 
-    def check(self, text: Iterable[Sequence[str]], *, where: str) -> None:
+    def check(
+        self, text: Iterable[Sequence[str]], *, where: str, remedy: str | None = None
+    ) -> None:
         """Check that every word of a text has an id.
+
+        Args:
+            text: the words.
+            where: as in :meth:`encode`.
+            remedy: what to do, for the message.
 
         Raises:
             UserError: the vocabulary has no ``<unk>`` and lacks some of the words; the message
@@ -96,8 +113,7 @@ class Vocabulary:
             more = ", …" if len(missing) > 5 else ""
             raise UserError(
                 f"{where}: {missing.total():,} tokens ({len(missing):,} distinct words) are not in "
-                f"the vocabulary, which has no {UNKNOWN}: {first}{more}; use words of the training "
-                f"text, or replace its rare words by {UNKNOWN} and train again"
+                f"the vocabulary, which has no {UNKNOWN}: {first}{more}; {remedy or REMEDY}"
             )
 
     def save(self, path: Path) -> None:
@@ -105,8 +121,8 @@ class Vocabulary:
         write_text(path, json.dumps(self.words, ensure_ascii=False, indent=0) + "\n")
 
     @classmethod
-    def load(cls, path: Path) -> "Vocabulary":
-        """Read a file written by :meth:`save`.
+    def load(cls, path: Path, tokenizer: Tokenizer = WHITESPACE) -> "Vocabulary":
+        """Read a file written by :meth:`save`; ``tokenizer`` as above.
 
         Raises:
             UserError: the file does not exist or is not a vocabulary.
@@ -118,9 +134,9 @@ class Vocabulary:
                 raise ValueError("not a list of words")
             text = " ".join(words)
             text.encode()  # raises for half of a surrogate pair, which JSON allows
-            if text.split() != words:
+            if tokenizer.words is None and text.split() != words:
                 raise ValueError("a word is empty or holds whitespace")
-            return cls(words)
+            return cls(words, tokenizer)
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from error
         except RecursionError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import UserError
 from ...processes import is_first_process
-from .tokenization import Split
+from .tokenization import WHITESPACE, Split
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -56,6 +56,8 @@ class WikiText:
     Downloads stay in the hub's own cache (``HF_HOME`` and ``HF_HUB_OFFLINE`` are respected). Once
     the token files are prepared, neither the hub nor pyarrow is needed.
     """
+
+    tokenizer = WHITESPACE
 
     def __init__(self, name: str):
         self.name = name
