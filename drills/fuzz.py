@@ -239,7 +239,7 @@ def _sonnet(draw: st.DrawFn) -> dict[str, Any]:
             variables[name] = np.zeros(shape, dtype=np.float32)
         elif change == "type":
             kind = draw(st.sampled_from(["f2", "f8", "i4", "c8", "U3", "O", "?", "M8[s]"]))
-            shape = getattr(value, "shape", ())  # a value may be no array any more
+            shape = list(getattr(value, "shape", ()))  # it may be no array any more
             variables[name] = np.zeros(shape, dtype=kind)
         elif change == "values":
             variables[name] = draw(VALUES)

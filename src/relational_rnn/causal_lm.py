@@ -138,7 +138,7 @@ AutoModelForCausalLM.register(RelationalConfig, RelationalForCausalLM)
 
 
 def word_tokenizer(vocabulary: Vocabulary) -> PreTrainedTokenizerFast:
-    """The tokenizer of the model's text; without one, blanks separate words, a line end is <eos>."""
+    """The tokenizer of the text; without one, blanks separate words and a line end is <eos>."""
     if isinstance(vocabulary.tokenizer, FileTokenizer):
         tokenizer = Tokenizer.from_str(vocabulary.tokenizer.content)
     else:
