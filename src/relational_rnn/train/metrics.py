@@ -34,7 +34,7 @@ PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb"}
 """The optional packages of these loggers."""
 
 STEP = re.compile("[0-9]{1,18}")
-TIMES = re.compile("seconds|.*_per_s")
+TIMES = re.compile("(cpu_)?seconds|.*_per_s")
 """Columns that differ each time a run is repeated."""
 
 
