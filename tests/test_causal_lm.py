@@ -5,12 +5,16 @@ import torch
 
 from relational_rnn.config import LanguageModelingConfig
 from relational_rnn.models.language_model import LanguageModel
-from relational_rnn.tasks.language_modeling import Vocabulary
+from relational_rnn.tasks.language_modeling import Vocabulary, open_corpus
 
 pytest.importorskip("transformers")
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from relational_rnn.causal_lm import RelationalForCausalLM, save_for_transformers
+from relational_rnn.causal_lm import (
+    RelationalForCausalLM,
+    save_for_transformers,
+    word_tokenizer,
+)
 
 WORDS = ["the", "<eos>", "cat", "<unk>", ",", *map(str, range(20))]
 CASES = [
@@ -94,3 +98,29 @@ def test_refuses_padding(make):
     mask = torch.tensor([[0, 1, 1]])
     with pytest.raises(ValueError, match="padding is not supported"):
         wrapped(torch.zeros(1, 3, dtype=torch.int64), attention_mask=mask)
+
+
+TEXT = "The cat sat on a mat .\nThe dog ran .\n\nThe cat sat .\n"
+
+
+@pytest.mark.parametrize("kind", ["words", "chars", "subwords", "blanks"])
+def test_tokenizers_of_raw_texts_read_line_ends_as_the_command_does(tmp_path, kind):
+    from relational_rnn.cli import main
+
+    (tmp_path / "raw.txt").write_text(TEXT * 60, encoding="utf-8")
+    options = ["--tokens", kind, "--output", str(tmp_path / "text")]
+    assert main(["data", str(tmp_path / "raw.txt"), *options]) == 0
+    vocabulary = open_corpus(str(tmp_path / "text"), cache_dir=tmp_path / "cache").vocabulary
+    read = [word for part in vocabulary.tokenizer.tokenize([TEXT]) for word in part]
+    expected = vocabulary.encode(read, where="the test").tolist()
+    tokenizer = word_tokenizer(vocabulary)
+    tokenizer.save_pretrained(tmp_path / "saved")
+    again = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert tokenizer(TEXT).input_ids == again(TEXT).input_ids == expected
+
+
+def test_generates_from_what_the_tokenizer_gives(make, tmp_path):
+    _, wrapped = make()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    inputs = tokenizer("the cat", return_tensors="pt")
+    assert wrapped.generate(**inputs, max_new_tokens=3, eos_token_id=None).shape == (1, 5)

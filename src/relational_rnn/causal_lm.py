@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordLevel
-from tokenizers.normalizers import Replace
+from tokenizers.normalizers import Replace, Sequence
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -31,6 +31,7 @@ from .models.cores import State
 from .models.language_model import LanguageModel
 from .tasks.language_modeling import Vocabulary
 from .tasks.language_modeling.file_tokenizer import FileTokenizer
+from .tasks.language_modeling.tokenization import EOS
 
 
 class RelationalConfig(PreTrainedConfig):
@@ -73,6 +74,7 @@ class RelationalForCausalLM(PreTrainedModel, GenerationMixin):
 
     config_class = RelationalConfig
     base_model_prefix = "model"
+    accepts_loss_kwargs = False  # the loss is a mean: Trainer has to divide it by its pieces
 
     def __init__(self, config: RelationalConfig) -> None:
         super().__init__(config)
@@ -111,10 +113,15 @@ class RelationalForCausalLM(PreTrainedModel, GenerationMixin):
         return RelationalOutput(loss=loss, logits=logits, state=state)
 
     def prepare_inputs_for_generation(
-        self, input_ids: Tensor, state: State | None = None, **_: Any
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        state: State | None = None,
+        **_: Any,
     ) -> dict[str, Any]:
         """What the next call of the model needs: once there is a state, the last token."""
-        return {"input_ids": input_ids if state is None else input_ids[:, -1:], "state": state}
+        given = input_ids if state is None else input_ids[:, -1:]
+        return {"input_ids": given, "attention_mask": attention_mask, "state": state}
 
     def _update_model_kwargs_for_generation(
         self, outputs: ModelOutput, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
@@ -141,6 +148,10 @@ def word_tokenizer(vocabulary: Vocabulary) -> PreTrainedTokenizerFast:
     """The tokenizer of the text; without one, blanks separate words and a line end is <eos>."""
     if isinstance(vocabulary.tokenizer, FileTokenizer):
         tokenizer = Tokenizer.from_str(vocabulary.tokenizer.content)
+        line_end = Replace("\n", EOS)  # then found as a whole by the added token
+        before = tokenizer.normalizer
+        tokenizer.normalizer = line_end if before is None else Sequence([before, line_end])
+        tokenizer.add_special_tokens([AddedToken(EOS, normalized=True)])
     else:
         tokenizer = Tokenizer(WordLevel(vocabulary.index, unk_token="<unk>"))
         tokenizer.normalizer = Replace("\n", " <eos> ")

@@ -45,9 +45,13 @@ def export_language_model(model: LanguageModel, vocabulary: Vocabulary, path: Pa
         path: of the file.
 
     Raises:
-        UserError: the packages of the extra ``onnx`` are not installed, or the file cannot be
-            written.
+        UserError: the file exists or cannot be written, or the packages of the extra ``onnx`` are
+            not installed.
     """
+    if path.exists():
+        raise UserError(f"{path}: exists already; give a new file")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: cannot be written: there is no folder {path.parent}")
     try:
         import onnxscript  # noqa: F401 - torch.onnx needs it
     except ImportError as error:

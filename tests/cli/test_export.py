@@ -49,6 +49,15 @@ def test_for_transformers(make_run, rrnn, tmp_path):
     assert torch.equal(model(torch.tensor([[1, 2]])).logits[0], expected[:, 0])
 
 
+def test_never_replaces_a_file(make_run, rrnn, tmp_path):
+    run = make_run()
+    before = run.weights_path.read_bytes()
+    answer = rrnn("export", "mine", "--onnx", run.weights_path)
+    assert answer.code == 2
+    assert answer.err == f"error: {run.weights_path}: exists already; give a new file\n"
+    assert run.weights_path.read_bytes() == before
+
+
 def test_a_folder_that_is_not_there(make_run, rrnn):
     make_run()
     answer = rrnn("export", "mine", "--onnx", "nowhere/mine.onnx")

@@ -19,11 +19,11 @@ def flags(text):
 def test_the_short_help_is_short_and_shows_where_the_rest_is(rrnn):
     text = rrnn("train", "--help").out
     lines = text.splitlines()
-    assert len(lines) <= 45
+    assert len(lines) <= 50
     assert lines[0].startswith("usage: ")
     assert lines[2] == ""
     assert "  -h, --help " in text
-    assert "[rmc | lstm | lstm-loop; default rmc]" in " ".join(text.split())
+    assert "[rmc | lstm | lstm-loop | gru | transformer; default rmc]" in " ".join(text.split())
     assert "[auto | cpu | cuda | mps; default auto]" in " ".join(text.split())
     assert {"--run", "--resume", "--logger", "--data", "--max-steps", "--threads"} <= flags(text)
     for task in TASKS:
@@ -41,7 +41,7 @@ def test_the_help_of_a_task_shows_its_fields_in_groups(rrnn, task):
     assert titles == [*titles[:1], *GROUPS]
     flat = " ".join(text.split())
     assert "rmc: number of memory slots [an integer, at least 1; default 1]" in flat
-    assert "[one of rmc, lstm, lstm-loop; default rmc]" in flat
+    assert "[one of rmc, lstm, lstm-loop, gru, transformer; default rmc]" in flat
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 A raw text, of one file or many, is split and written to a folder that `rrnn train --data` takes.
 """
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,7 +161,8 @@ def _print(corpus: "Corpus", written: "WrittenText | None") -> None:
     unit = "tokens" if corpus.sizes else "words"
     print(f"{'vocabulary':10} {len(corpus.vocabulary):>13,} {unit}")
     if written is not None:
-        print(f"train on it: rrnn train language-modeling --data {printable(written.folder)}")
+        folder = shlex.quote(printable(written.folder))
+        print(f"train on it: rrnn train language-modeling --data {folder}")
 
 
 def _result(corpus: "Corpus", written: "WrittenText | None") -> dict[str, Any]:

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from ..config import GeneratedConfig
 from ..config.fields import WIDTH
 from ..errors import UserError
@@ -26,6 +24,8 @@ WIDTHS = {
 
 def count_weights(config: GeneratedConfig) -> int:
     """Number of parameters of a configuration's whole model; nothing is allocated."""
+    import torch  # slow, and `rrnn list` names suites
+
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in build_model(config).parameters())
 

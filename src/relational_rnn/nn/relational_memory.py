@@ -531,8 +531,8 @@ class RelationalMemory(RelationalMemoryBase):
             lengths: ``[B]`` integers from 0 to T, steps of each sequence; what stands in the
                 inputs after its end changes nothing. Default: all have T.
             reset: ``[T, B]`` bool (``[B, T]`` with ``batch_first``): whether a sequence has its
-                initial memory again before it reads this step, as where an episode or a document
-                begins. No gradient flows back over a reset. Default: nowhere.
+                initial memory, rows of the identity, before it reads this step, as where an
+                episode or a document begins. No gradient flows back over a reset. Default: nowhere.
 
         Returns:
             The output ``[T, B, N * M]`` (in the layout of the inputs): the flattened memory after
@@ -615,6 +615,7 @@ class RelationalMemory(RelationalMemoryBase):
             raise ValueError(f"lengths must be integers, got {kind}")
         if lengths.shape != (batch,):
             raise ValueError(f"lengths must have shape {[batch]}, got {list(lengths.shape)}")
+        lengths = lengths.long()
         traced = torch.compiler.is_compiling() or lengths.is_meta
         if not traced and bool(((lengths < 0) | (lengths > steps)).any()):
             raise ValueError(f"lengths must be from 0 to {steps}, got {lengths.tolist()}")

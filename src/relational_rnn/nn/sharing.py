@@ -1,20 +1,22 @@
 """Save a module with its arguments, load it again, share it on the Hugging Face hub.
 
 The files are those of huggingface_hub's `PyTorchModelHubMixin`: config.json and model.safetensors.
-The mixin itself is not used: it loads weights that do not fit without a word (``strict=False``),
-and importing it takes 0.2 s.
+The mixin itself is not used: it silently loads weights that do not fit (``strict=False``), and
+importing it takes 0.2 s.
 """
 
 import json
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import nn
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class Shareable(nn.Module):
@@ -23,6 +25,10 @@ class Shareable(nn.Module):
     def arguments(self) -> dict[str, Any]:
         """The arguments that make a module like this one, as plain values."""
         raise NotImplementedError
+
+    def arguments_as_json(self) -> str:
+        """The content of config.json."""
+        return json.dumps(self.arguments(), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_arguments(cls, arguments: dict[str, Any]) -> Self:
@@ -37,13 +43,12 @@ class Shareable(nn.Module):
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.arguments(), indent=2, ensure_ascii=False) + "\n"
-        (folder / CONFIG).write_text(text, encoding="utf-8")
+        (folder / CONFIG).write_text(self.arguments_as_json(), encoding="utf-8")
         save_model(self, str(folder / WEIGHTS))
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, revision: str | None = None) -> Self:
-        """The module that `save_pretrained` or `push_to_hub` saved, in evaluation mode.
+        """The module that `save_pretrained` or `push_to_hub` saved, in evaluation mode, on the CPU.
 
         Args:
             name: a folder, or a repository of the hub, ``"user/model"``, which is downloaded.
@@ -55,6 +60,8 @@ class Shareable(nn.Module):
         """
         folder = Path(name)
         if not folder.is_dir():
+            if not REPOSITORY.fullmatch(str(name)):
+                raise FileNotFoundError(f"{name}: no such folder, nor a name like user/model")
             from huggingface_hub import snapshot_download  # slow to import
 
             found = snapshot_download(
@@ -63,13 +70,20 @@ class Shareable(nn.Module):
             folder = Path(found)
         config = folder / CONFIG
         try:
-            module = cls.from_arguments(json.loads(config.read_text(encoding="utf-8")))
-        except (KeyError, TypeError, ValueError) as error:
+            arguments = json.loads(config.read_text(encoding="utf-8"))
+            if not isinstance(arguments, dict) or {"device", "dtype"} & arguments.keys():
+                raise ValueError("it must be an object without device and dtype")
+            module = cls.from_arguments(arguments)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # also of memory, or depth
             raise ValueError(f"{config}: not the arguments of {cls.__name__}: {error}") from error
         weights = folder / WEIGHTS
         if not weights.is_file():
             raise FileNotFoundError(f"{weights}: no such file")
         try:
+            with safe_open(str(weights), "pt") as file:
+                kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
+            if len(kinds) == 1:
+                module.to(kinds.pop())
             load_model(module, str(weights), strict=True)
         except (RuntimeError, SafetensorError) as error:
             raise ValueError(f"{weights}: not weights of this {cls.__name__}: {error}") from error

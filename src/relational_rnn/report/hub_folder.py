@@ -3,12 +3,12 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..config import save
 from ..errors import UserError
 from ..files import as_json, reporting_errors, write_text
+from ..nn.sharing import CONFIG, Shareable
 from ..registry import is_generated, load_model
 from ..run_digests import with_digests
 from ..runs import Run
@@ -24,24 +24,31 @@ def write_hub_folder(run: Run, folder: Path) -> None:
 
     The folder is a run folder without checkpoints, so that every command takes it; for a language
     model it has ``config.json`` too, for `LanguageModel.from_pretrained`. Weights are loaded first:
-    damaged ones are not shared. The configuration is written without the path of the text.
+    damaged ones are not shared. Paths of the run and of its text are reduced to their names.
 
     Args:
         run: a finished run.
         folder: new or empty.
 
     Raises:
-        UserError: the run is not finished or its weights are damaged, or the folder has files
-            already or cannot be written to.
+        UserError: the run is not finished, its weights are damaged or its files have changed since
+            it ended, or the folder has files already or cannot be written to.
     """
-    summary, model = run.summary, load_model(run)
+    summary = run.summary | {"run": run.name}
+    if not summary.get("finished", True):
+        raise UserError(f"{run.folder}: the run is not finished; {run.how_to_resume}")
+    if changed := run.changed_files():
+        raise UserError(
+            f"{run.folder}: changed since the run ended: {', '.join(changed)}; only the files of "
+            "the run itself can be shared"
+        )
+    model = load_model(run)
     make_folder(folder)
     if any(folder.iterdir()):
         raise UserError(f"{folder}: has files already; give a new folder")
     if not is_generated(run.config):
-        with TemporaryDirectory() as temporary:
-            model.save_pretrained(temporary)  # type: ignore[operator]
-            shutil.copy(Path(temporary, "config.json"), folder / "config.json")
+        assert isinstance(model, Shareable)
+        write_text(folder / CONFIG, model.arguments_as_json())
     with reporting_errors(folder):
         names = (run.weights_path, run.vocabulary_path, run.tokenizer_path, run.metrics_path)
         for path in names:

@@ -266,8 +266,8 @@ def deal(sizes: Sequence[int], shares: Shares, seed: int, *, where: str) -> list
     """
     if len(sizes) < len(SPLITS):
         raise UserError(
-            f"{where}: is too short to be split, it has only {len(sizes)} lines or blocks; give a "
-            "longer text, or a folder with train.txt, valid.txt and test.txt"
+            f"{where}: is too short to be split: it has fewer than {len(SPLITS)} lines or files; "
+            "give a longer text, or a folder with train.txt, valid.txt and test.txt"
         )
     order = list(range(len(sizes)))
     random.Random(seed).shuffle(order)
@@ -275,9 +275,10 @@ def deal(sizes: Sequence[int], shares: Shares, seed: int, *, where: str) -> list
     for split, share in (("valid", shares.valid), ("test", shares.test)):
         room = sum(sizes) * share / sum(shares)
         free = [unit for unit in order if dealt[unit] == "train"]
-        taken = []
+        taken: list[int] = []
+        most = len(free) - (2 if split == "valid" else 1)  # one for each split that follows
         for unit in free:
-            if sizes[unit] <= room:
+            if sizes[unit] <= room and len(taken) < most:
                 taken.append(unit)
                 room -= sizes[unit]
         for unit in taken or [min(free, key=sizes.__getitem__)]:

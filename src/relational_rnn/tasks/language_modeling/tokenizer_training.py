@@ -31,6 +31,9 @@ WORD = "|".join(
         r"(?!\s)\X",  # anything else that is seen as one character, such as an emoji of several
     )
 )
+
+MOST_SUBWORDS = 1_000_000
+"""The library takes memory for as many subwords as are asked for."""
 """A word or a mark.
 
 Words with their hyphens and apostrophes, numbers, and abbreviations stay whole, as in the Moses
@@ -149,7 +152,7 @@ def _subwords(text: Iterable[str], config: TokenizerConfig) -> FileTokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=config.size - 1,  # and <eos>
+        vocab_size=min(config.size, MOST_SUBWORDS) - 1,  # and <eos>
         min_frequency=config.min_count,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
