@@ -32,6 +32,11 @@ class GeneratedConfig(TaskConfig):
     """Start that MLP with a batch norm, which shortens plateaus (see docs/learn-faster.md). Its
     statistics are per micro-batch and process."""
 
+    auxiliary: float = option(0.0, at_least=0, group="optimisation")
+    """Weight of the loss of training-only heads that find, after each step, what the memory should
+    hold: of nth-farthest, the distances from m; of programs, the value so far (see
+    docs/learn-faster.md)."""
+
     eval_batch_size: int = option(400, at_least=1, limit=BATCH, group="run")
     """Examples in a batch in evaluation."""
 
@@ -58,9 +63,15 @@ class GeneratedConfig(TaskConfig):
                 raise UserError(
                     f"{what} needs validate_every: this task has no epochs to validate after"
                 )
+        if self.auxiliary and (problem := self.why_no_auxiliary()):
+            raise UserError(f"auxiliary: must be 0, got {self.auxiliary}: {problem}")
         smallest = (self.micro_batch_size or self.batch_size) // (self.devices * self.num_nodes)
         if self.readout_norm and smallest < 2:
             raise UserError("batch_size: readout_norm needs at least 2 examples in every process")
+
+    def why_no_auxiliary(self) -> str | None:
+        """Why this task has no auxiliary heads; None if it has."""
+        return None
 
     @property
     def total_steps(self) -> int:
@@ -124,6 +135,10 @@ class ProgramsConfig(WritingConfig):
     nesting, with literals up to a length that rises when the loss is below 0.5 nats per
     character."""
 
+    def why_no_auxiliary(self) -> str | None:
+        """Why this task has no auxiliary heads; None if it has."""
+        return "length must be at most 8 for this" if self.length > 8 else None
+
 
 @dataclass(kw_only=True)
 class MemorizationConfig(WritingConfig):
@@ -139,3 +154,7 @@ class MemorizationConfig(WritingConfig):
     curriculum: Literal["maximum", "mix"] = option("mix", group="data")
     """Length of the training strings. maximum: as in the test; mix: uniform from 1 to that
     length."""
+
+    def why_no_auxiliary(self) -> str | None:
+        """Why this task has no auxiliary heads; None if it has."""
+        return "memorization has no auxiliary heads"

@@ -218,6 +218,42 @@ def label(
     return ids.gather(1, ranking.gather(1, n[:, None]))[:, 0]
 
 
+class Knowledge(NamedTuple):
+    """What a reader needs to know after each step, the sufficient statistic of the question.
+
+    Attributes:
+        distances: [B, O] squared distance of each object from m, indexed by id.
+        known: [T, B, O] bool, distances known by then: m and the object have been seen; m's own
+            distance, 0, is left out.
+        vectors: [B, O, F] the vector of each object, indexed by id.
+        needed: [T, B, O] bool, vectors seen by then and still needed: all of them until m is seen,
+            m alone afterwards.
+    """
+
+    distances: Tensor
+    known: Tensor
+    vectors: Tensor
+    needed: Tensor
+
+
+def knowledge(inputs: Tensor, objects: int) -> Knowledge:
+    """Return what is known of a batch, from its inputs [T, B, F + 3 * O]."""
+    O = objects  # noqa: E741
+    vectors, ids, m, _ = inputs.split([inputs.shape[-1] - 3 * O, O, O, O], dim=-1)
+    by_id = torch.einsum("tbo,tbf->bof", ids, vectors)
+    is_m = m.amax(dim=0)[:, None]  # [B, 1, O]; "mix" has zeros before the first object
+    reference = is_m @ by_id  # [B, 1, F]
+    seen = ids.cumsum(dim=0) > 0  # [T, B, O]
+    is_m = is_m[:, 0] > 0  # [B, O]
+    m_seen = (seen & is_m).any(dim=-1, keepdim=True)  # [T, B, 1]
+    return Knowledge(
+        (by_id - reference).square().sum(dim=-1),
+        seen & m_seen & ~is_m,
+        by_id,
+        seen & (is_m | ~m_seen),
+    )
+
+
 class Plateaus(NamedTuple):
     """Accuracies reachable without comparing vectors, where training is known to stall."""
 
