@@ -129,11 +129,14 @@ class ProgramsConfig(WritingConfig):
     nesting: int = option(2, at_least=1, limit=1_000, group="data", decides="task")
     """Largest number of operations in a program."""
 
-    curriculum: Literal["maximum", "naive", "mix", "combined", "grow"] = option("mix", group="data")
+    curriculum: Literal["maximum", "naive", "mix", "combined", "grow", "frontier"] = option(
+        "mix", group="data"
+    )
     """Difficulty of the training examples. maximum: the test's; naive: a rising level; mix: uniform
     up to the test's level (as in the paper); combined: uniform up to a rising level; grow: any
     nesting, with literals up to a length that rises when the loss is below 0.5 nats per
-    character."""
+    character; frontier: as grow, but four fifths of the programs have that length, and it rises
+    below 0.2."""
 
     def why_no_auxiliary(self) -> str | None:
         """Why this task has no auxiliary heads; None if it has."""

@@ -239,7 +239,7 @@ class Knowledge(NamedTuple):
 def knowledge(inputs: Tensor, objects: int) -> Knowledge:
     """Return what is known of a batch, from its inputs [T, B, F + 3 * O]."""
     O = objects  # noqa: E741
-    vectors, ids, m, _ = inputs.split([inputs.shape[-1] - 3 * O, O, O, O], dim=-1)
+    vectors, ids, m, _ = torch.split(inputs, [inputs.shape[-1] - 3 * O, O, O, O], dim=-1)
     by_id = torch.einsum("tbo,tbf->bof", ids, vectors)
     is_m = m.amax(dim=0)[:, None]  # [B, 1, O]; "mix" has zeros before the first object
     reference = is_m @ by_id  # [B, 1, F]
