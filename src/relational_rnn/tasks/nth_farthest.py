@@ -162,11 +162,17 @@ class NthFarthest:
         return self.curriculum == "grow"
 
     def kinds(self) -> list[Kind]:
-        """Return one kind for each place n; they share a batch."""
-        return [Kind({"n": n}, self, partial(self._asks_for, n)) for n in range(self.objects)]
+        """Return one kind for each place n, then for each step that shows m; they share a batch."""
+        places = [Kind({"n": n}, self, partial(self._asks_for, n)) for n in range(self.objects)]
+        steps = [Kind({"m_step": t}, self, partial(self._shows_m, t)) for t in range(self.objects)]
+        return places + steps
 
     def _asks_for(self, n: int, batch: Batch) -> Tensor:
         return batch.inputs[0, :, -self.objects :].argmax(dim=-1) == n
+
+    def _shows_m(self, step: int, batch: Batch) -> Tensor:
+        _, ids, m, _ = _parts(batch.inputs[step], self.objects)
+        return (ids * m).sum(dim=-1) > 0
 
     def describe(self, batch: Batch, answer: Tensor) -> Description:
         """Describe an example: the ids in order, and what is asked of them."""
@@ -238,8 +244,7 @@ class Knowledge(NamedTuple):
 
 def knowledge(inputs: Tensor, objects: int) -> Knowledge:
     """Return what is known of a batch, from its inputs [T, B, F + 3 * O]."""
-    O = objects  # noqa: E741
-    vectors, ids, m, _ = torch.split(inputs, [inputs.shape[-1] - 3 * O, O, O, O], dim=-1)
+    vectors, ids, m, _ = _parts(inputs, objects)
     by_id = torch.einsum("tbo,tbf->bof", ids, vectors)
     is_m = m.amax(dim=0)[:, None]  # [B, 1, O]; "mix" has zeros before the first object
     reference = is_m @ by_id  # [B, 1, F]
@@ -252,6 +257,11 @@ def knowledge(inputs: Tensor, objects: int) -> Knowledge:
         by_id,
         seen & (is_m | ~m_seen),
     )
+
+
+def _parts(inputs: Tensor, objects: int) -> tuple[Tensor, ...]:
+    """Vectors [..., F], ids, m and n [..., O] of inputs [..., F + 3 * O]."""
+    return torch.split(inputs, [inputs.shape[-1] - 3 * objects, *[objects] * 3], dim=-1)
 
 
 class Plateaus(NamedTuple):
