@@ -98,7 +98,7 @@ $(VENV)/.user: pyproject.toml constraints.txt | $(VENV)/.created
 
 $(VENV)/.developer: pyproject.toml constraints.txt | $(VENV)/.created
 	@echo "Installing into $(VENV): a few minutes, once"
-	$(INSTALL) ".[dev,tensorboard,tune,data,gpu]"
+	$(INSTALL) ".[dev,tensorboard,tune,data,gpu,onnx]"
 	@touch $(VENV)/.user $@
 
 $(VENV)/.created:

@@ -40,7 +40,7 @@ def vocabulary():
 
 
 def draw(model, vocabulary, **arguments):
-    return list(generate(model, vocabulary, **arguments))
+    return [one.word for one in generate(model, vocabulary, **arguments)]
 
 
 def test_it_reads_the_prompt_then_its_own_words(vocabulary):
@@ -50,6 +50,16 @@ def test_it_reads_the_prompt_then_its_own_words(vocabulary):
     # <eos>, the prompt with its unknown word, then what was drawn, but for the last word.
     expected = [index[word] for word in ("<eos>", "the", "cat", "<unk>", *words[:-1])]
     assert model.read == expected
+
+
+def test_probabilities_are_the_models_whatever_is_excluded(vocabulary):
+    shares = [0.4, 0.1, 0.3, 0.0, 0.2]
+    model = Counting([math.log(share) if share else -math.inf for share in shares])
+    options = {"temperature": 2.0, "top_k": 3, "without_unknown": True, "seed": 1}
+    for word, probability, alternatives in generate(model, vocabulary, words=20, **options):
+        assert probability == pytest.approx(shares[vocabulary.index[word]])
+        assert [name for name, _ in alternatives] == ["the", "cat", "<unk>", "<eos>", "sat"]
+        assert [share for _, share in alternatives] == pytest.approx([0.4, 0.3, 0.2, 0.1, 0.0])
 
 
 def test_words_come_as_they_are_drawn(vocabulary):

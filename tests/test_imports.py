@@ -28,7 +28,7 @@ ROWS = [
     {"config", "nn", "weights"},
     {"models", "tasks", "threads"},
     {"runs"},
-    {"generate", "registry"},
+    {"generate", "onnx_export", "registry"},
     {"evaluate", "inspection"},
     {"report", "train"},
     {"bench", "pretrained", "sweep"},

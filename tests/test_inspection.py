@@ -102,7 +102,7 @@ def test_a_prompt_is_read_as_generate_reads_it(language, prompt):
     likeliest = generate(
         load_language_model(language), language.vocabulary, prompt=prompt, top_k=1, words=1
     )
-    assert seen.title == f"language: the likeliest next word is “{next(likeliest)}”"
+    assert seen.title == f"language: the likeliest next word is “{next(likeliest).word}”"
     assert seen.steps == read_prompt(prompt, language.vocabulary).words
     assert len(seen.attention) == len(seen.steps)
 

@@ -1,6 +1,7 @@
 """Generate text word by word."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,22 @@ from .models.language_model import LanguageModel
 from .tasks.language_modeling import Vocabulary, read_prompt
 
 COLDEST, HOTTEST = 1e-30, 1e30  # float32 can represent these; beyond, the words drawn are the same
+
+ALTERNATIVES = 10
+
+
+class Drawn(NamedTuple):
+    """A word that was drawn.
+
+    Attributes:
+        word: it.
+        probability: of this word by the model, whatever the temperature and the cut-offs.
+        alternatives: the likeliest words with their probabilities, the likeliest first.
+    """
+
+    word: str
+    probability: float
+    alternatives: list[tuple[str, float]]
 
 
 def generate(
@@ -23,7 +40,7 @@ def generate(
     top_p: float | None = None,
     seed: int | None = None,
     without_unknown: bool = False,
-) -> Iterator[str]:
+) -> Iterator[Drawn]:
     """Sample words one after another; each is yielded as soon as it is drawn.
 
     The model first reads the prompt (see :func:`.read_prompt`), starting from an empty memory.
@@ -65,7 +82,7 @@ def generate(
     else:
         generator.manual_seed(seed)
 
-    def draw(tokens: list[int]) -> Iterator[str]:
+    def draw(tokens: list[int]) -> Iterator[Drawn]:
         device = next(model.parameters()).device
         state = model.initial_state(1)
         for _ in range(words):
@@ -73,6 +90,7 @@ def generate(
             with torch.no_grad():
                 hidden, state = model.features(torch.tensor(tokens, device=device)[:, None], state)
                 scores = model.head.log_probabilities(hidden[-1, 0]).float().cpu()  # [V]
+                probabilities = scores.exp()
                 if excluded is not None:
                     scores[excluded] = -torch.inf
                 best = scores.max()
@@ -84,7 +102,13 @@ def generate(
                 scores -= best  # the maximum is 0, which stays finite when divided
                 shares = _shares(scores / temperature, top_k, top_p)
                 tokens = [int(torch.multinomial(shares, 1, generator=generator))]
-            yield vocabulary.words[tokens[0]]
+            best_shares, best_words = probabilities.topk(min(ALTERNATIVES, len(probabilities)))
+            likeliest = [vocabulary.words[number] for number in best_words.tolist()]
+            yield Drawn(
+                vocabulary.words[tokens[0]],
+                probabilities[tokens[0]].item(),
+                list(zip(likeliest, best_shares.tolist(), strict=True)),
+            )
 
     return draw(read)
 

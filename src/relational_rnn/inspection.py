@@ -88,7 +88,7 @@ def _language(run: Run, layer: int, prompt: str | None) -> Inspection:
         own = generate(
             model, vocabulary, words=OWN_WORDS, seed=run.config.seed, without_unknown=True
         )
-        read = read_prompt(" ".join(own), vocabulary)
+        read = read_prompt(" ".join(one.word for one in own), vocabulary)
     tokens = torch.tensor(read.ids)[:, None]  # [T, 1]
     with _Recorder(model, layer) as recorder, torch.no_grad():
         hidden, _ = model.features(tokens, model.initial_state(1))

@@ -49,6 +49,21 @@ def test_the_loss_is_that_of_the_probabilities(fields):
 
 
 @pytest.mark.parametrize("fields", CASES)
+def test_called_it_gives_what_the_loss_is_made_of(fields):
+    language_model = model(**fields).eval()
+    tokens, targets = words()
+    logits, state = language_model(tokens)
+    expected, _ = language_model.loss(tokens, targets, language_model.initial_state(B))
+    torch.testing.assert_close(F.cross_entropy(logits.flatten(0, 1), targets.flatten()), expected)
+    stepwise, before = [], None
+    for token in tokens:
+        each, before = language_model(token[None], before)
+        stepwise.append(each[0])
+    torch.testing.assert_close(torch.stack(stepwise), logits, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(before, state, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fields", CASES)
 def test_every_parameter_learns(fields):
     language_model = model(**fields)
     tokens, targets = words()

@@ -13,6 +13,7 @@ from relational_rnn.ops.relational_memory import BACKENDS
 
 ON_CPU = [name for name in BACKENDS if name not in ("triton", "native")]
 CASES = sorted((Path(__file__).parents[1] / "goldens" / "rmc").glob("*.npz"))
+pytestmark = pytest.mark.filterwarnings("ignore:mem_slots")  # one case has more than the width
 BUDGET = {"atol": 1e-10, "rtol": 1e-8}  # float64: generous, a re-computation agrees to 2e-14
 
 

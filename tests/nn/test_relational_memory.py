@@ -87,6 +87,7 @@ def test_matrix_inputs_have_a_dimension_more() -> None:
     assert RelationalMemoryCell(**SMALL, input_rows=3)(torch.randn(4, 3, 3)).shape == (4, 2, 8)
 
 
+@pytest.mark.filterwarnings("ignore:mem_slots")
 def test_more_and_fewer_slots_than_width() -> None:
     wide = RelationalMemory(input_size=3, mem_slots=2, head_size=4).initial_state(1)[0]
     assert torch.equal(wide, torch.eye(2, 4))
@@ -344,11 +345,162 @@ def test_converts_numpy_integers() -> None:
 
 def test_names_what_is_no_tensor() -> None:
     core, packed = RelationalMemory(**SMALL), nn.utils.rnn.pack_sequence([torch.zeros(3, 3)])
-    for call in (core, core.trace):
-        with pytest.raises(TypeError, match="inputs must be a tensor, got a PackedSequence"):
-            call(packed)
+    for call, inputs, kind in ((core, [0.0], "list"), (core.trace, packed, "PackedSequence")):
+        with pytest.raises(TypeError, match=f"inputs must be a tensor, got a {kind}"):
+            call(inputs)
     with pytest.raises(TypeError, match="memory must be a tensor, got a tuple"):
         core(torch.zeros(5, 4, 3), (torch.zeros(4, 2, 8),))
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_packed_sequences_are_called_like_an_lstm(batch_first: bool, ordered: bool) -> None:
+    core = RelationalMemory(**SMALL, batch_first=batch_first, dtype=torch.float64)
+    lstm = nn.LSTM(3, 5, batch_first=batch_first, dtype=torch.float64)
+    lengths = [6, 4, 2, 2] if ordered else [2, 6, 4, 2]
+    alone = [torch.randn(length, 3, dtype=torch.float64) for length in lengths]
+    packed = nn.utils.rnn.pack_sequence(alone, enforce_sorted=ordered)
+    memory = torch.randn(4, 2, 8, dtype=torch.float64)
+    output, last = core(packed, memory)
+    like = lstm(packed)[0]
+    assert torch.equal(output.batch_sizes, like.batch_sizes)
+    for name in ("sorted_indices", "unsorted_indices"):
+        found, expected = getattr(output, name), getattr(like, name)
+        assert (found is None and expected is None) or torch.equal(found, expected)
+    for row, sequence in enumerate(nn.utils.rnn.unpack_sequence(output)):
+        given = alone[row].unsqueeze(0 if batch_first else 1)
+        expected, end = core(given, memory[row : row + 1])
+        torch.testing.assert_close(sequence, expected.flatten(0, 1), **EXACT)
+        torch.testing.assert_close(last[row : row + 1], end, **EXACT)
+    with pytest.raises(ValueError, match="a PackedSequence has lengths of its own"):
+        core(packed, lengths=torch.tensor(lengths))
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_lengths_and_resets_in_both_layouts(batch_first: bool) -> None:
+    core = RelationalMemory(**SMALL, batch_first=batch_first, dtype=torch.float64)
+    inputs = torch.randn(2, 5, 3, dtype=torch.float64)  # [B, T, I]
+    reset = torch.zeros(2, 5, dtype=torch.bool)
+    reset[0, 3] = True
+    lengths = torch.tensor([5, 2], dtype=torch.int32)
+    if batch_first:
+        output, last = core(inputs, lengths=lengths, reset=reset)
+    else:
+        output, last = core(inputs.transpose(0, 1), lengths=lengths, reset=reset.T)
+        output = output.transpose(0, 1)
+    one = RelationalMemory(**SMALL, dtype=torch.float64)
+    one.load_state_dict(core.state_dict())
+    before, _ = one(inputs[0, :3])
+    after, end = one(inputs[0, 3:])
+    torch.testing.assert_close(output[0], torch.cat([before, after]), **EXACT)
+    torch.testing.assert_close(last[0], end, **EXACT)
+    short, end = one(inputs[1, :2])
+    torch.testing.assert_close(output[1, :2], short, **EXACT)
+    torch.testing.assert_close(last[1], end, **EXACT)
+    assert not output[1, 2:].any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"lengths": torch.tensor([1, 2])}, r"lengths must have shape \[4\], got \[2\]"),
+        ({"lengths": torch.ones(4)}, "lengths must be integers, got torch.float32"),
+        ({"lengths": torch.tensor([1, 6, 1, 1])}, r"lengths must be from 0 to 5, got \[1, 6"),
+        ({"lengths": torch.tensor([1, -1, 1, 1])}, "lengths must be from 0 to 5"),
+        ({"lengths": [1, 1, 1, 1]}, "lengths must be a tensor, got a list"),
+        ({"reset": torch.zeros(5, 4)}, r"reset must be bool with shape \[5, 4\], got torch.float"),
+        (
+            {"reset": torch.zeros(4, 5, dtype=torch.bool)},
+            r"reset must be bool with shape \[5, 4\], got torch.bool with shape \[4, 5\]",
+        ),
+    ],
+)
+def test_refuses_lengths_and_resets_that_do_not_fit(arguments: dict[str, Any], error: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=error):
+        RelationalMemory(**SMALL)(torch.zeros(5, 4, 3), **arguments)
+    with pytest.raises((TypeError, ValueError), match="need inputs with a batch"):
+        RelationalMemory(**SMALL)(torch.zeros(5, 3), **arguments)
+
+
+def test_compiles_with_lengths() -> None:
+    core = RelationalMemory(**SMALL)
+    inputs, lengths = torch.randn(5, 4, 3), torch.tensor([5, 1, 2, 0])
+    compiled = torch.compile(core, backend="eager")
+    for found, expected in zip(
+        compiled(inputs, lengths=lengths), core(inputs, lengths=lengths), strict=True
+    ):
+        torch.testing.assert_close(found, expected)
+
+
+def test_exports_with_lengths_and_resets() -> None:
+    core = RelationalMemory(**SMALL)
+    inputs, lengths = torch.randn(5, 4, 3), torch.tensor([5, 1, 2, 0])
+    reset = torch.rand(5, 4) < 0.3
+    program = torch.export.export(core, (inputs,), {"lengths": lengths, "reset": reset})
+    for found, expected in zip(
+        program.module()(inputs, lengths=lengths, reset=~reset),
+        core(inputs, lengths=lengths, reset=~reset),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_layers_equal_cores_on_top_of_each_other(backend: str, batch_first: bool) -> None:
+    kind: dict[str, Any] = {"backend": backend, "batch_first": batch_first, "dtype": torch.float64}
+    core = RelationalMemory(**SMALL, num_layers=3, **kind)
+    inputs = torch.randn(5, 4, 3, dtype=torch.float64)
+    inputs = inputs.transpose(0, 1) if batch_first else inputs
+    memory = torch.randn(4, 3, 2, 8, dtype=torch.float64)
+    lengths, reset = torch.tensor([5, 3, 1, 2]), torch.rand(5, 4) < 0.3
+    reset = reset.T if batch_first else reset
+    output, last = core(inputs, memory, lengths=lengths, reset=reset)
+    assert last.shape == core.initial_state(4).shape == memory.shape
+    for number in range(3):
+        one = RelationalMemory(**{**SMALL, "input_size": inputs.shape[-1]}, **kind)
+        prefix = f"layers_above.{number - 1}." if number else ""
+        named = {name: core.get_parameter(prefix + name) for name in one.state_dict()}
+        one.load_state_dict(named)
+        inputs, end = one(inputs, memory[:, number], lengths=lengths, reset=reset)
+        torch.testing.assert_close(last[:, number], end, **EXACT)
+    torch.testing.assert_close(output, inputs, **EXACT)
+    alone = core(torch.randn(5, 3, dtype=torch.float64))
+    assert [x.shape for x in alone] == [(5, 16), (3, 2, 8)]
+
+
+def test_dropout_is_between_layers_and_in_training() -> None:
+    core = RelationalMemory(**SMALL, num_layers=2, dropout=0.5)
+    inputs = torch.randn(5, 4, 3)
+    (first, memory), (second, other) = core(inputs), core(inputs)
+    assert not torch.equal(first, second)
+    assert torch.equal(memory[:, 0], other[:, 0])  # the first layer's
+    core.eval()
+    assert torch.equal(core(inputs)[0], core(inputs)[0])
+    with pytest.warns(UserWarning, match="dropout acts between layers, and there is one layer"):
+        RelationalMemory(**SMALL, dropout=0.5)
+    with pytest.raises(ValueError, match=r"dropout must be in \[0, 1\), got 1.5"):
+        RelationalMemory(**SMALL, dropout=1.5)
+
+
+def test_what_takes_one_layer() -> None:
+    core = RelationalMemory(**SMALL, num_layers=2)
+    for call in (core.to_sonnet, lambda: core.trace(torch.zeros(5, 4, 3))):
+        with pytest.raises(ValueError, match="takes one layer, this module has 2"):
+            call()
+    with pytest.raises(ValueError, match="Sonnet takes one layer"):
+        RelationalMemory.from_sonnet({}, **SMALL, num_layers=2)
+    with pytest.raises(ValueError, match=r"bidirectional is not supported: .* docs/module.md"):
+        RelationalMemory(**SMALL, bidirectional=True)
+
+
+def test_warns_of_slots_that_stay_equal() -> None:
+    _, memory = RelationalMemory(3, 9, 8)(torch.randn(4, 2, 3))
+    assert not torch.equal(memory[:, 7], memory[:, 8])
+    with pytest.warns(UserWarning, match=r"mem_slots \(10\) is more than the width .* \(8\)"):
+        core = RelationalMemory(3, 10, 8)
+    _, memory = core(torch.randn(4, 2, 3))
+    torch.testing.assert_close(memory[:, 8], memory[:, 9])
 
 
 def test_names_the_backend_that_is_none_when_it_was_set_later() -> None:
@@ -398,6 +550,10 @@ def test_weights_to_drop_from_are_there_without_gates_too() -> None:
     core = RelationalMemory(**SMALL, gate_style=None)
     assert core.recurrent_weights == ["qkv_weight", "mlp_weight"]
     WeightDrop(core, core.recurrent_weights, 0.5)(torch.randn(5, 4, 3))
+    core = RelationalMemory(**SMALL, gate_style=None, num_layers=2)
+    names = ["qkv_weight", "mlp_weight"]
+    assert core.recurrent_weights == [*names, *(f"layers_above.0.{name}" for name in names)]
+    WeightDrop(core, core.recurrent_weights, 0.5)(torch.randn(5, 4, 3))
 
 
 @pytest.mark.parametrize("module", [RelationalMemory, RelationalMemoryCell])
@@ -417,12 +573,16 @@ def test_the_signature_names_every_parameter(module: Any) -> None:
         "input_rows": None,
         "backend": "auto",
         "batch_first": False,
+        "bidirectional": False,
+        "num_layers": 1,
+        "dropout": 0.0,
         "checkpoint_every": None,
         "device": None,
         "dtype": None,
     }
     if module is RelationalMemoryCell:
-        del expected["batch_first"], expected["checkpoint_every"]
+        names = ("batch_first", "bidirectional", "checkpoint_every", "dropout", "num_layers")
+        expected = {name: value for name, value in expected.items() if name not in names}
     assert {name: parameter.default for name, parameter in parameters.items()} == expected
     assert list(parameters)[:4] == ["input_size", "mem_slots", "head_size", "num_heads"]
     assert all(x.annotation is not inspect.Parameter.empty for x in parameters.values())
@@ -475,7 +635,10 @@ def test_the_hub_mixin_saves_the_arguments(tmp_path: Path) -> None:
         "input_bias": 0.0,
         "input_rows": None,
         "backend": "auto",
+        "num_layers": 1,
+        "dropout": 0.0,
         "batch_first": True,
+        "bidirectional": False,
         "checkpoint_every": None,
         "device": None,
         "dtype": None,

@@ -41,6 +41,7 @@ VERBS = {
     "inspect": "show the attention and the gates of a run's model",
     "bench": "measure speed",
     "sweep": "train with many settings and compare them",
+    "export": "write a run's model for other programs",
     "build": "compile the native CPU core ahead of its first use",
     "demo": "train a small RMC and a small LSTM and compare them",
 }

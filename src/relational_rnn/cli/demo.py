@@ -91,7 +91,7 @@ def _sample(run: Run) -> str:
     from ..threads import use_threads_of
 
     use_threads_of(run.config)
-    words = generate(
+    drawn = generate(
         load_language_model(run),
         run.vocabulary,
         words=WORDS,
@@ -99,7 +99,7 @@ def _sample(run: Run) -> str:
         top_k=50,
         seed=run.config.seed,
     )
-    return "".join(as_text(words)).strip()
+    return "".join(as_text(one.word for one in drawn)).strip()
 
 
 def _how_to_continue(runs: list[Run], output: Path) -> str:

@@ -1,6 +1,7 @@
 """Generate text with the language model of a run."""
 
 import sys
+from collections.abc import Iterator
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -39,14 +40,17 @@ def add(parser: ArgumentParser) -> None:
         help="device to compute on [auto]",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print the result as one line of JSON at the end"
+        "--json",
+        action="store_true",
+        help="print the result as one line of JSON at the end: the text, and the probability of "
+        "each word with ten alternatives",
     )
 
 
 def run(arguments: Namespace) -> None:
     """Print the prompt, then each word as it is drawn."""
     from ..device import choose_device
-    from ..generate import as_text, generate
+    from ..generate import Drawn, as_text, generate
     from ..registry import load_language_model
     from ..runs import find_run
     from ..tasks.language_modeling import read_prompt
@@ -61,7 +65,7 @@ def run(arguments: Namespace) -> None:
     if arguments.no_unk and found.vocabulary.unknown is None:
         print("note: --no-unk has no effect: the vocabulary has no <unk>", file=sys.stderr)
     try:
-        words = generate(
+        drawn = generate(
             model,
             found.vocabulary,
             words=arguments.words,
@@ -74,14 +78,25 @@ def run(arguments: Namespace) -> None:
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-    drawn: list[str] = []
+    kept: list[Drawn] = []
+
+    def words() -> Iterator[str]:
+        for one in drawn:
+            kept.append(one)
+            yield one.word
+
+    text = ""
     before, after = prompt.strip(), prompt[len(prompt.rstrip()) :]
     if before:
         end = "\n" if "\n" in after else " "
         print(printable(before, newlines=True), end=end, flush=True)
-    for piece in as_text(words):
+    for piece in as_text(words()):
         print(printable(piece, newlines=True), end="", flush=True)
-        drawn.append(piece)
+        text += piece
     print()
     if arguments.json:
-        print_json({"prompt": prompt, "words": arguments.words, "text": "".join(drawn)})
+        each = [
+            {"word": word, "probability": probability, "alternatives": dict(alternatives)}
+            for word, probability, alternatives in kept
+        ]
+        print_json({"prompt": prompt, "words": arguments.words, "text": text, "each": each})

@@ -58,6 +58,25 @@ class LanguageModel(nn.Module):
         """The initial state, every tensor ``[B, ...]``."""
         return self.core.initial_state(batch_size)
 
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Log-probability of every word at every place, and the next state.
+
+        Log-probabilities are logits whose softmax is their exponential, so they serve wherever
+        logits do; every head has them.
+
+        Args:
+            tokens: ``[T, B]`` int64.
+            state: from :meth:`initial_state` or the previous call; default: the initial one.
+
+        Returns:
+            ``[T, B, V]`` float32 (or float64), of the word that follows each token, and the state
+            after the last token.
+        """
+        if state is None:
+            state = self.initial_state(tokens.shape[1])
+        hidden, state = self.features(tokens, state)
+        return self.head.log_probabilities(hidden), state
+
     def features(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """The input of the output head.
 

@@ -1,21 +1,25 @@
 """The Relational Memory Core as modules: a single step and a sequence, with the same parameters."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self, cast, overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..ops.relational_memory import (
     GateStyle,
+    Interruptions,
     Options,
     Parameters,
     check_backend,
     relational_memory,
 )
 from ..ops.relational_memory.reference import step
-from .arguments import check_count, check_number, check_tensor
+from .arguments import check_count, check_number, check_share, check_tensor
 from .sonnet import from_variables, to_variables
 
 TRUNCATED_NORMAL_BOUND = 2.0  # standard deviations, as TensorFlow's truncated normal
@@ -26,6 +30,8 @@ class RelationalMemoryBase(nn.Module):
 
     projection_weight: nn.Parameter
     batch_first: bool = False
+    num_layers: int = 1
+    dropout: float = 0.0
     checkpoint_every: int | None = None
 
     def __init__(
@@ -78,6 +84,13 @@ class RelationalMemoryBase(nn.Module):
         self.backend = backend
         self.mem_size = self.head_size * self.num_heads
         self.output_size = self.mem_slots * self.mem_size
+        if self.mem_slots > self.mem_size + 1:
+            warnings.warn(
+                f"mem_slots ({self.mem_slots}) is more than the width of the memory, head_size * "
+                f"num_heads ({self.mem_size}): the slots beyond it all start as zeros and stay "
+                "equal to each other",
+                stacklevel=3,
+            )
         self._make_parameters(device=device, dtype=dtype)
         self.reset_parameters()
 
@@ -124,7 +137,7 @@ class RelationalMemoryBase(nn.Module):
     def recurrent_weights(self) -> list[str]:
         """Names of the weights that act on the memory, for DropConnect."""
         names = ("qkv_weight", "mlp_weight", "gate_memory_weight")
-        return [name for name in names if getattr(self, name) is not None]
+        return [name for name, _ in self.named_parameters() if name.rpartition(".")[2] in names]
 
     @property
     def options(self) -> Options:
@@ -137,6 +150,11 @@ class RelationalMemoryBase(nn.Module):
             self.forget_bias,
             self.input_bias,
         )
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """The shape of the memory of one sequence."""
+        return self.mem_slots, self.mem_size
 
     def core_parameters(self) -> Parameters:
         """The trainable tensors, as `ops.relational_memory` expects them."""
@@ -157,12 +175,12 @@ class RelationalMemoryBase(nn.Module):
             dtype: default: the parameters'.
         """
         like = self.projection_weight
-        identity = torch.zeros(
+        identity = torch.eye(
             self.mem_slots,
             self.mem_size,
             device=like.device if device is None else device,
             dtype=like.dtype if dtype is None else dtype,
-        ).fill_diagonal_(1)
+        )
         return identity.repeat(batch_size, 1, 1)
 
     def _check(self, inputs: Tensor, memory: Tensor | None, batch_size: int | None) -> None:
@@ -186,7 +204,7 @@ class RelationalMemoryBase(nn.Module):
             return
         check_tensor("memory", memory)
         batch = () if batch_size is None else (batch_size,)
-        state = (*batch, self.mem_slots, self.mem_size)
+        state = (*batch, *self.state_shape)
         if memory.shape != state:
             raise ValueError(f"memory must have shape {list(state)}, got {list(memory.shape)}")
         if memory.dtype != dtype and not (autocast and memory.is_floating_point()):
@@ -249,6 +267,7 @@ class RelationalMemoryBase(nn.Module):
             ValueError: for a missing or unknown variable or one of another shape, naming it.
         """
         module = cls(**arguments)
+        module._refuse_layers("Sonnet")
         state = from_variables(
             variables,
             {name: tuple(value.shape) for name, value in module.state_dict().items()},
@@ -259,9 +278,18 @@ class RelationalMemoryBase(nn.Module):
         return module
 
     def to_sonnet(self) -> dict[str, np.ndarray]:
-        """The weights under Sonnet's variable names, ready for `from_sonnet`."""
+        """The weights under Sonnet's variable names, ready for `from_sonnet`.
+
+        Raises:
+            ValueError: there are several layers.
+        """
+        self._refuse_layers("Sonnet")
         named = zip(Parameters._fields, self.core_parameters(), strict=True)
         return to_variables({name: value for name, value in named if value is not None})
+
+    def _refuse_layers(self, what: str) -> None:
+        if self.num_layers > 1:
+            raise ValueError(f"{what} takes one layer, this module has {self.num_layers}")
 
     def extra_repr(self) -> str:
         """The sizes, and the other arguments that differ from their defaults."""
@@ -276,6 +304,8 @@ class RelationalMemoryBase(nn.Module):
             "input_rows": None,
             "backend": "auto",
             "batch_first": False,
+            "num_layers": 1,
+            "dropout": 0.0,
             "checkpoint_every": None,
         }
         shown = [name for name, default in others.items() if getattr(self, name) != default]
@@ -342,7 +372,8 @@ class RelationalMemory(RelationalMemoryBase):
     """A Relational Memory Core over a sequence, called like `torch.nn.LSTM`.
 
     ``output, memory = core(inputs, memory)``. The memory is batch-leading, ``[B, N, M]``, even with
-    ``batch_first=False``.
+    ``batch_first=False``. Sequences of several lengths are padded (``lengths``) or packed, and may
+    start anew on the way (``reset``).
 
     It can be differentiated once; twice, and by `torch.func`, with ``backend="reference"``.
     `torch.compile` compiles only that backend; the others are a graph break, since their loop is
@@ -362,7 +393,11 @@ class RelationalMemory(RelationalMemoryBase):
         input_rows: None for one input row per step; n for matrices of n rows.
         backend: ``"auto"`` or a name in `relational_rnn.ops.relational_memory.BACKENDS`; a backend
             that cannot run raises.
+        num_layers: number L of layers; each reads the output of the one below. The memory of
+            several layers is ``[B, L, N, M]``.
+        dropout: rate of the dropout on the output of each layer but the last, in training.
         batch_first: inputs and outputs are ``[B, T, ...]`` instead of ``[T, B, ...]``.
+        bidirectional: not supported; True raises.
         checkpoint_every: keep only the memory of every so many steps for the backward pass, and
             recompute the rest there; None keeps everything. The gradients are equal up to rounding
             where the pieces are added.
@@ -388,68 +423,205 @@ class RelationalMemory(RelationalMemoryBase):
         input_bias: float = 0.0,
         input_rows: int | None = None,
         backend: str = "auto",
+        num_layers: int = 1,
+        dropout: float = 0.0,
         batch_first: bool = False,
+        bidirectional: bool = False,
         checkpoint_every: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(
-            input_size,
-            mem_slots,
-            head_size,
-            num_heads,
-            key_size=key_size,
-            num_blocks=num_blocks,
-            attention_mlp_layers=attention_mlp_layers,
-            gate_style=gate_style,
-            forget_bias=forget_bias,
-            input_bias=input_bias,
-            input_rows=input_rows,
-            backend=backend,
-            device=device,
-            dtype=dtype,
-        )
-        if checkpoint_every is not None:
-            checkpoint_every = check_count("checkpoint_every", checkpoint_every)
         if not isinstance(batch_first, bool):
             raise ValueError(f"batch_first must be True or False, got {batch_first!r}")
+        if bidirectional:
+            raise ValueError(
+                "bidirectional is not supported: run a second core on inputs.flip(0), see "
+                "docs/module.md"
+            )
+        if checkpoint_every is not None:
+            checkpoint_every = check_count("checkpoint_every", checkpoint_every)
+        check_share("dropout", dropout)
+        num_layers = check_count("num_layers", num_layers)
+        arguments: dict[str, Any] = {
+            "mem_slots": mem_slots,
+            "head_size": head_size,
+            "num_heads": num_heads,
+            "key_size": key_size,
+            "num_blocks": num_blocks,
+            "attention_mlp_layers": attention_mlp_layers,
+            "gate_style": gate_style,
+            "forget_bias": forget_bias,
+            "input_bias": input_bias,
+            "backend": backend,
+            "device": device,
+            "dtype": dtype,
+        }
+        super().__init__(input_size, input_rows=input_rows, **arguments)
         self.batch_first = batch_first
         self.checkpoint_every = checkpoint_every
+        self.num_layers = num_layers
+        self.dropout = float(dropout)
+        if dropout and num_layers == 1:
+            warnings.warn("dropout acts between layers, and there is one layer", stacklevel=2)
+        self.layers_above: Iterable[RelationalMemory] = ()
+        if num_layers > 1:  # an empty list of modules would be printed
+            above = (RelationalMemory(self.output_size, **arguments) for _ in range(num_layers - 1))
+            self.layers_above = cast("Iterable[RelationalMemory]", nn.ModuleList(above))
 
-    def forward(self, inputs: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """All steps of a sequence.
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """The shape of the memory of one sequence: ``[N, M]``; several layers: ``[L, N, M]``."""
+        one = super().state_shape
+        return one if self.num_layers == 1 else (self.num_layers, *one)
+
+    def initial_state(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """As of `RelationalMemoryCell`, ``[B, N, M]``; several layers: ``[B, L, N, M]``."""
+        memory = super().initial_state(batch_size, device=device, dtype=dtype)
+        if self.num_layers == 1:
+            return memory
+        return memory.unsqueeze(1).repeat(1, self.num_layers, 1, 1)
+
+    @overload
+    def forward(
+        self,
+        inputs: Tensor,
+        memory: Tensor | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]: ...
+
+    @overload
+    def forward(
+        self, inputs: PackedSequence, memory: Tensor | None = None
+    ) -> tuple[PackedSequence, Tensor]: ...
+
+    def forward(
+        self,
+        inputs: Tensor | PackedSequence,
+        memory: Tensor | None = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        """All steps of a batch of sequences.
 
         Args:
             inputs: ``[T, B, I]``, ``[B, T, I]`` with ``batch_first``, ``[T, I]`` without a batch;
-                with ``input_rows`` one more dimension, n, before I.
-            memory: ``[B, N, M]`` (``[N, M]`` without a batch), not modified; default:
-                `initial_state`.
+                with ``input_rows`` one more dimension, n, before I. Or a `PackedSequence` of
+                ``[I]`` (or ``[n, I]``), which has its own lengths.
+            memory: ``[B, N, M]`` (``[N, M]`` without a batch; several layers: L before N), not
+                modified; default: `initial_state`.
+            lengths: ``[B]`` integers from 0 to T, steps of each sequence; what stands in the
+                inputs after its end changes nothing. Default: all have T.
+            reset: ``[T, B]`` bool (``[B, T]`` with ``batch_first``): whether a sequence has its
+                initial memory again before it reads this step, as where an episode or a document
+                begins. No gradient flows back over a reset. Default: nowhere.
 
         Returns:
             The output ``[T, B, N * M]`` (in the layout of the inputs): the flattened memory after
-            each step. And the last memory, ``[B, N, M]``. Gradients flow through both: detach the
-            memory between windows of truncated back-propagation.
+            each step, zeros after the end of a sequence. And the memory after the last step of each
+            sequence, in the shape of the memory. Gradients flow through both: detach the memory
+            between windows of truncated back-propagation. For a `PackedSequence` the output is one
+            too.
 
         Raises:
-            TypeError: if inputs or memory are not tensors, such as a `PackedSequence`.
-            ValueError: if a shape or a dtype does not match.
+            TypeError: if an argument is not a tensor.
+            ValueError: if a shape, a dtype or a length does not match.
         """
+        if isinstance(inputs, PackedSequence):
+            return self._forward_packed(inputs, memory, lengths=lengths, reset=reset)
         time_dim, batch_dim = (1, 0) if self.batch_first else (0, 1)
         inputs, memory, batched = self._to_sequence(
             inputs, memory, time_dim=time_dim, batch_dim=batch_dim
         )
-        memories, memory = relational_memory(
-            inputs,
-            memory,
-            self.core_parameters(),
-            self.options,
-            backend=self.backend,
-            checkpoint_every=self.checkpoint_every,
-        )
-        output = memories.flatten(2)  # [T, B, N * M]
+        if not (batched or (lengths is None and reset is None)):
+            raise ValueError("lengths and reset need inputs with a batch")
+        interruptions = self._interruptions(inputs, lengths, reset)
+        states = (memory,) if self.num_layers == 1 else memory.unbind(1)
+        output = inputs
+        last: list[Tensor] = []
+        for layer, state in zip((self, *self.layers_above), states, strict=True):
+            if last:  # above the first
+                inputs = F.dropout(output, self.dropout, self.training).unsqueeze(2)
+            memories, state_after = relational_memory(
+                inputs,
+                state,
+                layer.core_parameters(),
+                self.options,
+                backend=self.backend,
+                checkpoint_every=self.checkpoint_every,
+                interruptions=interruptions,
+            )
+            output = memories.flatten(2)  # [T, B, N * M]
+            last.append(state_after)
+        memory = last[0] if self.num_layers == 1 else torch.stack(last, dim=1)
         if not batched:
             return output.squeeze(1), memory.squeeze(0)
         return output.movedim(1, batch_dim), memory
+
+    def _forward_packed(
+        self,
+        inputs: PackedSequence,
+        memory: Tensor | None,
+        *,
+        lengths: Tensor | None,
+        reset: Tensor | None,
+    ) -> tuple[PackedSequence, Tensor]:
+        if lengths is not None or reset is not None:
+            raise ValueError(
+                "a PackedSequence has lengths of its own and no place for lengths or reset: give "
+                "padded inputs instead"
+            )
+        padded, ends = pad_packed_sequence(inputs, batch_first=self.batch_first)
+        output, memory = self.forward(padded, memory, lengths=ends)
+        order = inputs.sorted_indices
+        if order is not None:  # by falling length, as in the packed inputs
+            output, ends = (
+                output.index_select(0 if self.batch_first else 1, order),
+                ends[order.cpu()],
+            )
+        packed = pack_padded_sequence(output, ends, batch_first=self.batch_first)
+        return inputs._replace(data=packed.data), memory
+
+    def _interruptions(
+        self, inputs: Tensor, lengths: Tensor | None, reset: Tensor | None
+    ) -> Interruptions | None:
+        """Check lengths and reset; None if neither is given. The inputs are ``[T, B, n, I]``."""
+        if lengths is None and reset is None:
+            return None
+        steps, batch = inputs.shape[:2]
+        if lengths is None:
+            lengths = torch.full((batch,), steps)
+        check_tensor("lengths", lengths)
+        kind = lengths.dtype
+        if kind == torch.bool or kind.is_floating_point or kind.is_complex:
+            raise ValueError(f"lengths must be integers, got {kind}")
+        if lengths.shape != (batch,):
+            raise ValueError(f"lengths must have shape {[batch]}, got {list(lengths.shape)}")
+        traced = torch.compiler.is_compiling() or lengths.is_meta
+        if not traced and bool(((lengths < 0) | (lengths > steps)).any()):
+            raise ValueError(f"lengths must be from 0 to {steps}, got {lengths.tolist()}")
+        if reset is None:
+            reset = torch.zeros(steps, batch, dtype=torch.bool)
+        else:
+            check_tensor("reset", reset)
+            expected = (batch, steps) if self.batch_first else (steps, batch)
+            if reset.shape != expected or reset.dtype != torch.bool:
+                raise ValueError(
+                    f"reset must be bool with shape {list(expected)}, got {reset.dtype} with shape "
+                    f"{list(reset.shape)}"
+                )
+            reset = reset.T if self.batch_first else reset
+        device = inputs.device
+        initial = super().initial_state(1, device=device).squeeze(0)
+        return Interruptions(lengths.to(device, torch.int64), reset.to(device), initial)
 
     @torch.no_grad()
     def trace(self, inputs: Tensor, memory: Tensor | None = None) -> "Trace":
@@ -464,8 +636,9 @@ class RelationalMemory(RelationalMemoryBase):
 
         Raises:
             TypeError: if inputs or memory are not tensors.
-            ValueError: if a shape or a dtype does not match.
+            ValueError: if a shape or a dtype does not match, or there are several layers.
         """
+        self._refuse_layers("trace")
         check_tensor("inputs", inputs)
         if inputs.dim() != 3 + (self.input_rows is not None) or len(inputs) == 0:
             raise ValueError(f"inputs must have shape [T, B, ...], got {list(inputs.shape)}")

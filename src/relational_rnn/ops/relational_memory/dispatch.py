@@ -16,7 +16,8 @@ from .fused import recurrence as fused
 from .hoist import dtypes, needs_tape
 from .native import build
 from .native import recurrence as native_recurrence
-from .parameters import Options, Parameters
+from .parameters import Interruptions, Options, Parameters
+from .segments import run_segments
 
 Unroll = Callable[[Tensor, Tensor, Parameters, Options], tuple[Tensor, Tensor]]
 
@@ -141,8 +142,9 @@ def relational_memory(
     *,
     backend: str = "auto",
     checkpoint_every: int | None = None,
+    interruptions: Interruptions | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Run a sequence through the memory.
+    """Run sequences through the memory.
 
     Args:
         inputs: ``[T, B, n, I]``.
@@ -153,9 +155,11 @@ def relational_memory(
             ``"auto"`` is ``"reference"``.
         checkpoint_every: keep the memory of every so many steps for the backward pass, and
             recompute the rest there; None keeps everything.
+        interruptions: where sequences end early or start anew; None: nowhere.
 
     Returns:
-        The memory after each step ``[T, B, N, M]`` and after the last ``[B, N, M]``.
+        The memory after each step ``[T, B, N, M]``, zeros after the end of a sequence, and the
+        memory after the last step of each sequence ``[B, N, M]``.
 
     Raises:
         ValueError: for an unknown backend, or one that cannot run, with the reason.
@@ -164,14 +168,16 @@ def relational_memory(
     if backend == "auto" and torch.compiler.is_exporting():
         backend = "reference"  # the only one whose operations a graph can hold
     if backend == "reference" and checkpoint_every is None:
-        return reference.unroll(inputs, memory, p, o)
+        if interruptions is None:
+            return reference.unroll(inputs, memory, p, o)
+        return reference.unroll_masked(inputs, memory, p, o, interruptions)
     run = _run
     # not as a decorator, which would import the compiler: 1.7 s; PyTorch does not annotate it
     if torch.compiler.is_compiling():
         run = torch.compiler.disable(  # type: ignore[no-untyped-call]
             _run, reason="the loop over time is already written out"
         )
-    return run(inputs, memory, p, o, backend, checkpoint_every)
+    return run(inputs, memory, p, o, backend, checkpoint_every, interruptions)
 
 
 def _run(
@@ -181,8 +187,17 @@ def _run(
     o: Options,
     backend: str,
     checkpoint_every: int | None,
+    interruptions: Interruptions | None,
 ) -> tuple[Tensor, Tensor]:
     """`relational_memory` outside of torch.compile, which would trace every step."""
+    if interruptions is not None:
+        if memory.is_meta:
+            return reference.unroll_masked(inputs, memory, p, o, interruptions)
+
+        def whole(inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+            return _run(inputs, memory, p, o, backend, checkpoint_every, None)
+
+        return run_segments(whole, inputs, memory, interruptions)
     if backend == "auto":
         backend = choose(inputs, memory, p, o)
     unroll = BACKENDS[backend]

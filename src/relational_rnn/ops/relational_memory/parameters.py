@@ -48,6 +48,14 @@ class Parameters(NamedTuple):
     gate_memory_bias: Tensor | None  # [2 G]
 
 
+class Interruptions(NamedTuple):
+    """Where the sequences of a batch end, and where they start anew."""
+
+    lengths: Tensor  # [B] int64, steps of each sequence, from 0 to T
+    reset: Tensor  # [T, B] bool, whether a sequence starts anew before a step
+    initial: Tensor  # [N, M], the memory that it then has
+
+
 def split_qkv(rows: Tensor, o: Options) -> tuple[Tensor, ...]:
     """Queries ``[..., H, K]``, keys ``[..., H, K]`` and values ``[..., H, V]``, views of rows.
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .parameters import EPSILON, Options, Parameters
+from .parameters import EPSILON, Interruptions, Options, Parameters
 
 
 class Step(NamedTuple):
@@ -117,4 +117,32 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
     for row in inputs.unbind(0):
         memory = step(row, memory, p, o).memory
         memories.append(memory)
+    return torch.stack(memories), memory
+
+
+def unroll_masked(
+    inputs: Tensor, memory: Tensor, p: Parameters, o: Options, interruptions: Interruptions
+) -> tuple[Tensor, Tensor]:
+    """All steps of sequences that end early or start anew, in a loop.
+
+    Args:
+        inputs: ``[T, B, n, I]``.
+        memory: ``[B, N, M]``.
+        p: the parameters.
+        o: the options.
+        interruptions: where sequences end or start anew.
+
+    Returns:
+        The memory after each step ``[T, B, N, M]``, zeros after the end of a sequence, and the
+        memory after the last step of each sequence ``[B, N, M]``.
+    """
+    lengths, reset, initial = interruptions
+    memories = []
+    for number, row in enumerate(inputs.unbind(0)):
+        goes_on = (number < lengths)[:, None, None]
+        memory = torch.where(goes_on & reset[number, :, None, None], initial, memory)
+        # what stands in padding must not reach a gradient: zero times infinity is NaN
+        after = step(torch.where(goes_on, row, 0.0), memory, p, o).memory
+        memory = torch.where(goes_on, after, memory)
+        memories.append(torch.where(goes_on, after, 0.0))
     return torch.stack(memories), memory
