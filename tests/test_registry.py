@@ -53,6 +53,7 @@ def test_a_task_is_made_of_its_configuration(name):
         ("programs", "naive", True, True),
         ("programs", "combined", True, True),
         ("programs", "grow", True, True),
+        ("programs", "frontier", True, True),
         ("programs", "combined", False, False),
         ("programs", "mix", True, False),
         ("memorization", "mix", True, False),

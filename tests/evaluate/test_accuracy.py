@@ -82,14 +82,15 @@ def test_difficulties_share_out_the_test(config):
     torch.manual_seed(0)
     rows = by_difficulty(build_task_model(config), config)
     kinds = {
-        "nth-farthest": 3,
+        "nth-farthest": 3 + 3,
         "programs": 4,
         "memorization": 3,
         "state-tracking": 4,
         "associative-recall": 3,
     }
     assert len(rows) == kinds[config.task]
-    assert sum(row["examples"] for row in rows) == config.test_examples
+    times = 2 if config.task == "nth-farthest" else 1  # by n, and by the step that shows m
+    assert sum(row["examples"] for row in rows) == times * config.test_examples
 
 
 @pytest.mark.parametrize("config", CONFIGS[1:3])
@@ -116,5 +117,8 @@ def test_places_of_nth_farthest_add_up_to_the_whole():
     torch.manual_seed(0)
     model = build_task_model(config)
     rows = by_difficulty(model, config)
-    right = sum(row["accuracy"] * row["examples"] for row in rows)
-    assert right / config.test_examples == pytest.approx(evaluate(model, config).accuracy)
+    for name in ("n", "m_step"):
+        some = [row for row in rows if name in row]
+        assert [row[name] for row in some] == [0, 1, 2]
+        right = sum(row["accuracy"] * row["examples"] for row in some)
+        assert right / config.test_examples == pytest.approx(evaluate(model, config).accuracy)

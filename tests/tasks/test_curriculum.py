@@ -84,3 +84,17 @@ def test_growing_goes_on_when_a_length_is_half_learnt() -> None:
     other = Curriculum("grow", 2, 2)
     other.load_state_dict(curriculum.state_dict())
     assert _levels(other) == _levels(curriculum)
+
+
+def test_frontier_draws_most_samples_at_the_current_length() -> None:
+    curriculum = Curriculum("frontier", 3, 2)
+    generator = np.random.default_rng(1)
+    assert set(curriculum.levels(100, generator)[0]) == {1}
+    assert not curriculum.update(0.21)
+    assert curriculum.update(0.19)
+    assert curriculum.update(0.19)
+    assert not curriculum.update(0.19)  # the maximum
+    lengths, nestings = curriculum.levels(10_000, generator)
+    shares = [float(np.mean(lengths == length)) for length in (1, 2, 3)]
+    assert shares == pytest.approx([0.1, 0.1, 0.8], abs=0.02)
+    assert float(np.mean(nestings == 2)) == pytest.approx(0.5, abs=0.02)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relational_rnn.tasks.argument_checks import InvalidArgumentError
-from relational_rnn.tasks.nth_farthest import NthFarthest, label, plateaus
+from relational_rnn.tasks.nth_farthest import NthFarthest, knowledge, label, plateaus
 
 GOLDENS = Path(__file__).parents[1] / "goldens" / "nth_farthest"
 
@@ -226,3 +226,28 @@ def test_growing_shows_more_when_vectors_are_compared():
     assert other.update(0.0)
     assert not other.update(0.0), "there are no more than five"
     assert not NthFarthest(5, 7).update(0.0)
+
+
+def test_knowledge_of_an_example_by_hand() -> None:
+    vectors = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0]])
+    ids = torch.tensor([2, 0, 1])
+    one_hot = torch.eye(3)
+    question = torch.cat([one_hot[0], one_hot[1]]).expand(3, -1)  # m = 0, seen second
+    inputs = torch.cat([vectors, one_hot[ids], question], dim=-1)[:, None]
+    found = knowledge(inputs, 3)
+    assert found.distances.tolist() == [[0, 4, 1]]
+    assert found.vectors.tolist() == [[[0, 0], [0, 2], [1, 0]]]
+    assert found.known[:, 0].int().tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 1]]
+    assert found.needed[:, 0].int().tolist() == [[0, 0, 1], [1, 0, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("curriculum", ["maximum", "mix", "grow"])
+def test_knowledge_answers_the_question(curriculum: str) -> None:
+    task = NthFarthest(5, 3, "nearest", curriculum=curriculum)
+    batch = task.sample(200, np.random.SeedSequence(1))
+    found = knowledge(batch.inputs, 5)
+    n = batch.inputs[-1, :, -5:].argmax(dim=-1)
+    m = batch.inputs[-1, :, -10:-5].argmax(dim=-1)
+    own = torch.nn.functional.one_hot(m, 5).bool()
+    distances = found.distances.where(found.known[-1], torch.inf).where(~own, -1)
+    assert torch.equal(distances.argsort(dim=1).gather(1, n[:, None])[:, 0], batch.targets)

@@ -20,7 +20,7 @@ STEPS = (
 )
 TASKS = {
     "nth-farthest": ("--objects", 3, "--features", 2, "--curriculum", "mix"),
-    "programs": ("--length", 2, "--curriculum", "combined", "--averaging", "ema"),
+    "programs": ("--length", 2, "--curriculum", "combined", "--averaging", "ema", "--auxiliary", 1),
     "memorization": ("--category", "double", "--length", 3, "--micro-batch-size", 4),
     "state-tracking": ("--group", "s3", "--length", 8, "--train-length", 4),
     "associative-recall": (

@@ -16,7 +16,7 @@ def test_flat(schedule):
     assert factors(schedule=schedule) == [1.0] * 101
 
 
-@pytest.mark.parametrize("schedule", ["constant", "plateau", "cosine"])
+@pytest.mark.parametrize("schedule", ["constant", "plateau", "cosine", "trapezoid"])
 def test_warm_up_is_linear_and_ends_at_its_last_step(schedule):
     rising = factors(schedule=schedule, warmup_steps=4)[:4]
     assert rising == [0.25, 0.5, 0.75, 1.0]
@@ -47,9 +47,23 @@ def test_one_cycle_rises_and_falls():
     assert values[top:] == sorted(values[top:], reverse=True)
 
 
+def test_trapezoid_falls_linearly_in_the_last_fifth():
+    values = factors(schedule="trapezoid", final_fraction=0.2)
+    assert values[:81] == [1.0] * 81
+    assert values[90] == pytest.approx(0.6)
+    assert values[-1] == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize(
     ("schedule", "warmup_steps"),
-    [("constant", 0), ("constant", 5), ("cosine", 0), ("cosine", 5), ("one-cycle", 0)],
+    [
+        ("constant", 0),
+        ("constant", 5),
+        ("cosine", 0),
+        ("cosine", 5),
+        ("one-cycle", 0),
+        ("trapezoid", 5),
+    ],
 )
 def test_one_step_alone(schedule, warmup_steps):
     assert 0 < factors(steps=1, schedule=schedule, warmup_steps=warmup_steps)[0] <= 1

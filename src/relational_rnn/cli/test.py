@@ -192,7 +192,8 @@ def _accuracy(
     if arguments.split == "test":
         if isinstance(config, NthFarthestConfig):
             first = "is the farthest from" if config.order == "farthest" else "is"
-            print(f"  by n, the rank of the vector asked for: n = 0 {first} vector m")
+            print(f"  by n, the rank of the vector asked for: n = 0 {first} vector m;")
+            print("  then by m_step, the step from 0 that shows vector m")
         result["by_difficulty"] = by_difficulty(model, config)
         for row in result["by_difficulty"]:
             kind = ", ".join(f"{key} {row[key]}" for key in row if key not in score._fields)

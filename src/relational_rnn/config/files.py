@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser
 
 from ..errors import UserError
 from ..files import write_text
+from ..printable import printable
 from .fields import must_be, nearest, one_of, options
 from .training import TASKS, TaskConfig
 from .yaml_files import as_yaml, check_yaml, read_yaml
@@ -115,7 +116,7 @@ def _checked_names(config_class: type, values: Mapping[str, Any], where: str) ->
     for key in values:
         if key in valid:
             continue
-        kind, name, names = "a field", str(key), valid
+        kind, name, names = "a field", printable(key), valid
         if where == "--":
             kind, name = "an option", name.replace("_", "-")
             names = [field.flag.removeprefix("--") for field in options(config_class).values()]

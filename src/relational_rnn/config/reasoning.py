@@ -32,6 +32,11 @@ class GeneratedConfig(TaskConfig):
     """Start that MLP with a batch norm, which shortens plateaus (see docs/learn-faster.md). Its
     statistics are per micro-batch and process."""
 
+    auxiliary: float = option(0.0, at_least=0, group="optimisation")
+    """Weight of the loss of training-only heads that find, after each step, what the memory should
+    hold: of nth-farthest, the distances from m; of programs, the value so far (see
+    docs/learn-faster.md)."""
+
     eval_batch_size: int = option(400, at_least=1, limit=BATCH, group="run")
     """Examples in a batch in evaluation."""
 
@@ -58,9 +63,15 @@ class GeneratedConfig(TaskConfig):
                 raise UserError(
                     f"{what} needs validate_every: this task has no epochs to validate after"
                 )
+        if self.auxiliary and (problem := self.why_no_auxiliary()):
+            raise UserError(f"auxiliary: must be 0, got {self.auxiliary}: {problem}")
         smallest = (self.micro_batch_size or self.batch_size) // (self.devices * self.num_nodes)
         if self.readout_norm and smallest < 2:
             raise UserError("batch_size: readout_norm needs at least 2 examples in every process")
+
+    def why_no_auxiliary(self) -> str | None:
+        """Why this task has no auxiliary heads; None if it has."""
+        return None
 
     @property
     def total_steps(self) -> int:
@@ -118,11 +129,18 @@ class ProgramsConfig(WritingConfig):
     nesting: int = option(2, at_least=1, limit=1_000, group="data", decides="task")
     """Largest number of operations in a program."""
 
-    curriculum: Literal["maximum", "naive", "mix", "combined", "grow"] = option("mix", group="data")
+    curriculum: Literal["maximum", "naive", "mix", "combined", "grow", "frontier"] = option(
+        "mix", group="data"
+    )
     """Difficulty of the training examples. maximum: the test's; naive: a rising level; mix: uniform
     up to the test's level (as in the paper); combined: uniform up to a rising level; grow: any
     nesting, with literals up to a length that rises when the loss is below 0.5 nats per
-    character."""
+    character; frontier: as grow, but four fifths of the programs have that length, and it rises
+    below 0.2."""
+
+    def why_no_auxiliary(self) -> str | None:
+        """Why this task has no auxiliary heads; None if it has."""
+        return "length must be at most 8 for this" if self.length > 8 else None
 
 
 @dataclass(kw_only=True)
@@ -140,6 +158,10 @@ class MemorizationConfig(WritingConfig):
     """Length of the training strings. maximum: as in the test; mix: uniform from 1 to that
     length."""
 
+    def why_no_auxiliary(self) -> str | None:
+        """Why this task has no auxiliary heads; None if it has."""
+        return "memorization has no auxiliary heads"
+
 
 @dataclass(kw_only=True)
 class TaggingConfig(GeneratedConfig):
@@ -147,6 +169,10 @@ class TaggingConfig(GeneratedConfig):
 
     embedding_size: int = option(64, at_least=1, limit=WIDTH, group="model", decides="model")
     """Width of the embedding of a symbol."""
+
+    def why_no_auxiliary(self) -> str | None:
+        """Why this task has no auxiliary heads; None if it has."""
+        return f"{self.task} has no auxiliary heads"
 
 
 @dataclass(kw_only=True)

@@ -58,17 +58,22 @@ class TrainingConfig(Config):
     clip: float | None = option(0.25, above=0, group="optimisation")
     """Largest norm of the gradient (Pascanu et al. 2013); null: no clipping."""
 
-    schedule: Literal["constant", "plateau", "cosine", "one-cycle"] = option(
+    schedule: Literal["constant", "plateau", "cosine", "one-cycle", "trapezoid"] = option(
         "constant", group="optimisation"
     )
     """Learning rate schedule: constant, lowered when validation stops improving, a half cosine
-    (Loshchilov and Hutter 2017), or one cycle up and down, of the rate alone (Smith 2018)."""
+    (Loshchilov and Hutter 2017), one cycle up and down, of the rate alone (Smith 2018), or
+    constant with a linear fall in the last fifth of the steps (Zhai et al. 2022)."""
 
     warmup_steps: int = option(0, at_least=0, limit=STEPS, group="optimisation")
     """Steps in which the learning rate rises linearly from 0."""
 
     final_fraction: float = option(
-        0.0, at_least=0, at_most=1, group="optimisation", only=("schedule", "cosine", "one-cycle")
+        0.0,
+        at_least=0,
+        at_most=1,
+        group="optimisation",
+        only=("schedule", "cosine", "one-cycle", "trapezoid"),
     )
     """The last learning rate as a fraction of the highest."""
 

@@ -113,9 +113,9 @@ def evaluate(model: TaskModel, config: GeneratedConfig, *, stream: str = "test")
 def by_difficulty(model: TaskModel, config: GeneratedConfig) -> list[dict[str, Any]]:
     """Scores of the test for each kind of question, one row each.
 
-    A task says what its kinds are: for nth farthest the place n asked for; for programs nesting and
-    length; for memorization the length. The test's examples are divided among the kinds, except
-    for kinds that share a batch.
+    A task says what its kinds are: for nth farthest the place n asked for, and again the step, from
+    0, that shows m; for programs nesting and length; for memorization the length. The test's
+    examples are divided among the kinds, except for kinds that share a batch.
     """
     batches = groupby(build_task(config, training=False).kinds(), key=lambda kind: kind.task)
     shared = [(task, list(kinds)) for task, kinds in batches]

@@ -56,19 +56,27 @@ class EncoderDecoder(nn.Module):
             targets: ids ``[T_out, B]``. Only T_out is used, except in training with
                 ``decoder_inputs`` "targets", where they are read.
         """
+        if self.decoder_inputs != "zeros" and not self.training:
+            return self._write(self.encode(end_aligned(inputs, lengths)), len(targets))
+        return self.read_and_answer(inputs, lengths, targets)[1]
+
+    def read_and_answer(
+        self, inputs: Tensor, lengths: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The core's output at every reading step ``[T, B, O]``, and the logits, in training.
+
+        Arguments as for the call. The steps are those of :func:`end_aligned` inputs.
+        """
         read = self.encode(end_aligned(inputs, lengths))  # [T, B, V]
         blank = read.new_zeros(1, *read.shape[1:])
         if self.decoder_inputs == "zeros":
             fed = blank.expand(len(targets), -1, -1)
-        elif not self.training:
-            return self._write(read, len(targets))
         else:
             forced = self.decoder_inputs == "targets"
             characters = targets if forced else self._own_characters(read, len(targets))
             fed = torch.cat((blank, self.encode(characters[:-1])))
         output, _ = self.core(torch.cat((read, fed)), self.core.initial_state(inputs.shape[1]))
-        logits: Tensor = self.readout(output[len(read) :])
-        return logits
+        return output[: len(read)], self.readout(output[len(read) :])
 
     def encode(self, ids: Tensor) -> Tensor:
         """One-hot vectors ``[T, B, V]`` of ids ``[T, B]``."""

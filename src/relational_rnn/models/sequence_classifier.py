@@ -42,6 +42,11 @@ class SequenceClassifier(nn.Module):
             lengths: unused; all T steps are read.
             targets: unused; see :class:`.EncoderDecoder`.
         """
+        return self.read_and_answer(inputs, lengths, targets)[1]
+
+    def read_and_answer(
+        self, inputs: Tensor, lengths: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The core's output at every step ``[T, B, O]``, and the logits; arguments as above."""
         output, _ = self.core(inputs, self.core.initial_state(inputs.shape[1]))
-        logits: Tensor = self.readout(output[-1])
-        return logits
+        return output, self.readout(output[-1])

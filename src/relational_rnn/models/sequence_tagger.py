@@ -48,12 +48,18 @@ class SequenceTagger(nn.Module):
             lengths: unused; all T steps are read.
             targets: unused; see :class:`.EncoderDecoder`.
         """
+        return self.read_and_answer(inputs, lengths, targets)[1]
+
+    def read_and_answer(
+        self, inputs: Tensor, lengths: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The core's output at every step ``[T, B, O]``, and the logits; arguments as above."""
         marked = inputs.dim() == 3
         ids = inputs[..., 0] if marked else inputs
-        output, _ = self.core(self.embedding(ids), self.core.initial_state(ids.shape[1]))
+        read, _ = self.core(self.embedding(ids), self.core.initial_state(ids.shape[1]))
         if marked:
             due = inputs[..., 1].T == 1  # [B, T]: a column's answers follow one another
-            chosen = output.transpose(0, 1)[due]  # [B * S, O]
-            output = chosen.view(ids.shape[1], -1, output.shape[-1]).transpose(0, 1)
-        answers: Tensor = self.readout(output)
-        return answers @ self.embedding.weight.T if self.tied else answers
+            chosen = read.transpose(0, 1)[due]  # [B * S, O]
+            asked = chosen.view(ids.shape[1], -1, read.shape[-1]).transpose(0, 1)
+        answers: Tensor = self.readout(asked if marked else read)
+        return read, answers @ self.embedding.weight.T if self.tied else answers

@@ -171,7 +171,9 @@ def _read(name: str) -> tuple[Path, dict[str, Any]]:
 
 def _base(path: Path, given: Mapping[str, Any]) -> str:
     """The name of the base, or its file, which is looked for in the sweep's folder first."""
-    name = str(given["base"])
+    name = given["base"]
+    if not isinstance(name, str) or len(name) > 1000:
+        raise UserError(f"{path}: base must be the name of a configuration or of its file")
     neighbour = path.parent / name
     return str(neighbour) if neighbour.is_file() else name
 

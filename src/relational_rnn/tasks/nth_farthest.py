@@ -162,11 +162,17 @@ class NthFarthest:
         return self.curriculum == "grow"
 
     def kinds(self) -> list[Kind]:
-        """Return one kind for each place n; they share a batch."""
-        return [Kind({"n": n}, self, partial(self._asks_for, n)) for n in range(self.objects)]
+        """Return one kind for each place n, then for each step that shows m; they share a batch."""
+        places = [Kind({"n": n}, self, partial(self._asks_for, n)) for n in range(self.objects)]
+        steps = [Kind({"m_step": t}, self, partial(self._shows_m, t)) for t in range(self.objects)]
+        return places + steps
 
     def _asks_for(self, n: int, batch: Batch) -> Tensor:
         return batch.inputs[0, :, -self.objects :].argmax(dim=-1) == n
+
+    def _shows_m(self, step: int, batch: Batch) -> Tensor:
+        _, ids, m, _ = _parts(batch.inputs[step], self.objects)
+        return (ids * m).sum(dim=-1) > 0
 
     def describe(self, batch: Batch, answer: Tensor) -> Description:
         """Describe an example: the ids in order, and what is asked of them."""
@@ -216,6 +222,46 @@ def label(
         distances = distances.where(present, last)
     ranking = distances.argsort(dim=1, descending=order == "farthest", stable=True)
     return ids.gather(1, ranking.gather(1, n[:, None]))[:, 0]
+
+
+class Knowledge(NamedTuple):
+    """What a reader needs to know after each step, the sufficient statistic of the question.
+
+    Attributes:
+        distances: [B, O] squared distance of each object from m, indexed by id.
+        known: [T, B, O] bool, distances known by then: m and the object have been seen; m's own
+            distance, 0, is left out.
+        vectors: [B, O, F] the vector of each object, indexed by id.
+        needed: [T, B, O] bool, vectors seen by then and still needed: all of them until m is seen,
+            m alone afterwards.
+    """
+
+    distances: Tensor
+    known: Tensor
+    vectors: Tensor
+    needed: Tensor
+
+
+def knowledge(inputs: Tensor, objects: int) -> Knowledge:
+    """Return what is known of a batch, from its inputs [T, B, F + 3 * O]."""
+    vectors, ids, m, _ = _parts(inputs, objects)
+    by_id = torch.einsum("tbo,tbf->bof", ids, vectors)
+    is_m = m.amax(dim=0)[:, None]  # [B, 1, O]; "mix" has zeros before the first object
+    reference = is_m @ by_id  # [B, 1, F]
+    seen = ids.cumsum(dim=0) > 0  # [T, B, O]
+    is_m = is_m[:, 0] > 0  # [B, O]
+    m_seen = (seen & is_m).any(dim=-1, keepdim=True)  # [T, B, 1]
+    return Knowledge(
+        (by_id - reference).square().sum(dim=-1),
+        seen & m_seen & ~is_m,
+        by_id,
+        seen & (is_m | ~m_seen),
+    )
+
+
+def _parts(inputs: Tensor, objects: int) -> tuple[Tensor, ...]:
+    """Vectors [..., F], ids, m and n [..., O] of inputs [..., F + 3 * O]."""
+    return torch.split(inputs, [inputs.shape[-1] - 3 * objects, *[objects] * 3], dim=-1)
 
 
 class Plateaus(NamedTuple):

@@ -29,6 +29,7 @@ class TrainingModule(LightningModule):
     Attributes:
         unit: what the amount of training is counted in: "tokens" or "examples".
         measures: names of the validation scores other than the loss.
+        auxiliary: heads that are trained with the model and not saved with it; None: none.
         parts: number of micro-batches in a batch.
         loss_sum: sum of this process's losses since :meth:`take_loss_sum`.
         bad_step: the first step whose loss was not finite, 0 for none.
@@ -42,6 +43,7 @@ class TrainingModule(LightningModule):
         self.model = model
         self.origin = origin
         self.training_config = config
+        self.auxiliary: nn.Module | None = None
         self.parts = config.batch_size // (config.micro_batch_size or config.batch_size)
         self.averaged: AveragedModel | None = None
         if config.averaging != "none":
@@ -59,6 +61,11 @@ class TrainingModule(LightningModule):
         if self.averaged is not None and self.averaged.n_averaged > 0:
             return self.averaged.module
         return self.model
+
+    @property
+    def trained(self) -> nn.Module:
+        """The model with its training-only heads."""
+        return self.model if self.auxiliary is None else nn.ModuleList([self.model, self.auxiliary])
 
     @staticmethod
     def describe(scores: dict[str, float]) -> str:
@@ -86,7 +93,7 @@ class TrainingModule(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """Build the optimizer; the loop sets its learning rate before each step."""
-        return build_optimizer(self.training_config, self.model)
+        return build_optimizer(self.training_config, self.trained)
 
     def on_train_start(self) -> None:
         """Seed each process differently, or restore its generators after a resume."""
@@ -106,7 +113,7 @@ class TrainingModule(LightningModule):
     ) -> None:
         """Clip by norm; Lightning's own clipping rejects fused optimizers."""
         if self.training_config.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.training_config.clip)
+            torch.nn.utils.clip_grad_norm_(self.trained.parameters(), self.training_config.clip)
 
     def is_finite(self) -> bool:
         """Whether all weights are finite."""

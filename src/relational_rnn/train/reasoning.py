@@ -14,6 +14,7 @@ from ..models import TaskModel
 from ..registry import build_task
 from ..tasks.sampling import BatchSource
 from ..tasks.task import GeneratedTask
+from . import auxiliary
 from .module import TrainingModule
 
 
@@ -85,6 +86,7 @@ class ReasoningTraining(TrainingModule):
         super().__init__(config, model, origin)
         self.config = config
         self.task = build_task(config, training=True)
+        self.auxiliary = auxiliary.build(config, model.core.output_size)
 
     @staticmethod
     def describe(scores: dict[str, float]) -> str:
@@ -102,8 +104,11 @@ class ReasoningTraining(TrainingModule):
         return ExampleStream(source, self.parts, self.model.padding)
 
     def training_step(self, batch: Examples, batch_idx: int) -> Tensor:
-        """Loss of one batch (or micro-batch) in nats per character, or per answer."""
-        logits = self.model(batch.inputs, batch.lengths, batch.targets)
+        """Loss of one batch (or micro-batch) in nats per character, or per answer.
+
+        The loss of the auxiliary heads is added for the gradient only.
+        """
+        outputs, logits = self.model.read_and_answer(batch.inputs, batch.lengths, batch.targets)
         loss = cross_entropy(
             logits.flatten(0, -2).float(),
             batch.targets.flatten(),
@@ -113,6 +118,9 @@ class ReasoningTraining(TrainingModule):
         # Every character of the global batch has the same weight, on whichever process it is.
         loss = loss / self.mean_of_processes(batch.counted)
         self.note(loss.detach())
+        if self.auxiliary is not None:
+            extra: Tensor = self.auxiliary(outputs, batch.inputs, batch.lengths)
+            loss = loss + self.config.auxiliary * extra
         return loss
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ from ..config import TrainingConfig
 
 ONE_CYCLE_RISE = 0.3  # fraction of the steps in which one cycle rises, as in fastai
 ONE_CYCLE_START = 1 / 25  # its first learning rate, as a fraction of the highest
+TRAPEZOID_FALL = 0.2  # fraction of the steps in which the trapezoid falls
 
 
 def factor(config: TrainingConfig, step: int, total_steps: int) -> float:
@@ -31,6 +32,9 @@ def factor(config: TrainingConfig, step: int, total_steps: int) -> float:
             return _half_cosine(ONE_CYCLE_START, 1.0, progress / ONE_CYCLE_RISE)
         fall = (progress - ONE_CYCLE_RISE) / (1 - ONE_CYCLE_RISE)
         return _half_cosine(1.0, config.final_fraction, fall)
+    if config.schedule == "trapezoid":
+        fall = max(0.0, progress - (1 - TRAPEZOID_FALL)) / TRAPEZOID_FALL
+        return 1 + (config.final_fraction - 1) * fall
     return 1.0
 
 

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from ..argument_checks import at_least, one_of
 
-CURRICULA = ("maximum", "naive", "mix", "combined", "grow")
+CURRICULA = ("maximum", "naive", "mix", "combined", "grow", "frontier")
 
-_LEARNED = 0.5  # nats per character; below it, "grow" raises the level
+_LEARNED = {"grow": 0.5, "frontier": 0.2}  # nats per character; below it, the level is raised
+_FRONTIER = 0.8  # share of the samples that "frontier" draws at the current length
 
 
 class Curriculum:
@@ -21,6 +22,9 @@ class Curriculum:
     - ``combined``: both uniform from 1 to the current level.
     - ``grow``: as ``combined``, but with nestings up to the maximum from the start; the length is
       raised when the loss falls below 0.5 nats per character.
+    - ``frontier``: as ``grow``, but 80 % of the samples have the current length, the others are
+      uniform below it, and the length is raised below 0.2 nats per character. The loss is then
+      that of the current length: a digit at chance adds at least log(10) / (length + 1).
 
     ``update(loss)`` raises the level. ``naive`` and ``combined`` follow Sonnet's example: first the
     length is raised to its maximum, then the nesting, one at a time. A level is raised once at
@@ -44,7 +48,7 @@ class Curriculum:
         self.max_nesting = at_least("nesting", max_nesting, 1)
         self.threshold = threshold
         self.min_tries = at_least("min_tries", min_tries, 1)
-        self.grows = kind in ("naive", "combined", "grow")
+        self.grows = kind in ("naive", "combined", "grow", "frontier")
         self.length = 1 if self.grows else self.max_length
         self.nesting = 1 if kind in ("naive", "combined") else self.max_nesting
         self._clear()
@@ -59,7 +63,10 @@ class Curriculum:
         """Return the literal lengths [B] and nestings [B] of a batch."""
         if self.kind in ("maximum", "naive"):
             return np.full(batch_size, self.length), np.full(batch_size, self.nesting)
-        lengths = generator.integers(1, self.length, batch_size, endpoint=True)
+        highest = max(1, self.length - 1) if self.kind == "frontier" else self.length
+        lengths = generator.integers(1, highest, batch_size, endpoint=True)
+        if self.kind == "frontier":
+            lengths[generator.random(batch_size) < _FRONTIER] = self.length
         return lengths, generator.integers(1, self.nesting, batch_size, endpoint=True)
 
     def update(self, loss: float) -> bool:
@@ -77,8 +84,8 @@ class Curriculum:
 
     def _is_enough(self, loss: float) -> bool:
         """Whether the level should be raised after a further loss."""
-        if self.kind == "grow":
-            return loss < _LEARNED
+        if self.kind in _LEARNED:
+            return loss < _LEARNED[self.kind]
         window = max(min(self.min_tries, 10), 5)
         self._losses = [*self._losses, float(loss)][-window:]
         self._tries += 1

@@ -23,7 +23,8 @@ class Programs:
         length: maximum digits per literal, at most 1,000.
         nesting: maximum operations per program, at most 10,000.
         curriculum: ``"maximum"`` (always the maximum, as in the test), ``"naive"``, ``"mix"`` (the
-            paper's training), ``"combined"`` or ``"grow"``; see :class:`Curriculum`.
+            paper's training), ``"combined"``, ``"grow"`` or ``"frontier"``; see
+            :class:`Curriculum`.
 
     Attributes:
         vocabulary: the characters of inputs and targets.
