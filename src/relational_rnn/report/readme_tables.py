@@ -60,9 +60,9 @@ CAPTIONS = {
     "pair of vectors.",
     "rl/recall.png": "Right answers over training, three seeds of each core.",
     "tasks/programs/curves.png": "All three seeds learn to add three-digit numbers.",
-    "tasks/programs-paper/curves.png": "Addition, with heads for training only and a curriculum, is "
-    "nearly learned; control and full programs, without either, are not. The peaks of the training "
-    "loss are where the curriculum adds a digit.",
+    "tasks/programs-paper/curves.png": "Addition, with heads for training only and a curriculum, "
+    "is nearly learned; control and full programs, without either, are not. The peaks of the "
+    "training loss are where the curriculum adds a digit.",
 }
 """What to see in a picture."""
 
