@@ -55,9 +55,9 @@ CAPTIONS = {
     "curriculum adds features or objects. Dotted: accuracies of two strategies that compare no "
     "pair of vectors.",
     "tasks/programs/curves.png": "All three seeds learn to add three-digit numbers.",
-    "tasks/programs-paper/curves.png": "Addition, with heads for training only and a curriculum, is "
-    "nearly learned; control and full programs, without either, are not. The peaks of the training "
-    "loss are where the curriculum adds a digit.",
+    "tasks/programs-paper/curves.png": "Addition, with heads for training only and a curriculum, "
+    "is nearly learned; control and full programs, without either, are not. The peaks of the "
+    "training loss are where the curriculum adds a digit.",
 }
 """What to see in a picture."""
 
