@@ -482,8 +482,9 @@ def test_auto_takes_it(problem: Callable[..., Any]) -> None:
         (1, 7, 2048, False, "native"),
         (1, 8, 2048, False, "reference"),
         (2, 7, 2048, True, "native"),
-        (5, 5, 2048, True, "fused"),
-        (2, 63, 2048, True, "fused"),
+        (25, 3, 2048, True, "fused"),
+        (25, 4, 2048, True, "native"),
+        (2, 63, 2048, True, "native"),
         (2, 64, 2048, True, "native"),
     ],
 )

@@ -27,6 +27,8 @@ TRITON_DEVICES = ("cuda",)
 """Device types on which ``"auto"`` considers Triton."""
 FEW_ROWS = 64
 """Rows of memory (batch times slots) below which the width of the memory decides, see `on_cpu`."""
+LONE_ROWS = 4
+"""Rows below which the loop's products, shared among threads, are faster for the widest weights."""
 UNPACKED_ROWS = 24
 """Rows of memory of all steps up to which kernel.cpp does not pack the weights."""
 CACHED_ELEMENTS = 2**14
@@ -135,7 +137,7 @@ def on_cpu(steps: int, rows: int, width: int, *, learns: bool) -> str:
     if rows < FEW_ROWS and not unpacked:
         if steps == 1 and ((learns and width >= WIDE) or width >= VERY_WIDE):
             return "reference"
-        if width >= VERY_WIDE:
+        if width >= VERY_WIDE and rows < LONE_ROWS:
             return "fused"
     return "native"
 
