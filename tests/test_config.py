@@ -381,3 +381,11 @@ def test_a_transformer_is_for_generated_tasks():
 
 def test_the_backends_are_those_of_the_operator():
     assert get_args(Backend) == ("auto", *BACKENDS)
+
+
+def test_an_unknown_field_with_a_line_end_is_named_in_one_line(tmp_path):
+    path = tmp_path / "odd.yaml"
+    path.write_text('task: programs\n"a\\nb": 1\n', encoding="utf-8")
+    with pytest.raises(UserError, match=r"odd\.yaml: a\\nb: unknown field") as caught:
+        load(str(path))
+    assert "\n" not in str(caught.value)

@@ -163,3 +163,11 @@ def test_the_published_search():
     assert first == second | {"seed": first["seed"]}
     assert sorted({row["output_dropout"] for row in plan.rows}) == [0.0, 0.5]
     assert all(row["embedding_size"] == row["head_size"] for row in plan.rows)
+
+
+@pytest.mark.parametrize("base", [{"a": [1, {}]}, "x" * 2000, None], ids=["nested", "long", "null"])
+def test_a_base_that_is_no_name(base, tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump({"base": base, "rows": [{"seed": 1}]}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"bad\.yaml: base must be the name of a configuration"):
+        read_plan(str(path))
