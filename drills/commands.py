@@ -116,7 +116,7 @@ class Command:
         """Wait for the end.
 
         Raises:
-            HangError: it takes longer than this; it is killed.
+            HangError: it is still running after this time, and has been killed.
         """
         if not self.wait_at_most(seconds):
             os.killpg(self.pid, signal.SIGKILL)
@@ -156,7 +156,7 @@ def rrnn(*argv: object, folder: Path, before: Callable[[], object] = lambda: Non
         before: called in the new process before the command.
 
     Raises:
-        HangError: it takes too long.
+        HangError: it is still running after `TOO_LONG` seconds.
     """
     return Command(argv, folder, before=before).wait()
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from ..errors import UserError
 from ..files import write_bytes, write_text
 from ..report.figures import STYLE, as_png
+from ..report.formatting import markdown_table
 from ..report.terminal import WideTable
 from . import batches, busy, corpus, growth, memory_growth, profile, scale, sizes, speed
 from .measurement import Measurement, Result
@@ -68,17 +69,16 @@ def show(result: Result, console: Console) -> None:
 
 def as_markdown(result: Result, command: str) -> str:
     """The tables in Markdown, with the command that made them."""
-    lines = []
-    for table in tables(result):
-        lines.append(_markdown_line(table.header))
-        lines.append(_markdown_line([":--", *["--:"] * (len(table.header) - 1)]))
-        lines += [*map(_markdown_line, table.rows), ""]
+    lines = [
+        markdown_table(_escaped(table.header), [_escaped(row) for row in table.rows])
+        for table in tables(result)
+    ]
     origin = f"`{command}`: {'; '.join(_machine_lines(result['machine']))}"
     return "\n".join([*lines, measurement_of(result).note(result), "", origin, ""])
 
 
-def _markdown_line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+def _escaped(cells: Sequence[str]) -> list[str]:
+    return [cell.replace("|", r"\|") for cell in cells]
 
 
 def _machine_lines(machine: dict[str, Any]) -> list[str]:

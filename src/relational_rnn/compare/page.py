@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from ..files import as_json, write_bytes, write_text
 from ..report.figures import as_png, as_svg
-from ..report.formatting import duration, field_value, whole
+from ..report.formatting import duration, field_value, markdown_table, whole
 from ..report.pages import render
 from ..report.terminal import WideTable
 from .picture import draw
@@ -212,9 +212,5 @@ def _markdown(table: Table) -> str:
     def cell(text: Text) -> str:
         return text.text if text.run is None else f"[{text.text}]({text.run}/summary.json)"
 
-    lines = [
-        table.header,
-        [":--", *["--:"] * (len(table.header) - 1)],
-        *([cell(each) for each in row] for row in table.rows),
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = [[cell(each) for each in row] for row in table.rows]
+    return markdown_table(table.header, rows).removesuffix("\n")

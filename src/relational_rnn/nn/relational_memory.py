@@ -632,7 +632,7 @@ class RelationalMemory(RelationalMemoryBase):
             reset = reset.T if self.batch_first else reset
         device = inputs.device
         initial = super().initial_state(1, device=device).squeeze(0)
-        return Interruptions(lengths.to(device, torch.int64), reset.to(device), initial)
+        return Interruptions(lengths.to(device), reset.to(device), initial)
 
     @torch.no_grad()
     def trace(self, inputs: Tensor, memory: Tensor | None = None) -> "Trace":

@@ -2,7 +2,7 @@
 
 The files are those of huggingface_hub's `PyTorchModelHubMixin`: config.json and model.safetensors.
 The mixin itself is not used: it silently loads weights that do not fit (``strict=False``), and
-importing it takes 0.2 s.
+adds 0.2 s to the import of this package.
 """
 
 import json

@@ -1,5 +1,6 @@
 """Numbers and configuration values as the text of a table cell; "–" stands for None."""
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -39,3 +40,16 @@ def field_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """A table in Markdown, each line with its end.
+
+    Args:
+        header: of the columns.
+        rows: cells, in Markdown.
+        left: number of columns that are aligned to the left, from the first on; others to the
+            right.
+    """
+    lines = [header, [":--"] * left + ["--:"] * (len(header) - left), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

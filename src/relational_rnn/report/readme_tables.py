@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..files import write_text
 from .best_results import PUBLISHED, best_results, percent, question
 from .comparison import cells
-from .formatting import duration, field_value, millions, milliseconds
+from .formatting import duration, field_value, markdown_table, millions, milliseconds
 from .record import Record, read
 
 BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -102,7 +102,7 @@ def _best(results: Path, base: Path) -> str:
         published = PUBLISHED.get(row.published, ("–", "–"))
         link = f"[{row.page}]({_link(docs / row.page, base)})"
         lines.append([row.label, row.rmc, row.lstm, *published, link])
-    return f"{_markdown(header, lines, left=1)}\n<sub>{' '.join(notes)}</sub>\n"
+    return f"{markdown_table(header, lines, left=1)}\n<sub>{' '.join(notes)}</sub>\n"
 
 
 def _output(file: str, *, last: int | None = None) -> Callable[[Path, Path], str]:
@@ -154,7 +154,7 @@ def _core_sizes(results: Path, base: Path) -> str:
             shape = [core, f"{row['steps']} x {row['batch']}"]
             lines.append([*shape, *(milliseconds(row.get(name)) for name in times)])
     header = ["slots x width", "steps x batch", "reference, ms", "fused, ms", "native, ms"]
-    table = _markdown([*header, "products alone, ms", "LSTM, ms"], lines, left=2)
+    table = markdown_table([*header, "products alone, ms", "LSTM, ms"], lines, left=2)
     origin = f"{result['machine']['processor']}, {threads} threads."
     note = f"<sub>Forward and backward in float32; LSTM: of as many parameters. {origin}</sub>\n"
     picture = _picture(path.with_suffix(".png"), results, base).rstrip()
@@ -176,7 +176,9 @@ def _language_models(runs: str, pictures: str) -> Callable[[Path, Path], str]:
             steps = f"{record.row()['steps']:,}"
             rows.append([_name(record), model, weights, steps, time, valid, test])
         shown = [_picture(path, results, base) for path in sorted(results.glob(pictures))]
-        return "\n".join(filter(None, [_markdown(header, rows, left=2), *shown, _origin(records)]))
+        return "\n".join(
+            filter(None, [markdown_table(header, rows, left=2), *shown, _origin(records)])
+        )
 
     return make
 
@@ -196,7 +198,7 @@ def _methods(results: Path, base: Path) -> str:
                 ]
                 perplexity = f"{one['perplexity']:,.2f}"
                 rows.append([path.parent.name, name, perplexity, ", ".join(tuned)])
-    return _markdown(["run", "method", "test", "tuned on valid"], rows, left=2) if rows else ""
+    return markdown_table(["run", "method", "test", "tuned on valid"], rows, left=2) if rows else ""
 
 
 def _sweep(name: str) -> Callable[[Path, Path], str]:
@@ -241,7 +243,9 @@ def _changes(name: str) -> Callable[[Path, Path], str]:
             valid, test = trial["valid_perplexity"], trial["test_perplexity"]
             row = [f"{valid:,.2f}", f"{test:,.2f}", f"{test / unchanged - 1:+.1%}"]
             rows.append([what or "the recipe", millions(trial["weights"]), *row])
-        return _markdown(["changed", "weights", "valid", "test", "test changes by"], rows, left=1)
+        return markdown_table(
+            ["changed", "weights", "valid", "test", "test changes by"], rows, left=1
+        )
 
     return make
 
@@ -273,7 +277,9 @@ def _tasks(results: Path, base: Path) -> str:
     pictures = [
         _picture(path, results, base) for path in sorted((results / "tasks").rglob("*.png"))
     ]
-    return "\n".join(filter(None, [_markdown(header, rows, left=3), *pictures, _origin(records)]))
+    return "\n".join(
+        filter(None, [markdown_table(header, rows, left=3), *pictures, _origin(records)])
+    )
 
 
 def _recall(results: Path, base: Path) -> str:
@@ -293,7 +299,7 @@ def _recall(results: Path, base: Path) -> str:
             [core.upper(), f"{own[0]['parameters']:,}", f"{steps:,}", each, f"{seconds:.0f}"]
         )
     header = ["core", "weights", "steps", "right answers at the end, each seed", "CPU seconds"]
-    table = _markdown(header, rows, left=1)
+    table = markdown_table(header, rows, left=1)
     return f"{table}\n{_picture(path.with_suffix('.png'), results, base)}"
 
 
@@ -315,7 +321,7 @@ def _drills(results: Path, base: Path) -> str:
         )
     if not rows:
         return ""
-    table = _markdown(["drill", "outcomes", "tries", "failures"], rows, left=2)
+    table = markdown_table(["drill", "outcomes", "tries", "failures"], rows, left=2)
     return "\n".join([table, *(f"<sub>{line}.</sub>\n" for line in origins)])
 
 
@@ -370,11 +376,6 @@ The function returns an empty string if there are no results."""
 
 def _name(record: Record) -> str:
     return record.name if record.finished else f"{record.name} (unfinished)"
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
-    lines = [header, [":--"] * left + ["--:"] * (len(header) - left), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _picture(path: Path, results: Path, base: Path) -> str:

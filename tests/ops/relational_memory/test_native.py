@@ -5,6 +5,7 @@ import copy
 import gc
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -492,6 +493,12 @@ def test_auto_leaves_wide_weights_with_few_rows_to_the_others(
     steps: int, rows: int, width: int, learns: bool, backend: str
 ) -> None:
     assert dispatch.on_cpu(steps, rows, width, learns=learns) == backend
+
+
+def test_auto_and_the_kernel_agree_on_few_rows() -> None:
+    found = re.search(r"constexpr int64_t FEW_ROWS = (\d+);", build.SOURCE.read_text("utf-8"))
+    assert found is not None
+    assert int(found[1]) == dispatch.UNPACKED_ROWS
 
 
 @pytest.mark.parametrize("learns", [True, False])
