@@ -12,7 +12,7 @@ from relational_rnn.config import (
     ProgramsConfig,
     StateTrackingConfig,
 )
-from relational_rnn.evaluate.accuracy import Score, answer, by_difficulty, evaluate
+from relational_rnn.evaluate.accuracy import Score, answer, by_difficulty, by_place, evaluate
 from relational_rnn.registry import build_task, build_task_model
 from relational_rnn.tasks.sampling import Batch
 
@@ -53,6 +53,15 @@ def test_wrong_padding_does_not_count():
     assert (score.accuracy, score.answer_accuracy, score.loss) == (1, 1, pytest.approx(0, abs=1e-6))
 
 
+def test_places_are_counted_from_the_last_character():
+    targets = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 0], [8, 0, 0, 0]])  # 158, 26, 37 and 4
+    batch = Batch(torch.zeros(2, 4, 1), targets, torch.full((4,), 2))
+    wrong = [(2, 0), (1, 2), (0, 2)]  # the 8, the 7 and the 3
+    rows = by_place(answer(Oracle(wrong), batch, batch_size=4))
+    assert [(row["place"], row["examples"]) for row in rows] == [(0, 4), (1, 3), (2, 1)]
+    assert [row["accuracy"] for row in rows] == pytest.approx([2 / 4, 2 / 3, 1])
+
+
 CONFIGS = [
     pytest.param(NthFarthestConfig(objects=3, features=2, **SMALL), id="nth-farthest"),
     pytest.param(ProgramsConfig(length=2, nesting=2, **SMALL), id="programs"),
@@ -83,14 +92,15 @@ def test_difficulties_share_out_the_test(config):
     rows = by_difficulty(build_task_model(config), config)
     kinds = {
         "nth-farthest": 3 + 3,
-        "programs": 4,
-        "memorization": 3,
+        "programs": 4 + 3,
+        "memorization": 3 + 3,
         "state-tracking": 4,
         "associative-recall": 3,
     }
     assert len(rows) == kinds[config.task]
     times = 2 if config.task == "nth-farthest" else 1  # by n, and by the step that shows m
-    assert sum(row["examples"] for row in rows) == times * config.test_examples
+    parts = [row["examples"] for row in rows if "place" not in row]
+    assert sum(parts) == times * config.test_examples
 
 
 @pytest.mark.parametrize("config", CONFIGS[1:3])

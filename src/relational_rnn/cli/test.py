@@ -197,6 +197,8 @@ def _accuracy(
         result["by_difficulty"] = by_difficulty(model, config)
         for row in result["by_difficulty"]:
             kind = ", ".join(f"{key} {row[key]}" for key in row if key not in score._fields)
+            if row.get("place") == 0:
+                print("  then by the place of a character in the longest answers, 0 for the last")
             print(f"  {kind:24} accuracy {row['accuracy']:.2%}")
     return result
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ..config import GeneratedConfig
+from ..config import GeneratedConfig, WritingConfig
 from ..models import TaskModel
 from ..progress import progress
 from ..registry import build_task
@@ -115,7 +115,8 @@ def by_difficulty(model: TaskModel, config: GeneratedConfig) -> list[dict[str, A
 
     A task says what its kinds are: for nth farthest the place n asked for, and again the step, from
     0, that shows m; for programs nesting and length; for memorization the length. The test's
-    examples are divided among the kinds, except for kinds that share a batch.
+    examples are divided among the kinds, except for kinds that share a batch. Where answers are
+    written, each place of the last kind's answers follows, from 0 for the last character.
     """
     batches = groupby(build_task(config, training=False).kinds(), key=lambda kind: kind.task)
     shared = [(task, list(kinds)) for task, kinds in batches]
@@ -129,6 +130,24 @@ def by_difficulty(model: TaskModel, config: GeneratedConfig) -> list[dict[str, A
                 which = kind.which(batch)
                 some = Answers(*(part[:, which] for part in answers))
             rows.append({**kind.label, **Score.of(some.sums())._asdict()})
+    if isinstance(config, WritingConfig):
+        rows += by_place(answers)
+    return rows
+
+
+def by_place(answers: Answers) -> list[dict[str, Any]]:
+    """Scores of each place of the answers, counted from 0 for the last character: one row each.
+
+    In a number, place p is the digit of 10 ** p.
+    """
+    lengths = answers.counted.sum(dim=0)  # [B]
+    steps = torch.arange(len(answers.counted), device=lengths.device)[:, None]  # [S, 1]
+    places = lengths - 1 - steps  # [S, B]
+    rows = []
+    for place in range(len(answers.counted)):
+        found = (places == place).nonzero(as_tuple=True)
+        some = Answers(*(part[found][None] for part in answers))
+        rows.append({"place": place, **Score.of(some.sums())._asdict()})
     return rows
 
 
