@@ -268,6 +268,8 @@ def test_trains() -> None:
         ({"backend": []}, r"backend must .* got \[\]"),
         ({"backend": np.array(["auto", "fused"])}, "backend must .* got array"),
         ({"gate_style": np.array([1, 2])}, "gate_style must .* got array"),
+        ({"gate_inputs": "row"}, "gate_inputs must be 'projected' or 'raw', got 'row'"),
+        ({"gate_inputs": np.array([1, 2])}, "gate_inputs must .* got array"),
         ({"head_size": 2**70}, "head_size must be at most 2147483647, got 1180591620717411303424"),
         ({"checkpoint_every": 2**31}, "checkpoint_every must be at most 2147483647, got"),
     ],
@@ -487,8 +489,29 @@ def test_what_takes_one_layer() -> None:
             call()
     with pytest.raises(ValueError, match="Sonnet takes one layer"):
         RelationalMemory.from_sonnet({}, **SMALL, num_layers=2)
+    raw = RelationalMemory(**SMALL, gate_inputs="raw")
+    for call in (raw.to_sonnet, lambda: RelationalMemory.from_sonnet({}, **raw.arguments())):
+        with pytest.raises(ValueError, match="Sonnet's gates read the projected inputs"):
+            call()
     with pytest.raises(ValueError, match=r"bidirectional is not supported: .* docs/module.md"):
         RelationalMemory(**SMALL, bidirectional=True)
+
+
+def test_gates_that_read_raw_inputs_have_fewer_weights_and_the_same_functions() -> None:
+    torch.manual_seed(0)
+    raw = RelationalMemory(3, 2, 4, 2, gate_inputs="raw", dtype=torch.float64)
+    projected = RelationalMemory(3, 2, 4, 2, dtype=torch.float64)
+    assert raw.gate_input_weight.shape == (16, 3)
+    assert projected.gate_input_weight.shape == (16, 8)
+    state = raw.state_dict()
+    # rank 3: there is a weight of the projection that does the same
+    weight = state["gate_input_weight"] @ torch.linalg.pinv(state["projection_weight"])
+    state["gate_input_bias"] = state["gate_input_bias"] - weight @ state["projection_bias"]
+    state["gate_input_weight"] = weight
+    projected.load_state_dict(state)
+    inputs = torch.randn(5, 4, 3, dtype=torch.float64)
+    for ours, theirs in zip(raw(inputs), projected(inputs), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_warns_of_slots_that_stay_equal() -> None:
@@ -565,6 +588,7 @@ def test_the_signature_names_every_parameter(module: Any) -> None:
         "num_blocks": 1,
         "attention_mlp_layers": 2,
         "gate_style": "unit",
+        "gate_inputs": "projected",
         "forget_bias": 1.0,
         "input_bias": 0.0,
         "input_rows": None,

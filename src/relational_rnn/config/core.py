@@ -83,6 +83,12 @@ class CoreConfig(Config):
     )
     """One gate for each unit of the memory ("unit"), one for each slot ("memory"), or null."""
 
+    gate_inputs: Literal["projected", "raw"] = option(
+        "projected", group="core", only=("model", "rmc"), decides="model"
+    )
+    """What the gates read besides the memory: the projected input, as in Sonnet, or the raw one,
+    which has fewer weights if the input is narrower than the memory."""
+
     forget_bias: float = option(1.0, group="core", only=("model", *RECURRENT))
     """Added to the forget gate; for an LSTM, to the initial bias of its forget gate, for a GRU of
     its update gate."""

@@ -117,6 +117,7 @@ def _build_rmc(config: CoreConfig, input_size: int) -> nn.Module:
         num_blocks=config.num_blocks,
         attention_mlp_layers=config.attention_mlp_layers,
         gate_style=config.gate_style,
+        gate_inputs=config.gate_inputs,
         input_rows=config.input_rows if config.input_rows > 1 else None,
         forget_bias=config.forget_bias,
         input_bias=config.input_bias,

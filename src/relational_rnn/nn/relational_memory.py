@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from ..ops.relational_memory import (
+    GateInputs,
     GateStyle,
     Interruptions,
     Options,
@@ -47,6 +48,7 @@ class RelationalMemoryBase(Shareable):
         num_blocks: int = 1,
         attention_mlp_layers: int = 2,
         gate_style: GateStyle | None = "unit",
+        gate_inputs: GateInputs = "projected",
         forget_bias: float = 1.0,
         input_bias: float = 0.0,
         input_rows: int | None = None,
@@ -71,6 +73,8 @@ class RelationalMemoryBase(Shareable):
         known = isinstance(gate_style, str) and gate_style in ("unit", "memory")
         if not known and gate_style is not None:
             raise ValueError(f"gate_style must be 'unit', 'memory' or None, got {gate_style!r}")
+        if not isinstance(gate_inputs, str) or gate_inputs not in ("projected", "raw"):
+            raise ValueError(f"gate_inputs must be 'projected' or 'raw', got {gate_inputs!r}")
         check_backend(backend)
         self.input_size = counts["input_size"]
         self.mem_slots = counts["mem_slots"]
@@ -80,6 +84,7 @@ class RelationalMemoryBase(Shareable):
         self.num_blocks = counts["num_blocks"]
         self.attention_mlp_layers = counts["attention_mlp_layers"]
         self.gate_style = gate_style
+        self.gate_inputs: GateInputs = gate_inputs
         self.forget_bias = float(forget_bias)
         self.input_bias = float(input_bias)
         self.input_rows = None if input_rows is None else counts["input_rows"]
@@ -100,6 +105,7 @@ class RelationalMemoryBase(Shareable):
         blocks, layers, size = self.num_blocks, self.attention_mlp_layers, self.mem_size
         width = self.num_heads * (2 * self.key_size + self.head_size)
         gates = {"unit": 2 * size, "memory": 2, None: 0}[self.gate_style]
+        read = self.input_size if self.gate_inputs == "raw" else size
         shapes: dict[str, tuple[int, ...]] = {
             "projection_weight": (size, self.input_size),
             "projection_bias": (size,),
@@ -113,7 +119,7 @@ class RelationalMemoryBase(Shareable):
             "mlp_bias": (layers, size),
             "mlp_norm_weight": (blocks, size),
             "mlp_norm_bias": (blocks, size),
-            "gate_input_weight": (gates, (self.input_rows or 1) * size),
+            "gate_input_weight": (gates, (self.input_rows or 1) * read),
             "gate_input_bias": (gates,),
             "gate_memory_weight": (gates, size),
             "gate_memory_bias": (gates,),
@@ -156,6 +162,7 @@ class RelationalMemoryBase(Shareable):
             self.gate_style,
             self.forget_bias,
             self.input_bias,
+            self.gate_inputs,
         )
 
     @property
@@ -274,10 +281,11 @@ class RelationalMemoryBase(Shareable):
             **arguments: of the constructor.
 
         Raises:
-            ValueError: for a missing or unknown variable or one of another shape, naming it.
+            ValueError: for a missing or unknown variable or one of another shape, naming it, or
+                ``gate_inputs="raw"``.
         """
         module = cls(**arguments)
-        module._refuse_layers("Sonnet")
+        module._refuse_sonnet()
         state = from_variables(
             variables,
             {name: tuple(value.shape) for name, value in module.state_dict().items()},
@@ -291,11 +299,16 @@ class RelationalMemoryBase(Shareable):
         """The weights under Sonnet's variable names, ready for `from_sonnet`.
 
         Raises:
-            ValueError: there are several layers.
+            ValueError: there are several layers, or gates that read raw inputs.
         """
-        self._refuse_layers("Sonnet")
+        self._refuse_sonnet()
         named = zip(Parameters._fields, self.core_parameters(), strict=True)
         return to_variables({name: value for name, value in named if value is not None})
+
+    def _refuse_sonnet(self) -> None:
+        self._refuse_layers("Sonnet")
+        if self.gate_inputs == "raw":
+            raise ValueError("Sonnet's gates read the projected inputs, gate_inputs is 'raw' here")
 
     def _refuse_layers(self, what: str) -> None:
         if self.num_layers > 1:
@@ -309,6 +322,7 @@ class RelationalMemoryBase(Shareable):
             "num_blocks": 1,
             "attention_mlp_layers": 2,
             "gate_style": "unit",
+            "gate_inputs": "projected",
             "forget_bias": 1.0,
             "input_bias": 0.0,
             "input_rows": None,
@@ -342,6 +356,8 @@ class RelationalMemoryCell(RelationalMemoryBase):
         num_blocks: rounds of attention per step; each has its own projection and norms.
         attention_mlp_layers: layers of the MLP after the attention, shared by the blocks.
         gate_style: ``"unit"`` (a gate per element), ``"memory"`` (a gate per slot) or None.
+        gate_inputs: what the gates read besides the memory: the ``"projected"`` input, as in
+            Sonnet, or the ``"raw"`` one, which has fewer weights if I is below M.
         forget_bias: constant added to the forget gate's logits.
         input_bias: constant added to the input gate's logits.
         input_rows: None for inputs ``[B, I]``; n for matrices ``[B, n, I]`` (Sonnet's
@@ -398,6 +414,8 @@ class RelationalMemory(RelationalMemoryBase):
         num_blocks: rounds of attention per step; each has its own projection and norms.
         attention_mlp_layers: layers of the MLP after the attention, shared by the blocks.
         gate_style: ``"unit"`` (a gate per element), ``"memory"`` (a gate per slot) or None.
+        gate_inputs: what the gates read besides the memory: the ``"projected"`` input, as in
+            Sonnet, or the ``"raw"`` one, which has fewer weights if I is below M.
         forget_bias: constant added to the forget gate's logits.
         input_bias: constant added to the input gate's logits.
         input_rows: None for one input row per step; n for matrices of n rows.
@@ -429,6 +447,7 @@ class RelationalMemory(RelationalMemoryBase):
         num_blocks: int = 1,
         attention_mlp_layers: int = 2,
         gate_style: GateStyle | None = "unit",
+        gate_inputs: GateInputs = "projected",
         forget_bias: float = 1.0,
         input_bias: float = 0.0,
         input_rows: int | None = None,
@@ -460,6 +479,7 @@ class RelationalMemory(RelationalMemoryBase):
             "num_blocks": num_blocks,
             "attention_mlp_layers": attention_mlp_layers,
             "gate_style": gate_style,
+            "gate_inputs": gate_inputs,
             "forget_bias": forget_bias,
             "input_bias": input_bias,
             "backend": backend,

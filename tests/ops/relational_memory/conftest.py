@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from relational_rnn.ops.relational_memory import GateStyle, Options, Parameters
+from relational_rnn.ops.relational_memory import GateInputs, GateStyle, Options, Parameters
 
 
 class Problem(NamedTuple):
@@ -50,6 +50,7 @@ def make_problem(
     blocks: int = 1,
     layers: int = 2,
     gate: GateStyle | None = "unit",
+    gate_inputs: GateInputs = "projected",
     seed: int = 0,
 ) -> Problem:
     """Random float64 tensors of a given size; gains about one, everything else about zero."""
@@ -61,6 +62,7 @@ def make_problem(
 
     size, width = heads * head, heads * (2 * key + head)
     gates = {"unit": 2 * size, "memory": 2, None: 0}[gate]
+    read = input_size if gate_inputs == "raw" else size
     parameters = Parameters(
         draw(size, input_size, scale=input_size**-0.5),
         draw(size, scale=0.1),
@@ -74,7 +76,7 @@ def make_problem(
         draw(layers, size, scale=0.1),
         draw(blocks, size, scale=0.1, centre=1.0),
         draw(blocks, size, scale=0.1),
-        draw(gates, rows * size, scale=size**-0.5) if gate else None,
+        draw(gates, rows * read, scale=read**-0.5) if gate else None,
         draw(gates, scale=0.1) if gate else None,
         draw(gates, size, scale=size**-0.5) if gate else None,
         draw(gates, scale=0.1) if gate else None,
@@ -83,7 +85,7 @@ def make_problem(
         draw(steps, batch, rows, input_size),
         draw(batch, slots, size),
         parameters,
-        Options(heads, head, key, gate, 1.0, -0.25),
+        Options(heads, head, key, gate, 1.0, -0.25, gate_inputs),
         draw(steps, batch, slots, size).detach(),
         draw(batch, slots, size).detach(),
     )

@@ -44,6 +44,13 @@ SHAPES: dict[str, dict[str, Any]] = {
     "matrix inputs": {"rows": 3, "slots": 2},
     "matrix inputs, one slot": {"rows": 2},
     "wide input": {"input_size": 40},
+    "raw gate inputs": {"gate_inputs": "raw", "slots": 2, "heads": 4},
+    "raw gate inputs, matrix inputs, wide input": {
+        "gate_inputs": "raw",
+        "rows": 3,
+        "gate": "memory",
+        "input_size": 40,
+    },
     "narrow input, many rows": {"input_size": 2, "steps": 9, "batch": 7},
     "several slices": {"batch": 101, "slots": 4, "steps": 3},
     "several gradient chunks": {"steps": 41, "batch": 9, "heads": 4, "head": 8, "key": 8},

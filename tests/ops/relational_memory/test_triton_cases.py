@@ -34,6 +34,7 @@ CASES: dict[str, dict[str, Any]] = {
     "one slot": {**TINY, "layers": 3},
     "several slots, matrix inputs": {**TINY, "batch": 1, "slots": 3, "rows": 2, "heads": 3},
     "memory gate": {**TINY, "gate": "memory", "slots": 2, "layers": 1},
+    "raw gate inputs": {**TINY, "gate_inputs": "raw", "slots": 2},
     "no gate": {"steps": 2, "batch": 1, "gate": None, "slots": 2},
     "one of everything": {
         "steps": 1,

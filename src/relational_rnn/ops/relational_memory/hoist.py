@@ -54,10 +54,12 @@ def hoist(inputs: Tensor, p: Parameters, o: Options, product: torch.dtype) -> Ho
     """
     steps, batch, count, size = inputs.shape
     blocks, width, memory = p.qkv_weight.shape
-    if p.gate_input_weight is not None:
+    raw = o.gate_inputs == "raw"
+    if p.gate_input_weight is not None and not raw:
         width += len(p.gate_input_weight)
     rows = steps * batch * count
     fold = blocks == 1 and rows * memory * (size + width) > size * width * (rows + memory)
+    read = inputs
     if not fold:
         inputs = linear(inputs, p.projection_weight, p.projection_bias, product)
 
@@ -76,9 +78,12 @@ def hoist(inputs: Tensor, p: Parameters, o: Options, product: torch.dtype) -> Ho
         constants = p.gate_input_bias.new_tensor([o.input_bias, o.forget_bias])
         bias = p.gate_input_bias + p.gate_memory_bias
         bias = bias + constants.repeat_interleave(len(bias) // 2)
-        weight, bias = folded(p.gate_input_weight, bias, count)
+        weight = p.gate_input_weight
+        if not raw:
+            read = inputs
+            weight, bias = folded(weight, bias, count)
         # the gates see the input rows of a step as one long row
-        joined = inputs.reshape(steps, batch, 1, weight.shape[1])
+        joined = read.reshape(steps, batch, 1, weight.shape[1])
         gates = linear(joined, weight, bias, product).squeeze(2)
     if blocks > 1:
         return Hoisted(inputs, None, gates)

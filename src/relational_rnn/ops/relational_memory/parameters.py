@@ -9,6 +9,7 @@ EPSILON = 1e-5
 """Added to the variance inside every layer norm (Sonnet's value)."""
 
 GateStyle = Literal["unit", "memory"]
+GateInputs = Literal["projected", "raw"]
 
 
 class Options(NamedTuple):
@@ -25,6 +26,7 @@ class Options(NamedTuple):
     gate_style: GateStyle | None
     forget_bias: float
     input_bias: float
+    gate_inputs: GateInputs = "projected"
 
 
 class Parameters(NamedTuple):
@@ -42,7 +44,7 @@ class Parameters(NamedTuple):
     mlp_bias: Tensor  # [L, M]
     mlp_norm_weight: Tensor  # [blocks, M]
     mlp_norm_bias: Tensor  # [blocks, M]
-    gate_input_weight: Tensor | None  # [2 G, n M]; the input gate's rows first
+    gate_input_weight: Tensor | None  # [2 G, n M], for raw inputs [2 G, n I]; input gate first
     gate_input_bias: Tensor | None  # [2 G]
     gate_memory_weight: Tensor | None  # [2 G, M]
     gate_memory_bias: Tensor | None  # [2 G]

@@ -93,7 +93,8 @@ def step(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> Step:
     assert p.gate_input_weight is not None
     assert p.gate_memory_weight is not None
     gates = F.linear(memory.tanh(), p.gate_memory_weight, p.gate_memory_bias)  # [B, N, 2 G]
-    from_input = F.linear(projected.flatten(1), p.gate_input_weight, p.gate_input_bias)
+    read = inputs if o.gate_inputs == "raw" else projected
+    from_input = F.linear(read.flatten(1), p.gate_input_weight, p.gate_input_bias)
     input_gate, forget_gate = (gates + from_input[:, None]).chunk(2, dim=-1)
     input_gate = (input_gate + o.input_bias).sigmoid()
     forget_gate = (forget_gate + o.forget_bias).sigmoid()

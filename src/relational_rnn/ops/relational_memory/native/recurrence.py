@@ -91,7 +91,7 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
     if torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):
             return unroll(inputs, memory, p, o)
-    rows, given = input_weights(inputs.float(), p)
+    rows, given = input_weights(inputs.float(), p, raw_gates=o.gate_inputs == "raw")
     tensors = memory.float(), rows, *given, *(getattr(p, name) for name in CORE_WEIGHTS)
     # a plain call would lose the tangents of forward-mode AD; the attribute is PyTorch's own
     if needs_tape(tensors) or getattr(forward_ad, "_current_level", 0) >= 0:
@@ -104,15 +104,19 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
     return memories.to(memory.dtype), last.to(memory.dtype)
 
 
-def input_weights(inputs: Tensor, p: Parameters) -> tuple[Tensor, list[Tensor | None]]:
+def input_weights(
+    inputs: Tensor, p: Parameters, *, raw_gates: bool
+) -> tuple[Tensor, list[Tensor | None]]:
     """The input's rows and what they are multiplied with, by ordinary autograd.
 
     The projection is folded into the weights that follow where that is fewer multiplications;
-    otherwise the rows are projected.
+    otherwise the rows are projected. The kernel reads one kind of rows, so gates that read the raw
+    inputs have the projection folded as well.
 
     Args:
         inputs: ``[T, B, n, I]``.
         p: the parameters.
+        raw_gates: whether the gates read the inputs and not their projection.
 
     Returns:
         Rows ``[T, B, n, J]`` with J either I or M, and weight ``[F, J]`` and bias ``[F]`` of their
@@ -127,7 +131,7 @@ def input_weights(inputs: Tensor, p: Parameters) -> tuple[Tensor, list[Tensor | 
         assert p.gate_memory_bias is not None
         width += p.gate_input_weight.shape[0]
         bias = p.gate_input_bias + p.gate_memory_bias
-    if rows * memory * (size + width) <= size * width * (rows + memory):
+    if not raw_gates and rows * memory * (size + width) <= size * width * (rows + memory):
         inputs = torch.nn.functional.linear(inputs, p.projection_weight, p.projection_bias)
         return inputs, [p.qkv_weight, p.qkv_bias, p.gate_input_weight, bias]
 
@@ -139,6 +143,8 @@ def input_weights(inputs: Tensor, p: Parameters) -> tuple[Tensor, list[Tensor | 
     qkv = folded(p.qkv_weight, p.qkv_bias)
     if p.gate_input_weight is None or bias is None:
         return inputs, [*qkv, None, None]
+    if raw_gates:
+        return inputs, [*qkv, p.gate_input_weight, bias]
     return inputs, [*qkv, *folded(p.gate_input_weight, bias)]
 
 

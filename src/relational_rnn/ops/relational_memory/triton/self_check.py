@@ -169,7 +169,7 @@ def draw_problem(configuration: Configuration) -> tuple[dict[str, Tensor], list[
     float64 on the CPU, from a generator of its own. Inputs and parameters are rounded to the
     product dtype, so that only the computation differs, not what is computed.
     """
-    s, _, input_size = configuration
+    s, o, input_size = configuration
     m, f, gates = s.memory_width, s.qkv_width, 2 * s.gates
     generator = torch.Generator().manual_seed(0)
 
@@ -205,7 +205,9 @@ def draw_problem(configuration: Configuration) -> tuple[dict[str, Tensor], list[
     }
     if gates:
         tensors |= {
-            "gate_input_weight": layer(gates, s.extra * m),
+            "gate_input_weight": layer(
+                gates, s.extra * (input_size if o.gate_inputs == "raw" else m)
+            ),
             "gate_input_bias": bias(gates),
             "gate_memory_weight": layer(gates, m),
             "gate_memory_bias": bias(gates),
