@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from relational_rnn.nn.adaptive_embedding import AdaptiveEmbedding
 from relational_rnn.nn.heads import AdaptiveSoftmaxHead, SoftmaxHead, default_cutoffs
 
 WIDTH, WORDS = 8, 50
@@ -26,6 +27,9 @@ HEADS = {
     "tied": lambda: softmax(tied_weight=nn.Parameter(torch.empty(WORDS, WIDTH))),
     "mixture": lambda: softmax(mixtures=3),
     "adaptive": lambda: AdaptiveSoftmaxHead(WIDTH, WORDS, [10, 25]),
+    "adaptive-tied": lambda: AdaptiveSoftmaxHead(
+        WIDTH, WORDS, [10, 25], tied=AdaptiveEmbedding(WORDS, WIDTH, [10, 25], scale=1.0)
+    ),
     "adaptive-one-tail": lambda: AdaptiveSoftmaxHead(WIDTH, WORDS, [49]),
 }
 
@@ -121,6 +125,22 @@ def test_a_tail_without_targets_has_a_zero_gradient() -> None:
     head.loss(torch.randn(3, WIDTH), torch.tensor([0, 9, 3])).backward()
     for parameter in head.tail.parameters():
         assert torch.equal(parameter.grad, torch.zeros_like(parameter))
+
+
+def test_a_tied_adaptive_head_shares_the_vectors_of_the_embedding() -> None:
+    embedding = AdaptiveEmbedding(WORDS, WIDTH, [10, 25], scale=1.0)
+    head = AdaptiveSoftmaxHead(WIDTH, WORDS, [10, 25], tied=embedding)
+    own = sum(x.numel() for x in head.parameters()) - sum(x.numel() for x in embedding.words)
+    assert own == 2 * WIDTH + WIDTH * 4 + WIDTH * 2  # entries and projections of the tails
+    untied = AdaptiveSoftmaxHead(WIDTH, WORDS, [10, 25])
+    for words, (_, layer) in zip(embedding.words[1:], head.tail, strict=True):
+        assert layer.weight is words
+    with torch.no_grad():
+        untied.head.weight.copy_(torch.cat((embedding.words[0], head.head.weight)))
+    hidden, _ = batch(torch.float32)
+    torch.testing.assert_close(
+        head.log_probabilities(hidden)[..., :10], untied.log_probabilities(hidden)[..., :10]
+    )
 
 
 def test_mixture_is_the_weighted_mean_of_its_softmaxes() -> None:

@@ -1,5 +1,7 @@
 """Checks of arguments; the error names the argument, what is allowed, and the value."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from math import isnan
 from numbers import Integral, Real
 
@@ -33,6 +35,17 @@ def check_share(name: str, value: object) -> None:
     """Raise a ValueError if the value is not in ``[0, 1)``."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
         raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+
+
+def check_cutoffs(cutoffs: Sequence[int], vocabulary_size: int) -> None:
+    """Raise a ValueError if the cutoffs do not increase within ``1..vocabulary_size - 1``."""
+    increasing = all(low < high for low, high in pairwise([0, *cutoffs, vocabulary_size]))
+    if not cutoffs or not increasing:
+        raise ValueError(
+            f"cutoffs must be at least one integer, increasing, all from 1 to "
+            f"{vocabulary_size - 1} (the vocabulary has {vocabulary_size} words), got "
+            f"{list(cutoffs)}"
+        )
 
 
 def check_tensor(name: str, value: object) -> None:

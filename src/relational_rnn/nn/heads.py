@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..ops.linear_cross_entropy import Reduction, check_reduction, linear_cross_entropy
-from .arguments import check_count, check_share
+from .adaptive_embedding import AdaptiveEmbedding
+from .arguments import check_count, check_cutoffs, check_share
 from .sampled_softmax import draw_words
 
 UNTIED_RANGE = 0.1  # uniform, like the embedding
@@ -171,36 +172,42 @@ class AdaptiveSoftmaxHead(nn.Module):
     outputs the values, of `torch.nn.AdaptiveLogSoftmaxWithLoss`. This module also runs under
     autocast, and never materialises the logits of a tail.
 
+    With an adaptive embedding to share (Baevski & Auli 2019, section 3) its vectors are the weights
+    of the words: `shortlist` before the first cutoff, and `head` has the entries of the tails only.
+
     Args:
         embedding_size: E.
         vocabulary_size: V.
         cutoffs: index of the first word of each tail, increasing.
+        tied: the embedding to share, of the same widths and cutoffs, or None for separate weights.
 
     Raises:
         ValueError: for cutoffs that do not increase within ``1..V-1``.
     """
 
-    def __init__(self, embedding_size: int, vocabulary_size: int, cutoffs: Sequence[int]) -> None:
+    def __init__(
+        self,
+        embedding_size: int,
+        vocabulary_size: int,
+        cutoffs: Sequence[int],
+        *,
+        tied: AdaptiveEmbedding | None = None,
+    ) -> None:
         super().__init__()
-        edges = [0, *cutoffs, vocabulary_size]
-        increasing = all(low < high for low, high in pairwise(edges))
-        if not cutoffs or not increasing:
-            raise ValueError(
-                f"cutoffs must be at least one integer, increasing, all from 1 to "
-                f"{vocabulary_size - 1} (the vocabulary has {vocabulary_size} words), got "
-                f"{list(cutoffs)}"
-            )
+        check_cutoffs(cutoffs, vocabulary_size)
         self.cutoffs = [*cutoffs, vocabulary_size]
-        self.head = nn.Linear(embedding_size, cutoffs[0] + len(cutoffs), bias=False)
+        entries = len(cutoffs) if tied is not None else cutoffs[0] + len(cutoffs)
+        self.head = nn.Linear(embedding_size, entries, bias=False)
+        self.shortlist = None if tied is None else tied.words[0]
         self.tail = nn.ModuleList()
         for number, (low, high) in enumerate(pairwise(self.cutoffs), 1):
             width = max(1, embedding_size // TAIL_SHRINKS**number)
-            self.tail.append(
-                nn.Sequential(
-                    nn.Linear(embedding_size, width, bias=False),
-                    nn.Linear(width, high - low, bias=False),
-                )
-            )
+            if tied is not None:
+                width = tied.words[number].shape[1]
+            words = nn.Linear(width, high - low, bias=False)
+            if tied is not None:
+                words.weight = tied.words[number]
+            self.tail.append(nn.Sequential(nn.Linear(embedding_size, width, bias=False), words))
 
     def loss(self, hidden: Tensor, targets: Tensor, *, reduction: Reduction = "mean") -> Tensor:
         """Negative log-likelihood in nats; arguments and result as in `SoftmaxHead.loss`."""
@@ -212,7 +219,7 @@ class AdaptiveSoftmaxHead(nn.Module):
         entry = torch.where(cluster == 0, flat, shortlist + cluster - 1)
         inner: Reduction = "none" if reduction == "none" else "sum"
         total = linear_cross_entropy(
-            rows, self.head.weight, None, entry, ignore_index=IGNORED, reduction=inner
+            rows, self._head_weight(), None, entry, ignore_index=IGNORED, reduction=inner
         )
         tails = cast(Iterable[tuple[nn.Linear, nn.Linear]], self.tail)
         for number, (projection, words) in enumerate(tails):
@@ -231,10 +238,15 @@ class AdaptiveSoftmaxHead(nn.Module):
 
     def log_probabilities(self, hidden: Tensor) -> Tensor:
         """Log-probability of every word: ``[..., E]`` to ``[..., V]`` float32 (or float64)."""
-        head = _log_softmax(self.head(hidden))
+        head = _log_softmax(F.linear(hidden, self._head_weight()))
         shortlist = self.cutoffs[0]
         parts = [head[..., :shortlist]]
         for number, tail in enumerate(self.tail):
             entry = head[..., shortlist + number, None]
             parts.append(entry + _log_softmax(tail(hidden)))
         return torch.cat(parts, dim=-1)
+
+    def _head_weight(self) -> Tensor:
+        """Of the words before the first cutoff, then of the tails' entries: ``[_, E]``."""
+        own = self.head.weight
+        return own if self.shortlist is None else torch.cat((self.shortlist, own))
