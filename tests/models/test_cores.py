@@ -5,9 +5,11 @@ from typing import get_args
 import pytest
 import torch
 
+from relational_rnn import RelationalMemory
 from relational_rnn.config import CoreConfig
 from relational_rnn.config.core import RECURRENT, CoreName
-from relational_rnn.models.cores import CORES, Stack
+from relational_rnn.models import Stack
+from relational_rnn.models.cores import CORES
 
 T, B, I = 5, 3, 8
 WIDE = {"hidden_size": 8}
@@ -189,3 +191,18 @@ def test_a_transformer_has_no_reset():
         reset = torch.zeros(steps, B, dtype=torch.bool)
         with pytest.raises(ValueError, match="reset is not supported by a transformer"):
             core(inputs()[:steps], core.initial_state(B), reset)
+
+
+def test_a_stack_of_memories_is_a_memory_of_several_layers():
+    core = stack(model="rmc", mem_slots=2, num_layers=3)
+    module = RelationalMemory(I, mem_slots=2, head_size=4, num_heads=2, num_layers=3)
+    first, *above = core.layers
+    own = {
+        f"layers_above.{n}.{k}": v for n, m in enumerate(above) for k, v in m.state_dict().items()
+    }
+    module.load_state_dict(first.state_dict() | own)
+    reset = torch.rand(T, B) < 0.3
+    output, state = core(inputs(), core.initial_state(B), reset)
+    expected, memory = module(inputs(), reset=reset)
+    torch.testing.assert_close(output, expected)
+    torch.testing.assert_close(torch.stack(state, dim=1), memory)
