@@ -22,6 +22,7 @@ CASES = [
     pytest.param({"tied": False, "num_layers": 2}, id="untied"),
     pytest.param({"head": "adaptive"}, id="adaptive"),
     pytest.param({"model": "lstm"}, id="lstm"),
+    pytest.param({"reset": "eos"}, id="reset"),
 ]
 
 
@@ -32,7 +33,7 @@ def make(tmp_path):
         config = LanguageModelingConfig(
             data="/home/me/text", embedding_size=8, head_size=4, num_heads=2, **fields
         )
-        own = LanguageModel(config, len(WORDS)).eval()
+        own = LanguageModel(config, len(WORDS), WORDS.index("<eos>")).eval()
         with torch.no_grad():
             own.embedding.weight *= 20  # words that differ
         save_for_transformers(own, Vocabulary(WORDS), tmp_path)
@@ -46,6 +47,7 @@ def make(tmp_path):
 def test_logits_and_loss_equal_the_models(make, fields):
     own, wrapped = make(**fields)
     ids = torch.randint(len(WORDS), (3, 6))
+    ids[1, 3] = WORDS.index("<eos>")
     found = wrapped(ids, labels=ids)
     assert torch.equal(found.logits, own(ids.T)[0].transpose(0, 1))
     expected, _ = own.loss(ids.T[:-1], ids.T[1:], own.initial_state(3))

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from relational_rnn.config import LanguageModelingConfig
 from relational_rnn.errors import UserError
 from relational_rnn.generate import generate
+from relational_rnn.models.language_model import LanguageModel
 from relational_rnn.tasks.language_modeling import Vocabulary
 from relational_rnn.tasks.language_modeling.tokenization import tokenize
 
@@ -181,3 +183,21 @@ def test_a_word_that_is_impossible_is_not_drawn(vocabulary):
     model = Counting((-math.inf, 0.0, 0.0, 0.0, 0.0))
     for temperature in (1e-300, 1.0, 1e300):
         assert "the" not in draw(model, vocabulary, words=40, temperature=temperature, seed=1)
+
+
+@pytest.mark.parametrize("core", ["rmc", "gru"])
+def test_with_reset_nothing_of_the_line_before_is_known(vocabulary, core):
+    torch.manual_seed(0)
+    sizes = {"embedding_size": 8, "head_size": 4, "num_heads": 2}
+    config = LanguageModelingConfig(model=core, reset="eos", **sizes)
+    model = LanguageModel(config, len(WORDS), vocabulary.eos).eval()
+    with torch.no_grad():
+        model.embedding.weight *= 30
+    drawn = [
+        list(generate(model, vocabulary, words=20, prompt=prompt, seed=1))
+        for prompt in ("the", "cat sat\n\nsat\nthe", "sat the")
+    ]
+    for one, other in zip(drawn[0], drawn[1], strict=True):
+        assert one.word == other.word
+        assert one.probability == pytest.approx(other.probability)
+    assert drawn[0][0].probability != pytest.approx(drawn[2][0].probability)

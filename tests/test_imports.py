@@ -29,7 +29,7 @@ ROWS = [
     {"models", "tasks", "threads"},
     {"runs"},
     {"causal_lm", "generate", "onnx_export", "registry"},
-    {"evaluate", "inspection"},
+    {"equal_size", "evaluate", "inspection"},
     {"report", "train"},
     {"bench", "pretrained", "sweep"},
     {"compare"},
@@ -41,6 +41,7 @@ OPTIONAL = ("triton",)  # packages that some modules import when loaded
 LIGHT = (
     "cli",
     "config",
+    "equal_size",
     "errors",
     "registry",
     "runs",

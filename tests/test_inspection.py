@@ -18,6 +18,7 @@ from relational_rnn.registry import (
     build_task_model,
     load_language_model,
     load_task_model,
+    text_sizes,
 )
 from relational_rnn.runs import Run
 from relational_rnn.tasks.language_modeling import Vocabulary, read_prompt
@@ -86,14 +87,16 @@ def test_reading_at_once_and_writing_step_by_step_show_the_same_reading(tmp_path
     torch.testing.assert_close(*seen)
 
 
-@pytest.fixture
-def language(tmp_path):
+@pytest.fixture(params=[None, "eos"], ids=["carried", "reset"])
+def language(tmp_path, request):
     torch.manual_seed(3)
-    config = LanguageModelingConfig(embedding_size=8, head_size=4, num_heads=2, seed=5)
+    config = LanguageModelingConfig(
+        embedding_size=8, head_size=4, num_heads=2, seed=5, reset=request.param
+    )
     run = Run(tmp_path / "language")
     run.save_config(config)
     Vocabulary(["the", "<eos>", "cat", "<unk>", "sat", "mat", "dog"]).save(run.vocabulary_path)
-    model = LanguageModel(config, len(run.vocabulary))
+    model = LanguageModel(config, **text_sizes(run.vocabulary))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(20)  # the memory decides, not the biases
@@ -144,3 +147,11 @@ def test_mistakes(fields, arguments, said, tmp_path):
     run = run_of(NthFarthestConfig(objects=3, features=2, **CORE | fields), tmp_path)
     with pytest.raises(UserError, match=said):
         inspect(run, **arguments)
+
+
+@pytest.mark.parametrize("language", ["eos"], indirect=True)
+def test_after_a_reset_a_line_looks_as_it_does_alone(language):
+    both, alone = (inspect(language, prompt=prompt) for prompt in ("mat\nthe cat", "the cat"))
+    assert both.steps[2:] == alone.steps
+    for name in ("attention", "input_gate", "forget_gate"):
+        torch.testing.assert_close(getattr(both, name)[2:], getattr(alone, name))

@@ -54,12 +54,22 @@ def test_a_sequence_of_fixed_length_with_its_initial_memory(tmp_path):
         np.testing.assert_allclose(found, expected.detach().numpy(), **BUDGET)
 
 
-@pytest.mark.parametrize("fields", [{}, {"model": "lstm"}, {"head": "adaptive"}], ids=str)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"model": "lstm"},
+        {"head": "adaptive"},
+        {"reset": "eos", "mem_slots": 2},
+        {"reset": "eos", "model": "gru", "num_layers": 2},
+    ],
+    ids=str,
+)
 def test_a_step_of_a_language_model(tmp_path, fields):
     torch.manual_seed(0)
     words = ["<eos>", *map(str, range(19)), "Käse"]
     sizes = {"embedding_size": 8, "head_size": 4, "num_heads": 2, **fields}
-    model = LanguageModel(LanguageModelingConfig(**sizes), len(words)).eval()
+    model = LanguageModel(LanguageModelingConfig(**sizes), len(words), 0).eval()
     path = tmp_path / "model.onnx"
     export_language_model(model, Vocabulary(words), path)
     session = onnxruntime.InferenceSession(path)
@@ -69,6 +79,7 @@ def test_a_step_of_a_language_model(tmp_path, fields):
     for tensor, expected in zip(first, model.initial_state(1), strict=True):
         np.testing.assert_array_equal(np.array(tensor, np.float32)[None], expected.numpy())
     tokens = torch.randint(len(words), (4, 3))
+    tokens[2, 1] = 0  # a line ends
     state = model.initial_state(3)
     expected, last = model(tokens, state)
     for step, scores in zip(tokens, expected, strict=True):

@@ -9,7 +9,7 @@ import pytest
 from jsonargparse import ArgumentParser
 
 from relational_rnn import cli
-from relational_rnn.cli import VERBS, main
+from relational_rnn.cli import VERBS, main, train
 from relational_rnn.config import load
 from relational_rnn.report.readme_tables import BLOCK, BLOCKS, fill
 
@@ -87,8 +87,7 @@ def test_commands_are_understood(page):
         importlib.import_module(f"relational_rnn.cli.{file}").add(parser)
         arguments = vars(parser.parse_args(rest))
         if verb == "train" and arguments["config"] and "/" not in arguments["config"]:
-            own = ("config", "run", "resume", "logger", "json")
-            load(arguments["config"], {k: v for k, v in arguments.items() if k not in own})
+            load(arguments["config"], {k: v for k, v in arguments.items() if k not in train.OWN})
 
 
 @pytest.mark.parametrize("code", [code for page in PAGES for code in runs_of_a_page(page)])

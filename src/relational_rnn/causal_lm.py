@@ -40,16 +40,23 @@ class RelationalConfig(PreTrainedConfig):
     Args:
         fields: of `LanguageModelingConfig`, those that are not the defaults at least.
         vocab_size: number V of words.
+        eos: id of ``<eos>``, see `LanguageModel`. It is not ``eos_token_id``, which would end
+            ``generate`` at the first line end.
         **kwargs: of `PreTrainedConfig`.
     """
 
     model_type = "relational-rnn"
 
     def __init__(
-        self, fields: dict[str, Any] | None = None, vocab_size: int = 2, **kwargs: Any
+        self,
+        fields: dict[str, Any] | None = None,
+        vocab_size: int = 2,
+        eos: int | None = None,
+        **kwargs: Any,
     ) -> None:
         self.fields = fields or {}
         self.vocab_size = vocab_size
+        self.eos = eos
         kwargs.setdefault("tie_word_embeddings", bool(self.fields.get("tied", True)))
         super().__init__(**kwargs)
 
@@ -78,7 +85,8 @@ class RelationalForCausalLM(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: RelationalConfig) -> None:
         super().__init__(config)
-        self.model = LanguageModel(LanguageModelingConfig(**config.fields), config.vocab_size)
+        fields = LanguageModelingConfig(**config.fields)
+        self.model = LanguageModel(fields, config.vocab_size, config.eos)
         if self.model.head.state_dict().keys() >= {"weight"} and config.fields.get("tied", True):
             self._tied_weights_keys = {"model.head.weight": "model.embedding.weight"}
         self.post_init()
@@ -176,7 +184,7 @@ def save_for_transformers(model: LanguageModel, vocabulary: Vocabulary, folder: 
     """
     fields = asdict(model.config)
     del fields["data"]
-    wrapped = RelationalForCausalLM(RelationalConfig(fields, len(vocabulary.words)))
+    wrapped = RelationalForCausalLM(RelationalConfig(fields, len(vocabulary), model.eos))
     wrapped.model.load_state_dict(model.state_dict())
     wrapped.save_pretrained(folder)
     word_tokenizer(vocabulary).save_pretrained(folder)

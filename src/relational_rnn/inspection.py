@@ -124,14 +124,16 @@ class _Recorder:
         self.traces: list[Trace] = []
 
     def __enter__(self) -> "_Recorder":
-        self.handle = self.core.register_forward_pre_hook(self._trace)
+        self.handle = self.core.register_forward_pre_hook(self._trace, with_kwargs=True)
         return self
 
     def __exit__(self, *error: object) -> None:
         self.handle.remove()
 
-    def _trace(self, core: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        self.traces.append(self.core.trace(*arguments))
+    def _trace(
+        self, core: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor | None]
+    ) -> None:
+        self.traces.append(self.core.trace(*arguments, reset=named["reset"]))
 
     def inspection(self, title: str, steps: list[str], note: str | None = None) -> Inspection:
         """The recorded steps, of the first example of the batch."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .models import TaskModel
     from .models.language_model import LanguageModel
+    from .tasks.language_modeling import Vocabulary
     from .tasks.task import GeneratedTask
 
 Metric = Literal["perplexity", "accuracy"]
@@ -129,11 +130,16 @@ def build_model(config: TaskConfig, **sizes: int) -> "nn.Module":
 
     Args:
         config: its task, and all fields of the model.
-        **sizes: of a text, ``vocabulary_size``; a generated task has its own.
+        **sizes: of a text, see :func:`text_sizes`; a generated task has its own.
     """
     if is_generated(config):
         sizes = build_task(config, training=False).model_sizes
     return cast("nn.Module", resolve(entry(config).model)(config, **sizes))
+
+
+def text_sizes(vocabulary: "Vocabulary") -> dict[str, int]:
+    """What :func:`build_model` has to know of a text."""
+    return {"vocabulary_size": len(vocabulary), "eos": vocabulary.eos}
 
 
 def build_task_model(config: GeneratedConfig) -> "TaskModel":
@@ -153,7 +159,7 @@ def load_model(run: Run, device: "torch.device | str" = "cpu") -> "nn.Module":
     """
     from .weights import load_checkpoint, load_weights
 
-    sizes = {} if is_generated(run.config) else {"vocabulary_size": len(run.vocabulary)}
+    sizes = {} if is_generated(run.config) else text_sizes(run.vocabulary)
     model = build_model(run.config, **sizes)
     if run.weights_path.is_file():
         load_weights(model, run.weights_path)

@@ -8,7 +8,9 @@ import pytest
 from relational_rnn.cli import train
 from relational_rnn.config import TASKS, NthFarthestConfig, ProgramsConfig
 from relational_rnn.config.fields import GROUPS, options
+from relational_rnn.equal_size import count_weights
 from relational_rnn.errors import UserError
+from relational_rnn.registry import text_sizes
 from relational_rnn.runs import Run
 
 
@@ -23,8 +25,9 @@ def test_the_short_help_is_short_and_shows_where_the_rest_is(rrnn):
     assert lines[0].startswith("usage: ")
     assert lines[2] == ""
     assert "  -h, --help " in text
-    assert "[rmc | lstm | lstm-loop | gru | transformer; default rmc]" in " ".join(text.split())
-    assert "[auto | cpu | cuda | mps; default auto]" in " ".join(text.split())
+    flat = " ".join(text.split()).replace("lstm- loop", "lstm-loop")
+    assert "[rmc | lstm | lstm-loop | gru | transformer; default rmc]" in flat
+    assert "[auto | cpu | cuda | mps; default auto]" in flat
     assert {"--run", "--resume", "--logger", "--data", "--max-steps", "--threads"} <= flags(text)
     for task in TASKS:
         assert f"rrnn train {task} --help" in text
@@ -35,7 +38,7 @@ def test_the_short_help_is_short_and_shows_where_the_rest_is(rrnn):
 def test_the_help_of_a_task_shows_its_fields_in_groups(rrnn, task):
     text = rrnn("train", task, "--help").out
     fields = [field for field in options(TASKS[task]).values() if field.group is not None]
-    own = {"--run", "--resume", "--logger", "--json"}
+    own = {"--run", "--resume", "--match-weights", "--logger", "--json"}
     assert flags(text) == own | {field.flag for field in fields}
     titles = re.findall(r"^(\w+):$", text, re.MULTILINE)
     assert titles == [*titles[:1], *GROUPS]
@@ -207,3 +210,58 @@ def test_a_folder_in_which_another_process_trains_stays(tmp_path):
         assert run.lock_path.exists()
     run.remove_if_empty()
     assert not run.folder.exists()
+
+
+def test_match_weights_of_a_generated_task(rrnn, fitted):
+    Run("runs/mine").save_config(NthFarthestConfig(name="mine", head_size=8))
+    answer = rrnn("train", "nth-farthest", "--model", "lstm", "--match-weights", "mine")
+    ((config, _),) = fitted
+    weights = [count_weights(one) for one in (Run("runs/mine").config, config)]
+    assert weights[1] == pytest.approx(weights[0], rel=0.01)
+    given = NthFarthestConfig(name="nth-farthest", model="lstm")
+    changed = {name for name, value in vars(config).items() if value != vars(given)[name]}
+    assert changed == {"hidden_size"}
+    assert answer.out.splitlines()[0] == (
+        f"runs/mine: {weights[0]:,} weights; this model: {weights[1]:,}, "
+        f"with hidden_size {config.hidden_size}"
+    )
+
+
+def test_match_weights_of_a_language_model(rrnn, fitted, make_run, text):
+    run = make_run()
+    sizes = text_sizes(run.vocabulary)
+    options = ("--embedding-size", run.config.embedding_size, "--match-weights", run.folder)
+    for model in ("rmc", "gru"):
+        assert rrnn("train", "language-modeling", "--data", text, "--model", model, *options)
+        config = fitted[-1][0]
+        assert (config.model, config.num_heads) == (model, 4)
+        most = [count_weights(one, **sizes) for one in (config, run.config)]
+        assert most[0] == pytest.approx(most[1], rel=0.05)  # the widths are as small as the model
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nth-farthest", "--head-size", "3"], "--head-size: is decided by --match-weights; leave"),
+        (["nth-farthest", "--key-size", "3"], "--key-size: is decided by --match-weights; leave"),
+        (["nth-farthest", "--model", "lstm", "--hidden-size", "3"], "--hidden-size: is decided by"),
+        (["programs"], "--match-weights: mine is a run of nth-farthest, not of programs; give a"),
+        (["--resume", "mine"], "mine: a run is resumed in its own folder with its own config"),
+        (["nth-farthest", "--readout-size", "2000"], "--match-weights: rmc: the narrowest core"),
+        (["nth-farthest", "--num-heads", "4", "--embedding-size", "3"], "--embedding-size: not an"),
+    ],
+)
+def test_match_weights_that_cannot_be(rrnn, fitted, words, told):
+    Run("runs/mine").save_config(NthFarthestConfig(name="mine", head_size=8))
+    answer = rrnn("train", *words, "--match-weights", "mine")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert answer.err.startswith(f"error: {told}")
+    assert not fitted
+
+
+def test_match_weights_needs_the_same_text(rrnn, fitted, make_run):
+    run = make_run()
+    answer = rrnn("train", "language-modeling", "--match-weights", run.folder)
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert answer.err.startswith("error: --match-weights: pydoc has another vocabulary (")
+    assert "give the text of that run as --data" in answer.err

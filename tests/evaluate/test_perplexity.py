@@ -1,5 +1,8 @@
 import math
+from dataclasses import replace
+from itertools import chain
 
+import numpy as np
 import pytest
 import torch
 
@@ -130,3 +133,25 @@ def test_wrong_arguments_are_named(forgetful, tokens, change, message):
     arguments = {"tokens": tokens, "start": START} | change
     with pytest.raises(ValueError, match=message):
         evaluate(forgetful, **arguments)
+
+
+@pytest.mark.parametrize("core", ["rmc", "lstm", "lstm-loop", "gru"])
+def test_with_reset_the_perplexity_is_of_each_line_alone(core):
+    torch.manual_seed(0)
+    config = LanguageModelingConfig(
+        model=core, embedding_size=8, head_size=4, num_heads=2, reset="eos"
+    )
+    model = LanguageModel(config, 11, 10)
+    with torch.no_grad():
+        model.embedding.weight *= 30
+    lines = [[3, 5, 1, 10], [10], [4] * 17 + [10], [0, 1, 10], [2, 10]]
+    text = np.array([*chain.from_iterable(lines)])
+    alone = [token_losses(model, np.array(line), start=10) for line in lines]
+    for batch_size, bptt in [(1, 100), (1, 3), (4, 5), (6, 1), (32, 2)]:
+        reading = {"start": 10, "batch_size": batch_size, "bptt": bptt}
+        torch.testing.assert_close(token_losses(model, text, **reading), torch.cat(alone))
+        score = evaluate(model, text, **reading)
+        assert score.perplexity == pytest.approx(torch.cat(alone).double().mean().exp().item())
+    off = LanguageModel(replace(config, reset=None), 11)
+    off.load_state_dict(model.state_dict())
+    assert not torch.allclose(token_losses(off, text, start=10), torch.cat(alone))

@@ -5,9 +5,11 @@ from typing import get_args
 import pytest
 import torch
 
+from relational_rnn import RelationalMemory
 from relational_rnn.config import CoreConfig
 from relational_rnn.config.core import RECURRENT, CoreName
-from relational_rnn.models.cores import CORES, Stack
+from relational_rnn.models import Stack
+from relational_rnn.models.cores import CORES
 
 T, B, I = 5, 3, 8
 WIDE = {"hidden_size": 8}
@@ -129,3 +131,78 @@ def test_dropout_between_layers_and_weight_drop_act_in_training_alone():
         assert not torch.equal(core(inputs(), state)[0], core(inputs(), state)[0])
         core.eval()
         assert torch.equal(core(inputs(), state)[0], core(inputs(), state)[0])
+
+
+PIECES = [(0, [(0, 2), (2, 3), (3, 5)]), (1, [(0, 5)]), (2, [(0, 4), (4, 5)])]
+"""Of each sequence its pieces: first step and end."""
+
+
+@pytest.mark.parametrize("fields", [case for case in CASES if "transformer" not in case.id])
+def test_reset_equals_each_piece_alone(fields):
+    core = stack(**{**fields, "weight_drop": 0.0}).double()
+    given = inputs().double()
+    before = tuple(torch.rand_like(tensor) for tensor in core.initial_state(B))
+    reset = torch.zeros(T, B, dtype=torch.bool)
+    reset[2, 0] = reset[3, 0] = reset[0, 1] = reset[4, 2] = True
+    seen = given.clone().requires_grad_()
+    output, last = core(seen, before, reset)
+    weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(3)).double()
+    names = [name for name, _ in core.named_parameters()]
+    ends = [torch.rand_like(part) for part in last]
+    objective = (output * weights).sum() + sum(
+        (part * end).sum() for part, end in zip(last, ends, strict=True)
+    )
+    found = torch.autograd.grad(objective, [seen, *core.parameters()])
+
+    alone = given.clone().requires_grad_()
+    objective = torch.zeros((), dtype=torch.float64)
+    for sequence, pieces in PIECES:
+        state = tuple(part[sequence : sequence + 1] for part in before)
+        for first, end in pieces:
+            if reset[first, sequence]:
+                state = core.initial_state(1)
+            piece, state = core(alone[first:end, sequence : sequence + 1], state)
+            torch.testing.assert_close(output[first:end, sequence], piece[:, 0])
+            objective = objective + (piece[:, 0] * weights[first:end, sequence]).sum()
+        for part, each, end in zip(state, last, ends, strict=True):
+            torch.testing.assert_close(part[0], each[sequence])
+            objective = objective + (part[0] * end[sequence]).sum()
+    expected = torch.autograd.grad(objective, [alone, *core.parameters()])
+    for name, one, other in zip(["inputs", *names], found, expected, strict=True):
+        torch.testing.assert_close(one, other, msg=name)
+
+
+@pytest.mark.parametrize("fields", [case for case in CASES if "transformer" not in case.id])
+def test_reset_at_every_step_and_one_step_at_a_time(fields):
+    core = stack(**fields).eval()
+    state = tuple(torch.rand_like(tensor) for tensor in core.initial_state(B))
+    everywhere = torch.ones(T, B, dtype=torch.bool)
+    output, last = core(inputs(), state, everywhere)
+    for number, step in enumerate(inputs()):
+        one, after = core(step[None], state, everywhere[:1])
+        torch.testing.assert_close(one[0], output[number])
+        torch.testing.assert_close(one, core(step[None], core.initial_state(B))[0])
+    torch.testing.assert_close(after, last)
+
+
+def test_a_transformer_has_no_reset():
+    core = stack(model="transformer", **WIDE)
+    for steps in (1, T):
+        reset = torch.zeros(steps, B, dtype=torch.bool)
+        with pytest.raises(ValueError, match="reset is not supported by a transformer"):
+            core(inputs()[:steps], core.initial_state(B), reset)
+
+
+def test_a_stack_of_memories_is_a_memory_of_several_layers():
+    core = stack(model="rmc", mem_slots=2, num_layers=3)
+    module = RelationalMemory(I, mem_slots=2, head_size=4, num_heads=2, num_layers=3)
+    first, *above = core.layers
+    own = {
+        f"layers_above.{n}.{k}": v for n, m in enumerate(above) for k, v in m.state_dict().items()
+    }
+    module.load_state_dict(first.state_dict() | own)
+    reset = torch.rand(T, B) < 0.3
+    output, state = core(inputs(), core.initial_state(B), reset)
+    expected, memory = module(inputs(), reset=reset)
+    torch.testing.assert_close(output, expected)
+    torch.testing.assert_close(torch.stack(state, dim=1), memory)

@@ -1,5 +1,7 @@
 """The word language model: what it computes, with every head and dropout."""
 
+from itertools import chain
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -157,3 +159,47 @@ def test_label_smoothing_changes_the_training_loss_alone():
 def test_cutoffs_beyond_the_vocabulary():
     with pytest.raises(ValueError, match="cutoffs"):
         model(head="adaptive", cutoffs=[5, V])
+
+
+EOS = 7
+LINES = [[3, 5, EOS], [EOS], [2, 2, 9, 30, EOS], [8, 1, EOS]]
+CORES = ["rmc", "lstm", "lstm-loop", "gru"]
+
+
+def resetting(**fields):
+    torch.manual_seed(0)
+    config = LanguageModelingConfig(**{**SMALL, "reset": "eos", **fields})
+    return LanguageModel(config, V, EOS).eval()
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_with_reset_a_line_is_read_by_itself(core):
+    language_model = resetting(model=core, num_layers=2)
+    text = torch.tensor([EOS, *chain.from_iterable(LINES)])[:, None]
+    whole, _ = language_model.loss(text[:-1], text[1:], language_model.initial_state(1), "none")
+    alone = []
+    for line in LINES:
+        words = torch.tensor([EOS, *line])[:, None]
+        state = language_model.initial_state(1)
+        alone.append(language_model.loss(words[:-1], words[1:], state, "none")[0])
+    torch.testing.assert_close(whole, torch.cat(alone))
+    off = model(model=core, num_layers=2).eval()
+    assert not torch.allclose(off.loss(text[:-1], text[1:], off.initial_state(1), "none")[0], whole)
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_reset_changes_nothing_where_no_line_ends(core):
+    tokens, targets = words()
+    tokens[tokens == EOS] = 0
+    plain, reset = model(model=core).eval(), resetting(model=core)
+    assert plain.state_dict().keys() == reset.state_dict().keys()
+    state = tuple(torch.rand_like(part) for part in plain.initial_state(B))
+    torch.testing.assert_close(
+        plain.loss(tokens, targets, state, "none"), reset.loss(tokens, targets, state, "none")
+    )
+
+
+@pytest.mark.parametrize("eos", [None, -1, V, True, "7", 7.0])
+def test_reset_needs_the_id(eos):
+    with pytest.raises(ValueError, match="eos must be an id in the vocabulary"):
+        LanguageModel(LanguageModelingConfig(**SMALL, reset="eos"), V, eos)

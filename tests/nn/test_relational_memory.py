@@ -662,3 +662,12 @@ def test_sonnets_variable_that_is_no_matrix(value: object, message: str) -> None
     variables["relational_memory/linear/w"] = value
     with pytest.raises(ValueError, match="variable 'relational_memory/linear/w' " + message):
         RelationalMemory.from_sonnet(variables, **SMALL)
+
+
+def test_a_trace_with_resets_is_of_the_same_steps():
+    core = RelationalMemory(3, mem_slots=2, head_size=4, num_heads=2)
+    inputs, memory = torch.randn(6, 2, 3), torch.randn(2, 2, 8)
+    reset = torch.zeros(6, 2, dtype=torch.bool)
+    reset[0, 1] = reset[4, 0] = True
+    output, _ = core(inputs, memory, reset=reset)
+    torch.testing.assert_close(core.trace(inputs, memory, reset=reset).output, output)

@@ -45,16 +45,17 @@ def test_a_cell(tmp_path: Path) -> None:
     assert torch.equal(again(inputs), cell(inputs))
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_a_language_model(tmp_path: Path, tied: bool) -> None:
+@pytest.mark.parametrize("fields", [{}, {"tied": False}, {"reset": "eos"}], ids=str)
+def test_a_language_model(tmp_path: Path, fields: dict[str, Any]) -> None:
     config = LanguageModelingConfig(
-        data="/home/me/text", embedding_size=8, head_size=4, num_heads=2, tied=tied
+        data="/home/me/text", embedding_size=8, head_size=4, num_heads=2, **fields
     )
-    model = LanguageModel(config, 11).eval()
+    model = LanguageModel(config, 11, 3).eval()
     model.save_pretrained(tmp_path)
     assert "/home/me" not in (tmp_path / "config.json").read_text(encoding="utf-8")
     again = LanguageModel.from_pretrained(tmp_path)
     tokens = torch.randint(11, (4, 2))
+    tokens[2, 1] = 3
     assert torch.equal(again(tokens)[0], model(tokens)[0])
 
 

@@ -220,3 +220,22 @@ def test_perplexity_for_display():
     assert TextTraining.describe({"loss": math.log(1234.5)}) == "perplexity 1,234.50"
     assert TextTraining.describe({"loss": math.nan}) == "perplexity …"
     assert perplexity(1000.0) == math.inf
+
+
+@pytest.mark.parametrize("core", ["rmc", "lstm"])
+def test_with_reset_every_command_reads_each_line_by_itself(rrnn, start, text, tmp_path, core):
+    options = ("--reset", "eos", "--model", core, "--max-steps", 60, "--run", "run", "--json")
+    ended = rrnn(*start, *options)
+    assert ended.code == 0, ended.stderr
+    lines = (text / "test.txt").read_text(encoding="utf-8").splitlines()[:3]
+    losses = []
+    for number, content in enumerate(["\n".join(lines), *lines]):
+        (tmp_path / f"{number}.txt").write_text(content + "\n", encoding="utf-8")
+        losses.append(rrnn("score", "run", f"{number}.txt", "--json").json["loss"])
+    assert losses[0] == pytest.approx(sum(losses[1:]) / 3, rel=1e-4)  # all lines are as long
+    tested = rrnn("test", "run", "--batch-size", 3, "--bptt", 4, "--json").json
+    assert tested["loss"] == pytest.approx(ended.json["test"]["loss"], rel=1e-5)
+    config = load(tmp_path / "runs" / "run" / "config.yaml")
+    assert config.reset == "eos"
+    again = rrnn("train", "--resume", "run", "--reset", "null")
+    assert "reset: cannot be changed when a run is resumed" in again.stderr

@@ -13,17 +13,18 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ..config import TASKS, TaskConfig, load, shipped
 from ..config.fields import GROUPS, Option, help_texts, nearest, options
+from ..equal_size import WIDTHS, count_weights, nearest_size
 from ..errors import UserError
 from ..printable import printable
 from ..processes import check_launcher, is_first_process
-from ..registry import is_generated
+from ..registry import is_generated, text_sizes
 from ..runs import RUNS, Run, find_run, new_run
-from ..signals import exiting_at_once
+from ..signals import Stopper, exiting_at_once
 from . import Formatter, print_json
 
 USAGE = "rrnn train CONFIG [OPTION ...]\n       rrnn train --resume RUN [OPTION ...]"
 
-OWN = ("config", "run", "resume", "logger", "json")
+OWN = ("config", "run", "resume", "match_weights", "logger", "json")
 """The verb's own arguments; all others are fields of the configuration."""
 WITHOUT_VALUE = ("--json", "--help", "-h")
 
@@ -123,7 +124,7 @@ def run(arguments: Namespace) -> int:
     """Train and print the result."""
     overrides = {key: value for key, value in vars(arguments).items() if key not in OWN}
     if arguments.resume is not None:
-        for name in ("config", "run"):
+        for name in ("config", "run", "match_weights"):
             if getattr(arguments, name) is not None:
                 raise UserError(
                     f"{getattr(arguments, name)}: a run is resumed in its own folder with its own "
@@ -142,6 +143,8 @@ def run(arguments: Namespace) -> int:
     else:
         config = _load(arguments.config, overrides)
         check_launcher(devices=config.devices, num_nodes=config.num_nodes)
+        if arguments.match_weights is not None:
+            config = _with_weights_of(arguments.match_weights, config, overrides)
         run = new_run(arguments.run, config)
     try:
         unused = config.without_effect()
@@ -162,6 +165,54 @@ def _load(name: str, overrides: dict[str, Any]) -> TaskConfig:
                     f"{name}: is a run, not a configuration; {Run(folder).how_to_resume}"
                 )
     return load(name, overrides)
+
+
+def _with_weights_of(name: str, config: TaskConfig, overrides: dict[str, Any]) -> TaskConfig:
+    """The configuration with the width that gives it as many weights as a run's model has."""
+    decided = WIDTHS[config.model]
+    for field in decided:
+        if field in overrides:
+            flag = options(type(config))[field].flag
+            raise UserError(f"{flag}: is decided by --match-weights; leave one of the two out")
+    run = find_run(name)
+    if run.config.task != config.task:
+        raise UserError(
+            f"--match-weights: {name} is a run of {run.config.task}, not of {config.task}; give a "
+            "run of the same task"
+        )
+    sizes = {} if is_generated(config) else _sizes_of_same_text(run, vars(config)["data"])
+    try:
+        weights = count_weights(run.config, **sizes)
+        matched = nearest_size(config, weights, **sizes)
+        count = count_weights(matched, **sizes)
+    except UserError as error:
+        raise UserError(f"--match-weights: {error}") from error
+    if is_first_process():
+        before, after = vars(config), vars(matched)
+        chosen = ", ".join(
+            f"{field} {after[field]}"
+            for field in decided
+            if field == decided[0] or before.get(field) != after.get(field)
+        )
+        print(
+            f"{printable(run.title)}: {weights:,} weights; this model: {count:,}, with {chosen}",
+            flush=True,
+        )
+    return matched
+
+
+def _sizes_of_same_text(run: Run, data: str) -> dict[str, int]:
+    """The sizes of a text, whose vocabulary must be that of a run."""
+    from ..tasks.language_modeling import open_corpus
+
+    with Stopper():  # SIGTERM and SIGHUP remove what was written to the cache so far
+        vocabulary = open_corpus(data).vocabulary
+    if vocabulary.digest != run.vocabulary.digest:
+        raise UserError(
+            f"--match-weights: {data} has another vocabulary ({len(vocabulary):,} words) than "
+            f"{run.title} ({len(run.vocabulary):,}); give the text of that run as --data"
+        )
+    return text_sizes(vocabulary)
 
 
 def _resumed_config(run: Run, overrides: dict[str, Any]) -> TaskConfig:
@@ -255,6 +306,11 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--run", metavar="RUN", help="name or folder of the new run")
     parser.add_argument("--resume", metavar="RUN", help="name or folder of the run to resume")
+    parser.add_argument(
+        "--match-weights",
+        metavar="RUN",
+        help="choose the core's width for as many weights as RUN has",
+    )
     parser.add_argument(
         "--logger",
         metavar="LOGGER",

@@ -13,9 +13,9 @@ from typing import Any, cast
 from ..config import GeneratedConfig, load
 from ..config.fields import nearest, one_of, options
 from ..config.yaml_files import read_yaml
+from ..equal_size import WIDTHS, count_weights, of_equal_size
 from ..errors import UserError
 from ..registry import Metric, build_task, is_generated
-from .equal_size import WIDTHS, count_weights, of_equal_size
 
 KEYS = ("cores", "tasks", "learning_rates", "seeds", "fields")
 TASK_KEYS = ("base", "fields", "threshold")
@@ -162,10 +162,7 @@ def _generated(base: str, fields: Mapping[str, Any]) -> GeneratedConfig:
 def _of_equal_size(configs: dict[str, GeneratedConfig]) -> dict[str, GeneratedConfig]:
     """All but the first get a width that gives them its number of weights."""
     (first, reference), *others = configs.items()
-    try:
-        weights = count_weights(reference)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    weights = count_weights(reference)
     return {first: reference, **{core: of_equal_size(each, weights) for core, each in others}}
 
 

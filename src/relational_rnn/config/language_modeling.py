@@ -29,6 +29,10 @@ class LanguageModelingConfig(TaskConfig):
     random_offset: bool = option(False, group="data")
     """Start the streams of each epoch at another word."""
 
+    reset: Literal["eos"] | None = option(None, group="model")
+    """Where the memory is set back to its initial value. eos: at the end of each line of the text,
+    so that each line is read by itself; null: nowhere, what a line says is known in the next."""
+
     embedding_size: int = option(128, at_least=1, limit=WIDTH, group="model", decides="model")
     """Width of the word embedding."""
 

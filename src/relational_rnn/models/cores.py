@@ -4,17 +4,19 @@ Letters: T time, B batch, I input size, O output size.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from ..config import CoreConfig
 from ..nn.dropout import VariationalDropout, WeightDrop
 from ..nn.loop_lstm import LoopLSTM
 from ..nn.relational_memory import RelationalMemory
 from ..nn.transformer import TransformerLayer
+from ..ops.relational_memory.segments import segments
 
 State = tuple[Tensor, ...]
 """The state of a stack; every tensor is ``[B, ...]``, whatever the core."""
@@ -28,14 +30,15 @@ class Core:
         build: makes a layer of a configuration, for an input of width I.
         output_size: the width of a layer's output.
         initial_state: the state of a layer before the first step, for a batch size.
-        run: calls a layer, or its :class:`WeightDrop`, with inputs ``[T, B, I]`` and a state.
+        run: calls a layer, or its :class:`WeightDrop`, with inputs ``[T, B, I]``, a state, and
+            where it is reset, ``[T, B]`` bool or None.
         recurrent: names of a layer's recurrent weights, for :class:`WeightDrop`.
     """
 
     build: Callable[[CoreConfig, int], nn.Module]
     output_size: Callable[[Any], int]
     initial_state: Callable[[Any, int], State]
-    run: Callable[[nn.Module, Tensor, State], tuple[Tensor, State]]
+    run: Callable[[nn.Module, Tensor, State, Tensor | None], tuple[Tensor, State]]
     recurrent: Callable[[Any], list[str]]
 
 
@@ -70,8 +73,8 @@ class Stack(nn.Module):
         self.spreads = nn.ModuleList(spreads)
         self.layers = nn.ModuleList(layers)
         self.output_size = size * config.num_layers if config.skip else size
-        transformer = config.model == "transformer"
-        self.norm = nn.LayerNorm(self.output_size) if transformer else nn.Identity()
+        self.transformer = config.model == "transformer"
+        self.norm = nn.LayerNorm(self.output_size) if self.transformer else nn.Identity()
 
     def initial_state(self, batch_size: int) -> State:
         """The initial state of all layers: memory (rmc), h and c (lstm), h (gru), or no keys."""
@@ -81,16 +84,30 @@ class Stack(nn.Module):
             state += self.kind.initial_state(core, batch_size)
         return tuple(state)
 
-    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(
+        self, inputs: Tensor, state: State, reset: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Run the layers over a window.
 
         Args:
             inputs: ``[T, B, I]``.
             state: from :meth:`initial_state` or the previous window.
+            reset: ``[T, B]`` bool: whether a sequence has its initial state before it reads a step.
+                No gradient flows back over a reset. Default: nowhere.
 
         Returns:
             The output ``[T, B, O]`` and the final state, neither of them detached.
+
+        Raises:
+            ValueError: ``reset`` with a transformer, which has none.
         """
+        if reset is not None and self.transformer:
+            raise ValueError(
+                "reset is not supported by a transformer: give it each piece by itself"
+            )
+        if reset is not None and len(reset) == 1:  # without pieces, so that a step can be exported
+            state = self.reset_state(state, reset[0])
+            reset = None
         outputs: list[Tensor] = []
         next_state: list[Tensor] = []
         each = len(state) // len(self.layers)
@@ -99,12 +116,19 @@ class Stack(nn.Module):
             below = self.dropout(hidden) if number else hidden
             fed = torch.cat((below, inputs), dim=-1) if self.skip and number else below
             part = state[number * each : (number + 1) * each]
-            output, part = self.kind.run(layer, self.spreads[number](fed), part)
+            output, part = self.kind.run(layer, self.spreads[number](fed), part, reset)
             hidden = output + below if self.residual and number else output
             outputs.append(hidden)
             next_state += part
         output = torch.cat(outputs, dim=-1) if self.skip else hidden
         return self.norm(output), tuple(next_state)
+
+    def reset_state(self, state: State, reset: Tensor) -> State:
+        """The state, or the initial one for the sequences where ``reset``, ``[B]`` bool, is set."""
+        return tuple(
+            torch.where(reset.view(-1, *[1] * (old.dim() - 1)), new, old)
+            for old, new in zip(state, self.initial_state(1), strict=True)
+        )
 
 
 def _build_rmc(config: CoreConfig, input_size: int) -> nn.Module:
@@ -125,8 +149,10 @@ def _build_rmc(config: CoreConfig, input_size: int) -> nn.Module:
     )
 
 
-def _run_rmc(layer: nn.Module, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-    output, memory = layer(inputs, state[0])
+def _run_rmc(
+    layer: nn.Module, inputs: Tensor, state: State, reset: Tensor | None
+) -> tuple[Tensor, State]:
+    output, memory = layer(inputs, state[0], reset=reset)
     return output, (memory,)
 
 
@@ -140,9 +166,21 @@ def _build_lstm(config: CoreConfig, input_size: int) -> nn.Module:
     return layer
 
 
-def _run_lstm(layer: nn.Module, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+def _run_lstm(
+    layer: nn.Module, inputs: Tensor, state: State, reset: Tensor | None
+) -> tuple[Tensor, State]:
+    if reset is not None:
+        return _run_packed(layer, inputs, state, reset)
     hidden, cell = state  # nn.LSTM expects [layers, B, H]
     output, (hidden, cell) = layer(inputs, (hidden.unsqueeze(0), cell.unsqueeze(0)))
+    return output, (hidden.squeeze(0), cell.squeeze(0))
+
+
+def _run_loop(
+    layer: nn.Module, inputs: Tensor, state: State, reset: Tensor | None
+) -> tuple[Tensor, State]:
+    hidden, cell = state
+    output, (hidden, cell) = layer(inputs, (hidden[None], cell[None]), reset=reset)
     return output, (hidden.squeeze(0), cell.squeeze(0))
 
 
@@ -154,9 +192,36 @@ def _build_gru(config: CoreConfig, input_size: int) -> nn.Module:
     return layer
 
 
-def _run_gru(layer: nn.Module, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+def _run_gru(
+    layer: nn.Module, inputs: Tensor, state: State, reset: Tensor | None
+) -> tuple[Tensor, State]:
+    if reset is not None:
+        return _run_packed(layer, inputs, state, reset)
     output, hidden = layer(inputs, state[0].unsqueeze(0))  # nn.GRU expects [layers, B, H]
     return output, (hidden.squeeze(0),)
+
+
+def _run_packed(
+    layer: nn.Module, inputs: Tensor, state: State, reset: Tensor
+) -> tuple[Tensor, State]:
+    """Run `nn.LSTM` or `nn.GRU` with resets: the pieces between them as a `PackedSequence`."""
+    steps, batch = reset.shape
+    found = segments(torch.full((batch,), steps, device=reset.device), reset)
+    order = found.length.argsort(descending=True)
+    sequence, first, length, goes_on = (x[order] for x in found)  # [S] each
+    step = torch.arange(int(length.max()), device=reset.device)[:, None]
+    inside = step < length  # [L, S]
+    place = ((first + step) * batch + sequence)[inside]  # of each row in the flattened inputs
+    packed = PackedSequence(inputs.flatten(0, 1)[place], inside.sum(1).cpu())
+    begin = tuple((part[sequence] * goes_on[:, None])[None] for part in state)  # [1, S, H]
+    output, after = layer(packed, begin if len(begin) > 1 else begin[0])
+    output = torch.empty_like(output.data).index_copy(0, place, output.data)
+    ends = first + length == steps
+    last = tuple(
+        torch.empty_like(part).index_copy(0, sequence[ends], each[0, ends])
+        for part, each in zip(state, after if len(begin) > 1 else (after,), strict=True)
+    )
+    return output.view(steps, batch, -1), last
 
 
 def _build_transformer(config: CoreConfig, input_size: int) -> nn.Module:
@@ -169,7 +234,9 @@ def _build_transformer(config: CoreConfig, input_size: int) -> nn.Module:
     )
 
 
-def _run_transformer(layer: nn.Module, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+def _run_transformer(
+    layer: nn.Module, inputs: Tensor, state: State, reset: Tensor | None
+) -> tuple[Tensor, State]:
     output, (keys, values) = layer(inputs, state)
     return output, (keys, values)
 
@@ -201,7 +268,7 @@ CORES = {
         recurrent=lambda layer: list(layer.recurrent_weights),
     ),
     "lstm": _LSTM,
-    "lstm-loop": _LSTM,
+    "lstm-loop": replace(_LSTM, run=_run_loop),
     "gru": Core(
         build=_build_gru,
         output_size=lambda layer: layer.hidden_size,

@@ -23,14 +23,21 @@ class LanguageModel(Shareable):
     Args:
         config: core, widths, head and dropout.
         vocabulary_size: number V of words.
+        eos: id of ``<eos>``, which ``reset: eos`` needs: every state is initial before this word is
+            read, as at the beginning of a text, which it precedes.
 
     Raises:
-        ValueError: cutoffs exceed the vocabulary.
+        ValueError: cutoffs exceed the vocabulary, or ``eos`` is missing or not in it.
     """
 
-    def __init__(self, config: LanguageModelingConfig, vocabulary_size: int) -> None:
+    def __init__(
+        self, config: LanguageModelingConfig, vocabulary_size: int, eos: int | None = None
+    ) -> None:
         super().__init__()
         self.config = config
+        self.eos = eos
+        if config.reset and not (type(eos) is int and 0 <= eos < vocabulary_size):
+            raise ValueError(f"eos must be an id in the vocabulary for reset: eos, got {eos!r}")
         width = config.embedding_size
         dropout = VariationalDropout if config.variational else nn.Dropout
         self.embedding = nn.Embedding(vocabulary_size, width)
@@ -58,16 +65,17 @@ class LanguageModel(Shareable):
         self.temporal_activation_regularization = config.temporal_activation_regularization
 
     def arguments(self) -> dict[str, Any]:
-        """The configuration without the place of its text, and the size of the vocabulary."""
+        """The configuration without the place of its text, and what is known of the vocabulary."""
         fields = asdict(self.config)
         del fields["data"]
-        return {"config": fields, "vocabulary_size": self.embedding.num_embeddings}
+        size = self.embedding.num_embeddings
+        return {"config": fields, "vocabulary_size": size, "eos": self.eos}
 
     @classmethod
     def from_arguments(cls, arguments: dict[str, Any]) -> Self:
         """A new model from what `arguments` gave."""
         config = LanguageModelingConfig(**arguments["config"])
-        return cls(config, arguments["vocabulary_size"])
+        return cls(config, arguments["vocabulary_size"], arguments.get("eos"))
 
     def initial_state(self, batch_size: int) -> State:
         """The initial state, every tensor ``[B, ...]``."""
@@ -145,5 +153,6 @@ class LanguageModel(Shareable):
 
     def _output(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         embedded = self.embedding_dropout(self.word_dropout(self.embedding, tokens))  # [T, B, E]
-        output, state = self.core(embedded, state)
+        reset = tokens == self.eos if self.config.reset else None
+        output, state = self.core(embedded, state, reset)
         return self.projection(output), state

@@ -44,13 +44,19 @@ class LoopLSTM(nn.Module):
             nn.init.uniform_(parameter, -bound, bound)
 
     def forward(
-        self, inputs: Tensor, state: tuple[Tensor, Tensor] | None = None
+        self,
+        inputs: Tensor,
+        state: tuple[Tensor, Tensor] | None = None,
+        *,
+        reset: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run a sequence.
 
         Args:
             inputs: ``[T, B, I]``.
             state: hidden and cell state, each ``[1, B, H]``; default: zeros.
+            reset: ``[T, B]`` bool: whether both states are zero again before a step; default:
+                nowhere.
 
         Returns:
             The hidden state after each step ``[T, B, H]``, and both states after the last.
@@ -61,7 +67,10 @@ class LoopLSTM(nn.Module):
         else:
             hidden, cell = state[0][0], state[1][0]
         outputs = []
-        for step in inputs.unbind(0):
+        for number, step in enumerate(inputs.unbind(0)):
+            if reset is not None:
+                kept = ~reset[number, :, None]
+                hidden, cell = hidden * kept, cell * kept
             hidden, cell = self._step(step, hidden, cell)
             outputs.append(hidden)
         return torch.stack(outputs), (hidden[None], cell[None])

@@ -655,7 +655,9 @@ class RelationalMemory(RelationalMemoryBase):
         return Interruptions(lengths.to(device), reset.to(device), initial)
 
     @torch.no_grad()
-    def trace(self, inputs: Tensor, memory: Tensor | None = None) -> "Trace":
+    def trace(
+        self, inputs: Tensor, memory: Tensor | None = None, *, reset: Tensor | None = None
+    ) -> "Trace":
         """Run without gradients and keep attention and gates, for inspection.
 
         Hooks of the module do not run: weights that a hook sets before each call (as
@@ -664,6 +666,7 @@ class RelationalMemory(RelationalMemoryBase):
         Args:
             inputs: ``[T, B, I]``; with ``input_rows`` ``[T, B, n, I]``; ``batch_first`` is ignored.
             memory: ``[B, N, M]``; default: `initial_state`.
+            reset: ``[T, B]`` bool, as of `forward`.
 
         Raises:
             TypeError: if inputs or memory are not tensors.
@@ -675,9 +678,12 @@ class RelationalMemory(RelationalMemoryBase):
             raise ValueError(f"inputs must have shape [T, B, ...], got {list(inputs.shape)}")
         self._check(inputs, memory, inputs.shape[1])
         inputs = inputs if self.input_rows is not None else inputs.unsqueeze(2)
-        memory = self.initial_state(inputs.shape[1]) if memory is None else memory
+        initial = self.initial_state(inputs.shape[1])
+        memory = initial if memory is None else memory
         steps = []
-        for row in inputs.unbind(0):
+        for number, row in enumerate(inputs.unbind(0)):
+            if reset is not None:
+                memory = torch.where(reset[number, :, None, None], initial, memory)
             steps.append(step(row, memory, self.core_parameters(), self.options))
             memory = steps[-1].memory
         output = torch.stack([one.memory for one in steps]).flatten(2)

@@ -38,7 +38,7 @@ def check(config: TaskConfig, **sizes: int) -> None:
 
     Args:
         config: what is to be trained.
-        **sizes: of a text, ``vocabulary_size``; see :func:`..registry.build_model`.
+        **sizes: of a text, see :func:`..registry.build_model`.
     """
     here = _machine_memory()
     needed = required(config, **sizes)

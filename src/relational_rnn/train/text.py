@@ -202,10 +202,5 @@ class TextTraining(TrainingModule):
         self.states = list(parts) if memory else [None] * self.parts
 
     def _reset_some(self, state: State) -> State:
-        batch_size = len(state[0])
-        kept = torch.rand(batch_size, device=self.device) >= self.config.reset_probability
-        fresh = self.model.initial_state(batch_size)
-        return tuple(
-            torch.where(kept.view(-1, *[1] * (old.dim() - 1)), old, new)
-            for old, new in zip(state, fresh, strict=True)
-        )
+        drawn = torch.rand(len(state[0]), device=self.device)
+        return self.model.core.reset_state(state, drawn < self.config.reset_probability)

@@ -10,7 +10,14 @@ from ..errors import UserError
 from ..evaluate import accuracy
 from ..evaluate.perplexity import evaluate, in_other_units
 from ..models.language_model import LanguageModel
-from ..registry import build_task_model, entry, load_language_model, load_task_model, resolve
+from ..registry import (
+    build_task_model,
+    entry,
+    load_language_model,
+    load_task_model,
+    resolve,
+    text_sizes,
+)
 from ..runs import Run
 from ..tasks.language_modeling import Corpus, open_corpus
 from ..tasks.language_modeling.batching import Windows, streams
@@ -59,8 +66,9 @@ class TextTask:
         self.total_steps = self._total_steps()
         self.origin = checkpoints.origin(config, self.corpus)
         tokens = self.corpus.tokens
-        required_memory.check(config, vocabulary_size=len(self.corpus.vocabulary))
-        model = LanguageModel(config, len(self.corpus.vocabulary))
+        sizes = text_sizes(self.corpus.vocabulary)
+        required_memory.check(config, **sizes)
+        model = LanguageModel(config, **sizes)
         self.module = TextTraining(config, model, tokens["train"], tokens["valid"], self.origin)
 
     def check(self, run: Run) -> None:
