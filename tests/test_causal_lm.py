@@ -21,6 +21,7 @@ CASES = [
     pytest.param({}, id="tied"),
     pytest.param({"tied": False, "num_layers": 2}, id="untied"),
     pytest.param({"head": "adaptive"}, id="adaptive"),
+    pytest.param({"head": "adaptive", "adaptive_input": True}, id="adaptive-input"),
     pytest.param({"model": "lstm"}, id="lstm"),
     pytest.param({"reset": "eos"}, id="reset"),
 ]
@@ -35,7 +36,8 @@ def make(tmp_path):
         )
         own = LanguageModel(config, len(WORDS), WORDS.index("<eos>")).eval()
         with torch.no_grad():
-            own.embedding.weight *= 20  # words that differ
+            for words in own.embedding.parameters():
+                words *= 20  # words that differ
         save_for_transformers(own, Vocabulary(WORDS), tmp_path)
         assert "/home/me" not in (tmp_path / "config.json").read_text(encoding="utf-8")
         return own, AutoModelForCausalLM.from_pretrained(tmp_path)

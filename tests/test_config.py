@@ -125,6 +125,7 @@ def test_overrides_may_be_text():
             {"head": "adaptive", "cutoffs": [9, 3]}, "increasing integers above 0", id="falling"
         ),
         pytest.param({"head": "adaptive", "cutoffs": []}, "increasing integers above 0", id="none"),
+        pytest.param({"adaptive_input": True}, "adaptive_input: needs head: adaptive", id="input"),
         pytest.param({"head": "adaptive", "mixtures": 3}, "mixtures: 3 needs head", id="mixtures"),
         pytest.param(
             {"head": "adaptive", "softmax_samples": 9}, "softmax_samples: 9 needs head", id="drawn"

@@ -60,6 +60,7 @@ def test_a_sequence_of_fixed_length_with_its_initial_memory(tmp_path):
         {},
         {"model": "lstm"},
         {"head": "adaptive"},
+        {"head": "adaptive", "adaptive_input": True},
         {"reset": "eos", "mem_slots": 2},
         {"reset": "eos", "model": "gru", "num_layers": 2},
     ],

@@ -87,8 +87,12 @@ class RelationalForCausalLM(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         fields = LanguageModelingConfig(**config.fields)
         self.model = LanguageModel(fields, config.vocab_size, config.eos)
-        if self.model.head.state_dict().keys() >= {"weight"} and config.fields.get("tied", True):
-            self._tied_weights_keys = {"model.head.weight": "model.embedding.weight"}
+        first: dict[int, str] = {}
+        named = self.named_parameters(remove_duplicate=False)
+        names = ((name, first.setdefault(id(parameter), name)) for name, parameter in named)
+        tied = {name: other for name, other in names if name != other}
+        if tied:
+            self._tied_weights_keys = tied
         self.post_init()
 
     def forward(

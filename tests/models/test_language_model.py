@@ -17,6 +17,7 @@ CASES = [
     pytest.param({"tied": False}, id="untied"),
     pytest.param({"head": "adaptive"}, id="adaptive"),
     pytest.param({"head": "adaptive", "cutoffs": [5, 20]}, id="cutoffs"),
+    pytest.param({"head": "adaptive", "adaptive_input": True}, id="adaptive-input"),
     pytest.param({"mixtures": 2}, id="mixture"),
     pytest.param({"model": "lstm"}, id="lstm"),
     pytest.param({"model": "lstm-loop", "num_layers": 2, "hidden_size": 5}, id="lstm-loop"),
@@ -73,6 +74,22 @@ def test_every_parameter_learns(fields):
     loss.backward()
     for name, parameter in language_model.named_parameters():
         assert parameter.grad is not None, name
+
+
+def test_state_dropout_acts_on_what_a_window_starts_with_in_training_alone():
+    language_model = model(state_dropout=0.5)
+    tokens, _ = words()
+    _, state = language_model.eval()(tokens)
+    seen = []
+    forward = language_model.core.forward
+    language_model.core.forward = lambda *given: seen.append(given[1]) or forward(*given)
+    language_model(tokens, state)
+    language_model.train()(tokens, state)
+    (whole,), (dropped,) = seen
+    assert torch.equal(whole, state[0])
+    kept = dropped != 0
+    assert 0.2 < kept.float().mean() < 0.8
+    torch.testing.assert_close(dropped[kept], 2 * state[0][kept])
 
 
 @pytest.mark.parametrize("fields", CASES)

@@ -47,6 +47,12 @@ class LanguageModelingConfig(TaskConfig):
     )
     """First word of each cluster of rare words; null: derived from the vocabulary."""
 
+    adaptive_input: bool = option(
+        False, group="model", only=("head", "adaptive"), decides="model"
+    )
+    """Narrower vectors for rarer words, shared by embedding and output layer, with the clusters of
+    the adaptive softmax (Baevski and Auli 2019)."""
+
     mixtures: int = option(1, at_least=1, limit=1_000, group="model", decides="model")
     """Number of softmaxes mixed in the output (Yang et al. 2018); 1: a plain softmax."""
 
@@ -63,6 +69,9 @@ class LanguageModelingConfig(TaskConfig):
 
     word_dropout: float = option(0.0, at_least=0, below=1, group="model")
     """Dropout of whole words from the embedding (Gal and Ghahramani 2016)."""
+
+    state_dropout: float = option(0.0, at_least=0, below=1, group="model")
+    """Dropout of the state that a window of the training text starts with."""
 
     output_dropout: float = option(0.0, at_least=0, below=1, group="model")
     """Dropout before the output layer."""
@@ -89,6 +98,8 @@ class LanguageModelingConfig(TaskConfig):
                 raise must_be("cutoffs", "increasing integers above 0", self.cutoffs)
             if self.head != "adaptive":
                 raise UserError(f"cutoffs: {self.cutoffs} needs head: adaptive, not {self.head}")
+        if self.adaptive_input and self.head != "adaptive":
+            raise UserError(f"adaptive_input: needs head: adaptive, not {self.head}")
         if self.head == "adaptive":
             for name, off in (("mixtures", 1), ("label_smoothing", 0.0), ("softmax_samples", 0)):
                 if getattr(self, name) != off:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from torch import Tensor, nn
 
 from ..config import LanguageModelingConfig
+from ..nn.adaptive_embedding import AdaptiveEmbedding
 from ..nn.dropout import EmbeddingDropout, VariationalDropout
 from ..nn.heads import AdaptiveSoftmaxHead, SoftmaxHead, default_cutoffs
 from ..nn.sharing import Shareable
@@ -40,18 +41,26 @@ class LanguageModel(Shareable):
             raise ValueError(f"eos must be an id in the vocabulary for reset: eos, got {eos!r}")
         width = config.embedding_size
         dropout = VariationalDropout if config.variational else nn.Dropout
-        self.embedding = nn.Embedding(vocabulary_size, width)
-        nn.init.uniform_(self.embedding.weight, -EMBEDDING_RANGE, EMBEDDING_RANGE)
+        cutoffs = config.cutoffs or default_cutoffs(vocabulary_size)
+        self.embedding: nn.Embedding | AdaptiveEmbedding
+        if config.adaptive_input:
+            self.embedding = AdaptiveEmbedding(
+                vocabulary_size, width, cutoffs, scale=EMBEDDING_RANGE
+            )
+        else:
+            self.embedding = nn.Embedding(vocabulary_size, width)
+            nn.init.uniform_(self.embedding.weight, -EMBEDDING_RANGE, EMBEDDING_RANGE)
         self.word_dropout = EmbeddingDropout(config.word_dropout)
         self.embedding_dropout = dropout(config.embedding_dropout)
+        self.state_dropout = nn.Dropout(config.state_dropout)
         self.core = Stack(config, width)
         same = self.core.output_size == width
         self.projection = nn.Identity() if same else nn.Linear(self.core.output_size, width)
         self.output_dropout = dropout(config.output_dropout)
         self.head: SoftmaxHead | AdaptiveSoftmaxHead
         if config.head == "adaptive":
-            cutoffs = config.cutoffs or default_cutoffs(vocabulary_size)
-            self.head = AdaptiveSoftmaxHead(width, vocabulary_size, cutoffs)
+            shared = self.embedding if isinstance(self.embedding, AdaptiveEmbedding) else None
+            self.head = AdaptiveSoftmaxHead(width, vocabulary_size, cutoffs, tied=shared)
         else:
             self.head = SoftmaxHead(
                 width,
@@ -154,5 +163,6 @@ class LanguageModel(Shareable):
     def _output(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         embedded = self.embedding_dropout(self.word_dropout(self.embedding, tokens))  # [T, B, E]
         reset = tokens == self.eos if self.config.reset else None
+        state = tuple(map(self.state_dropout, state))
         output, state = self.core(embedded, state, reset)
         return self.projection(output), state

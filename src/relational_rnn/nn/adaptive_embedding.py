@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -62,4 +61,4 @@ class AdaptiveEmbedding(nn.Module):
             own = projection(F.embedding(place, words))
             inside = ((tokens >= low) & (tokens < high)).unsqueeze(-1)
             embedded = torch.where(inside, own, embedded)
-        return cast(Tensor, embedded)
+        return embedded

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .adaptive_embedding import AdaptiveEmbedding
 from .arguments import check_share
 
 
@@ -54,7 +55,7 @@ class EmbeddingDropout(nn.Module):
         check_share("p", p)
         self.p = p
 
-    def forward(self, embedding: nn.Embedding, tokens: Tensor) -> Tensor:
+    def forward(self, embedding: nn.Embedding | AdaptiveEmbedding, tokens: Tensor) -> Tensor:
         """Look up ``tokens`` ``[...]``, with the vectors of dropped words zero: ``[..., E]``."""
         embedded: Tensor = embedding(tokens)
         if not self.training or self.p == 0:
