@@ -256,7 +256,8 @@ def _tasks(results: Path, base: Path) -> str:
     records = [read(folder) for folder in folders]
     if not records:
         return ""
-    header = ["run", "task", "core", "seed", "weights", "steps", "time", "accuracy", "whole answer"]
+    sizes = ["run", "task", "core", "seed", "weights", "steps"]
+    header = [*sizes, "time", "CPU time", "accuracy", "whole answer"]
     rows = []
     for record in records:
         row, test = record.row(), record.summary.get("test", {})
@@ -270,6 +271,7 @@ def _tasks(results: Path, base: Path) -> str:
                 "–" if weights is None else f"{weights:,}",
                 f"{row['steps']:,}",
                 duration(row["seconds"]),
+                duration(record.summary.get("cpu_seconds")),
                 percent(test.get("accuracy")),
                 percent(test.get("answer_accuracy")),
             ]
