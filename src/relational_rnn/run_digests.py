@@ -5,6 +5,7 @@ another run no longer has its digest, even if it is a valid file by itself.
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,22 @@ FILES = (
 """The files with a digest, besides summary.json itself."""
 
 
-def with_digests(summary: dict[str, Any], folder: Path) -> dict[str, Any]:
+def with_digests(
+    summary: dict[str, Any], folder: Path, *, known: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """A summary with the digests of itself and of the files of its run.
 
     Args:
         summary: the content of summary.json; digests that it has already are replaced.
         folder: of the run; files that it lacks get no digest.
+        known: digests of some files by name, which are not read for them.
     """
-    found = {name: _of_file(folder / name) for name in FILES if (folder / name).is_file()}
+    known = known or {}
+    found = {
+        name: known[name] if name in known else _of_file(folder / name)
+        for name in FILES
+        if (folder / name).is_file()
+    }
     return without_digests(summary) | {KEY: {SUMMARY: _of_summary(summary), **found}}
 
 

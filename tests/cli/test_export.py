@@ -4,6 +4,7 @@ import sys
 import pytest
 import torch
 
+from relational_rnn import run_digests
 from relational_rnn.models.language_model import LanguageModel
 from relational_rnn.registry import load_language_model
 from relational_rnn.runs import find_run
@@ -90,3 +91,20 @@ def test_a_folder_for_the_hub(make_run, rrnn, text, tmp_path):
         2,
         f"error: {folder}: has files already; give a new folder\n",
     )
+
+
+def test_for_the_hub_each_file_is_hashed_once(make_run, rrnn, monkeypatch):
+    run = make_run()
+    run.save_summary(run.summary)
+    hashed = []
+    whole = run_digests._of_file
+
+    def counting(path):
+        hashed.append(path.name)
+        return whole(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_digests, "_of_file", counting)
+        assert rrnn("export", "mine", "--hub", "out").code == 0
+    assert hashed.count("model.safetensors") == hashed.count("metrics.csv") == 1
+    assert find_run("out").changed_files() == []

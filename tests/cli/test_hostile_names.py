@@ -110,7 +110,8 @@ def test_a_name_that_is_not_utf8_is_one_line(rrnn, words, tmp_path):
     answer = rrnn(*words)
     assert (answer.code, answer.out) == (2, "")
     assert "\\xff" in answer.err
-    assert answer.err.endswith(": not valid UTF-8; rename the file or folder\n")
+    told = ": not valid UTF-8; give it in UTF-8 (a file or folder: rename it)\n"
+    assert answer.err.endswith(told)
     assert not (tmp_path / "runs").exists()
 
 
@@ -132,3 +133,36 @@ def test_work_in_a_folder_that_is_not_utf8(rrnn, make_run, tmp_path, monkeypatch
             monkeypatch.chdir(folder / "runs" / "mine")
         answer = rrnn(*words, "--json")
         assert (answer.code, answer.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("data", "text", "--output", ""),
+        ("data", "text", "--split="),
+        ("data", "text", "--tokens", "", "--lower"),
+        ("train", "memorization", "--run", ""),
+        ("train", "language-modeling", "--data", ""),
+        ("train", "nth-farthest", "--match-weights", ""),
+        ("report", "demo", "--output", ""),
+        ("export", "demo", "--hub="),
+        ("inspect", "demo", "--output", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_value_is_one_line(rrnn, words, tmp_path):
+    answer = rrnn(*words)
+    option = next(word for word in words[2:] if word.startswith("--")).removesuffix("=")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == f"error: {option}: must not be empty\n"
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_empty_prompt_is_none(rrnn, make_run):
+    make_run()
+    drawn = [
+        rrnn("generate", "mine", "--words", 3, "--seed", 1, *prompt)
+        for prompt in ((), ("--prompt", ""), ("--prompt=",))
+    ]
+    assert drawn[0].code == 0
+    assert drawn[0].out == drawn[1].out == drawn[2].out

@@ -162,7 +162,8 @@ def test_score_of_the_test_text_is_its_perplexity(rrnn, make_run, text):
         pytest.param(None, "cannot be read: No such file", id="missing"),
         pytest.param(b"", "holds no words; it must hold at least one", id="empty"),
         pytest.param(b" \n\n", "holds no words; it must hold at least one", id="blank"),
-        pytest.param(b"caf\xe9 au lait", "is not UTF-8 (byte 3)", id="latin-1"),
+        pytest.param(b"a\ncaf\xe9", "is not UTF-8: byte 0xe9 at offset 5 (line 2)", id="latin-1"),
+        pytest.param("the cat".encode("utf-16-le"), "is not text: byte 0x00 at offset 1", id="nul"),
     ],
 )
 def test_score_of_bad_files(rrnn, make_run, tmp_path, content, message):

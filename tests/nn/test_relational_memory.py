@@ -671,3 +671,32 @@ def test_a_trace_with_resets_is_of_the_same_steps():
     reset[0, 1] = reset[4, 0] = True
     output, _ = core(inputs, memory, reset=reset)
     torch.testing.assert_close(core.trace(inputs, memory, reset=reset).output, output)
+
+
+def test_hooks_of_every_layer_run():
+    core = RelationalMemory(3, 2, head_size=4, num_heads=2, num_layers=3, batch_first=True)
+    seen = []
+    for number, layer in enumerate([core, *core.layers_above]):
+
+        def hook(module, arguments, result, number=number):
+            seen.append((number, result[0].shape))
+
+        layer.register_forward_hook(hook)
+    lengths = torch.tensor([7, 2])
+    output, _ = core(torch.randn(2, 7, 3), lengths=lengths)
+    own = torch.Size([7, 2, 16])  # layers above read [T, B, ...]
+    assert seen == [(1, own), (2, own), (0, output.shape)]
+
+
+@pytest.mark.parametrize("backend", ["reference", "fused", "auto"])
+@pytest.mark.parametrize(("batch", "lengths"), [(0, True), (0, False), (2, True)])
+def test_sequences_without_a_step_have_gradients(backend, batch, lengths):
+    core = RelationalMemory(3, mem_slots=2, head_size=4, num_heads=2, backend=backend)
+    inputs = torch.randn(5, batch, 3)
+    none = torch.zeros(batch, dtype=torch.long)
+    output, memory = core(inputs, lengths=none if lengths else None)
+    assert output.shape == (5, batch, 16)
+    assert memory.shape == (batch, 2, 8)
+    output.sum().backward()
+    for name, parameter in core.named_parameters():
+        assert parameter.grad is None or not parameter.grad.any(), name

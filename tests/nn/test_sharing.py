@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from relational_rnn import RelationalMemory, RelationalMemoryCell
 from relational_rnn.config import LanguageModelingConfig
 from relational_rnn.models.language_model import LanguageModel
+from relational_rnn.nn import sharing
 
 
 def saved(tmp_path: Path) -> tuple[RelationalMemory, dict[str, Any]]:
@@ -124,3 +126,37 @@ def test_a_repository_is_made_filled_and_read(
     again = RelationalMemory.from_pretrained("me/core", revision="v1")
     inputs = torch.randn(5, 4, 3)
     assert torch.equal(again(inputs)[0], core(inputs)[0])
+
+
+def test_the_weights_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = RelationalMemory(3, 2, head_size=4, dtype=torch.float64)
+    core.save_pretrained(tmp_path)
+    read = []
+
+    class Counting:
+        def __init__(self, *arguments: Any) -> None:
+            self.opened = safe_open(*arguments)
+
+        def __enter__(self) -> Any:
+            file = self.opened.__enter__()
+            whole = file.get_tensor
+
+            class File:
+                keys = file.keys
+                get_slice = file.get_slice
+
+                @staticmethod
+                def get_tensor(name: str) -> torch.Tensor:
+                    read.append(name)
+                    tensor: torch.Tensor = whole(name)
+                    return tensor
+
+            return File
+
+        def __exit__(self, *error: object) -> None:
+            self.opened.__exit__(*error)
+
+    monkeypatch.setattr(sharing, "safe_open", Counting)
+    again = RelationalMemory.from_pretrained(tmp_path)
+    assert len(read) == 1  # for its dtype
+    assert again.projection_weight.dtype == torch.float64

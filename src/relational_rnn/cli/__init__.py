@@ -16,6 +16,7 @@ import sys
 from argparse import ArgumentError
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -50,6 +51,9 @@ VERBS = {
 """Every verb with its line of help; the file of a verb has its name, if not in `FILES`."""
 
 FILES = {"list": "listing"}  # a submodule named list would hide the builtin here
+
+MAY_BE_EMPTY = "--prompt"
+"""The one option with a meaning for an empty value."""
 
 NUMBERS = {"int": "a whole number", "float": "a number"}
 
@@ -146,7 +150,9 @@ def _run(argv: list[str]) -> int:
     for argument in argv:
         if not is_unicode(argument):
             # Names are written to files, and all our files are in UTF-8.
-            raise UserError(f"{argument}: not valid UTF-8; rename the file or folder")
+            raise UserError(
+                f"{argument}: not valid UTF-8; give it in UTF-8 (a file or folder: rename it)"
+            )
     if not argv or argv[0] in ("-h", "--help"):
         print(_overview())
         return 0
@@ -217,7 +223,15 @@ def _parse(parser: ArgumentParser, argv: list[str], module: ModuleType) -> Names
 
 
 def _check_values(parser: ArgumentParser, argv: list[str]) -> None:
-    """Refuse values that jsonargparse would expand without end; it reads typed ones as YAML."""
+    """Refuse empty values, and those that jsonargparse would expand without end.
+
+    It reads typed values as YAML.
+    """
+    for before, word in pairwise(["", *argv]):
+        option = word.removesuffix("=") if word.endswith("=") else before if not word else ""
+        action = parser._option_string_actions.get(option)
+        if action is not None and action.nargs != 0 and option != MAY_BE_EMPTY:
+            raise UserError(f"{option}: must not be empty")
     option = ""
     for word in argv:
         value = word

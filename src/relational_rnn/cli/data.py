@@ -120,9 +120,9 @@ def prepare(
         raise UserError(f"--name: must be a plain name, without --output, got {name!r}")
     written = write_text_folder(
         source,
-        Path(output) if output else TEXTS / (name or default_name(source)),
+        Path(output) if output is not None else TEXTS / (name or default_name(source)),
         TokenizerConfig(**tokenizer),
-        shares=Shares.read(split) if split else None,
+        shares=Shares.read(split) if split is not None else None,
         seed=seed,
         characters=characters,
     )

@@ -75,4 +75,5 @@ def run(arguments: Namespace) -> None:
             print(f"written: {written[what]}")
     if arguments.json:
         print_json(written)
-    note_changes(found)
+    if arguments.hub is None:  # which refuses changed files
+        note_changes(found)

@@ -67,14 +67,9 @@ def run(arguments: Namespace) -> None:
 
 
 def _text(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: is not UTF-8 (byte {error.start}); save the file as UTF-8"
-        ) from error
+    from ..tasks.language_modeling.sources import read
+
+    text = "".join(read(path))
     if not text.strip():
         raise UserError(f"{path}: holds no words; it must hold at least one")
     return text

@@ -29,7 +29,7 @@ TRUNCATED_NORMAL_BOUND = 2.0  # standard deviations, as TensorFlow's truncated n
 
 
 class RelationalMemoryBase(Shareable):
-    """Parameters, initial memory and conversion of a core; see `RelationalMemoryCell`."""
+    """Parameters, initial memory and conversion of a core; see `RelationalMemory`."""
 
     projection_weight: nn.Parameter
     batch_first: bool = False
@@ -347,25 +347,8 @@ class RelationalMemoryCell(RelationalMemoryBase):
 
     Letters: B batch, I input size, N = ``mem_slots``, M = ``head_size * num_heads``.
 
-    Args:
-        input_size: size I of an input row.
-        mem_slots: number N of memory slots.
-        head_size: size of the values of one attention head.
-        num_heads: number of attention heads.
-        key_size: size of queries and keys; None for ``head_size``.
-        num_blocks: rounds of attention per step; each has its own projection and norms.
-        attention_mlp_layers: layers of the MLP after the attention, shared by the blocks.
-        gate_style: ``"unit"`` (a gate per element), ``"memory"`` (a gate per slot) or None.
-        gate_inputs: what the gates read besides the memory: the ``"projected"`` input, as in
-            Sonnet, or the ``"raw"`` one, which has fewer weights if I is below M.
-        forget_bias: constant added to the forget gate's logits.
-        input_bias: constant added to the input gate's logits.
-        input_rows: None for inputs ``[B, I]``; n for matrices ``[B, n, I]`` (Sonnet's
-            ``treat_input_as_matrix``).
-        backend: ``"auto"`` or a name in `relational_rnn.ops.relational_memory.BACKENDS`; a backend
-            that cannot run raises.
-        device: of the parameters.
-        dtype: of the parameters.
+    Its arguments are those of `RelationalMemory`, without the five of a sequence: ``num_layers``,
+    ``dropout``, ``batch_first``, ``bidirectional`` and ``checkpoint_every``.
 
     Raises:
         ValueError: for an argument out of range, naming it.
@@ -418,7 +401,8 @@ class RelationalMemory(RelationalMemoryBase):
             Sonnet, or the ``"raw"`` one, which has fewer weights if I is below M.
         forget_bias: constant added to the forget gate's logits.
         input_bias: constant added to the input gate's logits.
-        input_rows: None for one input row per step; n for matrices of n rows.
+        input_rows: None for one input row per step; n for matrices of n rows (Sonnet's
+            ``treat_input_as_matrix``).
         backend: ``"auto"`` or a name in `relational_rnn.ops.relational_memory.BACKENDS`; a backend
             that cannot run raises.
         num_layers: number L of layers; each reads the output of the one below. The memory of
@@ -495,7 +479,10 @@ class RelationalMemory(RelationalMemoryBase):
             warnings.warn("dropout acts between layers, and there is one layer", stacklevel=2)
         self.layers_above: Iterable[RelationalMemory] = ()
         if num_layers > 1:  # an empty list of modules would be printed
-            above = (RelationalMemory(self.output_size, **arguments) for _ in range(num_layers - 1))
+            above = (
+                RelationalMemory(self.output_size, checkpoint_every=checkpoint_every, **arguments)
+                for _ in range(num_layers - 1)
+            )
             self.layers_above = cast("Iterable[RelationalMemory]", nn.ModuleList(above))
 
     @property
@@ -575,23 +562,24 @@ class RelationalMemory(RelationalMemoryBase):
             raise ValueError("lengths and reset need inputs with a batch")
         interruptions = self._interruptions(inputs, lengths, reset)
         states = (memory,) if self.num_layers == 1 else memory.unbind(1)
-        output = inputs
-        last: list[Tensor] = []
-        for layer, state in zip((self, *self.layers_above), states, strict=True):
-            if last:  # above the first
-                inputs = F.dropout(output, self.dropout, self.training).unsqueeze(2)
-            memories, state_after = relational_memory(
-                inputs,
-                state,
-                layer.core_parameters(),
-                self.options,
-                backend=self.backend,
-                checkpoint_every=self.checkpoint_every,
-                interruptions=interruptions,
-            )
-            output = memories.flatten(2)  # [T, B, N * M]
-            last.append(state_after)
-        memory = last[0] if self.num_layers == 1 else torch.stack(last, dim=1)
+        memories, memory = relational_memory(
+            inputs,
+            states[0],
+            self.core_parameters(),
+            self.options,
+            backend=self.backend,
+            checkpoint_every=self.checkpoint_every,
+            interruptions=interruptions,
+        )
+        output = memories.flatten(2)  # [T, B, N * M]
+        if self.num_layers > 1:
+            lengths, reset = (None, None) if interruptions is None else interruptions[:2]
+            last = [memory]
+            for layer, state in zip(self.layers_above, states[1:], strict=True):
+                inputs = F.dropout(output, self.dropout, self.training)
+                output, memory = layer(inputs, state, lengths=lengths, reset=reset)
+                last.append(memory)
+            memory = torch.stack(last, dim=1)
         if not batched:
             return output.squeeze(1), memory.squeeze(0)
         return output.movedim(1, batch_dim), memory

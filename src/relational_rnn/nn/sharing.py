@@ -81,9 +81,9 @@ class Shareable(nn.Module):
             raise FileNotFoundError(f"{weights}: no such file")
         try:
             with safe_open(str(weights), "pt") as file:
-                kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
-            if len(kinds) == 1:
-                module.to(kinds.pop())
+                kinds = {file.get_slice(name).get_dtype(): name for name in file.keys()}  # noqa: SIM118
+                if len(kinds) == 1:  # then one tensor shows which one it is
+                    module.to(file.get_tensor(*kinds.values()).dtype)
             load_model(module, str(weights), strict=True)
         except (RuntimeError, SafetensorError) as error:
             raise ValueError(f"{weights}: not weights of this {cls.__name__}: {error}") from error

@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..files import as_json, reporting_errors, write_text
 from ..nn.sharing import CONFIG, Shareable
 from ..registry import is_generated, load_model
-from ..run_digests import with_digests
+from ..run_digests import KEY, with_digests
 from ..runs import Run
 from .pages import make_folder, render
 
@@ -49,9 +49,9 @@ def write_hub_folder(run: Run, folder: Path) -> None:
     if not is_generated(run.config):
         assert isinstance(model, Shareable)
         write_text(folder / CONFIG, model.arguments_as_json())
+    copied = (run.weights_path, run.vocabulary_path, run.tokenizer_path, run.metrics_path)
     with reporting_errors(folder):
-        names = (run.weights_path, run.vocabulary_path, run.tokenizer_path, run.metrics_path)
-        for path in names:
+        for path in copied:
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
     config = run.config
@@ -59,7 +59,10 @@ def write_hub_folder(run: Run, folder: Path) -> None:
         name: dict[str, Any] = {"data": Path(vars(config)["data"]).name}
         config = replace(config, **name)
     save(config, folder / run.config_path.name)
-    write_text(folder / run.summary_path.name, as_json(with_digests(summary, folder)))
+    digests = summary.get(KEY, {})  # the files have them still, as was checked above
+    known = {path.name: digests[path.name] for path in copied if path.name in digests}
+    whole = with_digests(summary, folder, known=known)
+    write_text(folder / run.summary_path.name, as_json(whole))
     text = (folder / run.config_path.name).read_text(encoding="utf-8")
     write_text(folder / CARD, card(run, summary, text))
 

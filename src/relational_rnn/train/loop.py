@@ -90,9 +90,12 @@ class Loop(Callback):
             self.state.rows = self.metrics.digest
             self.display = open_display(self.total_steps, self.state.step)
             size = sum(parameter.numel() for parameter in pl_module.model.parameters())
+            done = self.state.step
+            over = done >= self.total_steps or self.state.out_of_patience(self.config)
             self.display.say(
                 f"{self.run.folder}: {self.config.model} with {size:,} parameters · "
-                f"steps {self.state.step + 1} to {self.total_steps} on {pl_module.device.type}"
+                + ("no steps left" if over else f"steps {done + 1} to {self.total_steps}")
+                + f" on {pl_module.device.type}"
             )
         if self.state.out_of_patience(self.config):
             trainer.should_stop = True

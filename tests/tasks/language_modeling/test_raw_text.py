@@ -1,7 +1,10 @@
 """A raw text is split and written; nothing of it is lost, and nothing is overwritten."""
 
 import io
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from itertools import chain
 
@@ -9,6 +12,7 @@ import pytest
 
 from relational_rnn.errors import UserError
 from relational_rnn.tasks.language_modeling import open_corpus, raw_text
+from relational_rnn.tasks.language_modeling.private_folder import remove_abandoned
 from relational_rnn.tasks.language_modeling.raw_text import Shares, deal, write_text_folder
 from relational_rnn.tasks.language_modeling.tokenization import SPLITS
 from relational_rnn.tasks.language_modeling.tokenizer_training import TokenizerConfig
@@ -62,7 +66,7 @@ def test_a_real_text_is_ready_for_training(write, tmp_path, cache, text, kind):
 
 def test_odd_texts_survive(write, tmp_path, cache):
     source = tmp_path / "odd.txt"
-    lines = [f"{number} {line}" for number in range(3) for line in ODD]
+    lines = [f"{number} {line}" for number in range(3) for line in ODD[1:]]  # the first has a NUL
     source.write_bytes(("\ufeff" + "\n".join(lines)).encode() + b"\rlone\rreturns\r\n")
     folder = write(source, TokenizerConfig(tokens="subwords")).folder
     written = "".join(parts(folder).values()).replace("\n", "")
@@ -132,7 +136,7 @@ def test_the_standard_input(write, monkeypatch, file):
     monkeypatch.setattr(raw_text.sys, "stdin", Input)
     assert parts(write("-").folder) == parts(write(file, output="other").folder)
     Input.buffer = io.BytesIO(b"text\n\xff")
-    with pytest.raises(UserError, match="standard input: is not UTF-8"):
+    with pytest.raises(UserError, match=r"^-: is not UTF-8: byte 0xff at offset 5 "):
         write("-", output="third")
     monkeypatch.setattr(raw_text.sys, "stdin", None)
     with pytest.raises(UserError, match="there is no standard input"):
@@ -226,3 +230,43 @@ def test_shares(text):
     with pytest.raises(UserError, match="--split: must be three numbers above 0"):
         Shares.read(text)
     assert Shares.read("8/1/1") == Shares(8, 1, 1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_utf16_without_a_mark_is_not_text(write, tmp_path, encoding):
+    source = tmp_path / "text.txt"
+    source.write_bytes("the cat sat\non the mat\n".encode(encoding) * 50)
+    with pytest.raises(UserError, match=r"text.txt: is not text: byte 0x00 at offset \d "):
+        write(source)
+    assert not (tmp_path / "texts").exists() or not any((tmp_path / "texts").iterdir())
+
+
+KILLED = """
+import sys, time
+from relational_rnn.tasks.language_modeling import raw_text
+
+def wait(*_):
+    print("writing", flush=True)
+    time.sleep(60)
+
+raw_text.make_tokenizer = wait
+from relational_rnn.cli import main
+sys.exit(main(["data", sys.argv[1], "--output", sys.argv[2]]))
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(write, file, tmp_path):
+    output = tmp_path / "texts" / "one"
+    command = [sys.executable, "-c", KILLED, str(file), str(output)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "writing\n"
+        (left,) = output.parent.iterdir()
+        os.utime(left / ".writing", (1, 1))
+        remove_abandoned(output.parent)
+        assert left.exists()  # its process lives
+        process.kill()
+    others = [output.parent / name for name in (".git", ".a.1.00000000", ".b.c")]
+    for other in others:
+        other.mkdir()
+    write_text_folder(str(file), output, TokenizerConfig())
+    assert {*output.parent.iterdir()} == {output, *others}

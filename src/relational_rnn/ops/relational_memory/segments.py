@@ -66,8 +66,9 @@ def run_segments(
         places.append(place[own_steps])
         values.append(memories[own_steps])
     empty = memory.new_zeros(steps * batch, *memory.shape[1:])
-    if not places:
-        return empty.view(steps, *memory.shape), memory
+    if not places:  # an empty run, so that gradients, zeros, can be asked for all the same
+        nothing, _ = run(inputs[:1, :0], memory[:0])
+        return (empty + nothing.sum()).view(steps, *memory.shape), memory
     memories = empty.index_copy(0, torch.cat(places), torch.cat(values))
     memories = memories.view(steps, *memory.shape)
     last = memories[(lengths - 1).clamp(min=0), torch.arange(batch, device=inputs.device)]

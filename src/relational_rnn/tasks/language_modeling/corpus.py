@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 from ...errors import UserError
 from ...files import replacing, write_text
 from ...progress import progress
-from .private_folder import private_folder, remove_leftovers
+from .private_folder import guard_of, private_folder, remove_leftovers
 from .sources import Source, find_source
 from .text_size import TextSize, measure
 from .tokenization import SPLITS, UNKNOWN, WHITESPACE, Split, Tokenizer
@@ -219,7 +219,7 @@ def prepare(source: Source, folder: Path) -> Prepared:
             cache cannot be written.
     """
     try:
-        with private_folder(folder) as private:
+        with private_folder(folder, guard=guard_of(folder.parent)) as private:
             _write(source, private)
             if read_prepared(folder, source.tokenizer) is None:
                 folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Folders in the cache that one process writes to, and their removal if it was killed."""
+"""Folders that one process writes to, and their removal if it was killed."""
 
 import contextlib
 import os
@@ -13,14 +13,20 @@ from ...errors import UserError
 from ...lock import Lock
 
 HOUR = 3600.0
+MINUTE = 60.0
 LOCK = ".writing"
 """Lock file in a private folder. The system releases it when the process dies, in whatever way, and
 also for processes in other containers or on other machines, whose ids mean nothing here."""
 
 
 @contextlib.contextmanager
-def private_folder(folder: Path) -> Iterator[Path]:
-    """Create an empty folder next to ``folder``, and remove it at the end of the block.
+def private_folder(folder: Path, *, guard: Path | None = None) -> Iterator[Path]:
+    """Create a folder next to ``folder``, and remove it at the end of the block.
+
+    Args:
+        folder: what the private one is to become.
+        guard: lock file that keeps :func:`remove_leftovers` from removing it before its own lock is
+            held.
 
     Raises:
         OSError: the folder cannot be created.
@@ -29,7 +35,7 @@ def private_folder(folder: Path) -> Iterator[Path]:
     lock = Lock(private / LOCK)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _no_other(folder.parent):  # else it could be removed before its lock is held
+        with contextlib.nullcontext() if guard is None else _alone(guard):
             private.mkdir()
             with contextlib.suppress(UserError):  # a file system without locks
                 lock.take()
@@ -48,16 +54,38 @@ def remove_leftovers(cache: Path) -> None:
                 if time.time() - path.stat().st_mtime > HOUR:
                     path.unlink()
         if found := [path for path in parent.iterdir() if _process_id(path)]:
-            with _no_other(parent):
+            with _alone(guard_of(parent)):
                 for private in found:
                     if _is_abandoned(private):
                         shutil.rmtree(private, ignore_errors=True)
 
 
+def remove_abandoned(parent: Path) -> None:
+    """Remove the private folders in ``parent``, any folder, whose process was killed.
+
+    Only what is a minute old: a younger one may not have its lock yet.
+    """
+    with contextlib.suppress(OSError):  # there is no such folder yet
+        for path in parent.glob(".*"):
+            lock = path / LOCK
+            if (
+                re.fullmatch(r"\..+\.\d+\.[0-9a-f]{8}", path.name)
+                and lock.is_file()
+                and time.time() - lock.stat().st_mtime > MINUTE
+                and _is_abandoned(path)
+            ):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def guard_of(parent: Path) -> Path:
+    """The lock file that a process holds while it creates or removes a private folder there."""
+    return parent.with_name(f"{parent.name}.lock")
+
+
 @contextlib.contextmanager
-def _no_other(parent: Path) -> Iterator[None]:
-    """Let no other process create or remove a private folder, where files can be locked."""
-    lock = Lock(parent.with_name(f"{parent.name}.lock"))
+def _alone(guard: Path) -> Iterator[None]:
+    """Hold a lock file, where files can be locked."""
+    lock = Lock(guard)
     with contextlib.suppress(UserError):
         lock.take(wait=True)
     try:

@@ -14,13 +14,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ...errors import UserError
 from ...files import replacing, reporting_errors
 from ...progress import progress
 from .lines import LONGEST, lines
+from .private_folder import private_folder, remove_abandoned
 from .sources import Folder, is_split, read
 from .tokenization import SPLITS, Split
 from .tokenizer_training import TokenizerConfig, make_tokenizer
@@ -79,11 +79,12 @@ class WrittenText:
 @dataclass(frozen=True)
 class _Document:
     path: Path
+    title: str  # what messages call it
     characters: int | None  # to read; None: all
 
     def text(self) -> Iterator[str]:
         left = sys.maxsize if self.characters is None else self.characters
-        for piece in read(self.path):
+        for piece in read(self.path, title=self.title):
             yield piece[:left]
             left -= len(piece)
             if left <= 0:
@@ -116,9 +117,9 @@ def write_text_folder(
             split, or ``output`` holds something else.
     """
     with reporting_errors(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".", dir=output.parent) as temporary:
-            staged = Path(temporary) / output.name
+        remove_abandoned(output.parent)
+        with private_folder(output) as private:
+            staged = private / output.name
             staged.mkdir()
             if is_split(Path(source)):
                 if shares is not None:
@@ -165,7 +166,7 @@ def _split(
     left = characters
     with progress(f"{output.name}: reading", total, unit="characters") as advance:
         for path in paths:
-            document = _Document(path, left)
+            document = _Document(path, source if source == STDIN else str(path), left)
             counts: Counter[int] = Counter()
             try:
                 for unit, text in _units(document, block):
@@ -191,7 +192,7 @@ def _split(
             own = [next(labels) for _ in units]
             for unit, text in _units(document, block):
                 if unit >= len(own):
-                    raise UserError(f"{document.path}: changed while it was read; try again")
+                    raise UserError(f"{document.title}: changed while it was read; try again")
                 files[own[unit]].write(text.encode())
     cut = left is not None and left <= 0
     return WrittenText(output, len(documents), left_out, cut)

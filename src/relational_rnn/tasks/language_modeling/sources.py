@@ -187,33 +187,46 @@ def _state(path: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino} "
 
 
-def read(path: Path) -> Iterator[str]:
+def read(path: Path, *, title: str | None = None) -> Iterator[str]:
     """Yield a text file in pieces of bounded length.
 
+    Args:
+        path: of the file.
+        title: what messages call it; default: its path.
+
     Raises:
-        UserError: the file cannot be read, or is not UTF-8 (the message gives byte and line).
+        UserError: the file cannot be read, is not UTF-8, or has a NUL, as UTF-16 has everywhere
+            (the message gives byte and line).
     """
+    title = title or str(path)
     try:
         with open(path, encoding="utf-8-sig") as file:  # skips a byte order mark
             while piece := file.read(PIECE):
+                if "\0" in piece:
+                    raise UserError(f"{title}: {_what_is_wrong(path)}")
                 yield piece
     except UnicodeDecodeError:
-        raise UserError(_not_utf8(path)) from None
+        raise UserError(f"{title}: {_what_is_wrong(path)}") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{title}: cannot be read: {error.strerror}") from error
 
 
-def _not_utf8(path: Path) -> str:
-    """Message with the first position at which a file is not UTF-8."""
+def _what_is_wrong(path: Path) -> str:
+    """The first byte of a file that is not of a text in UTF-8."""
     offset = 0
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
+            start = line.find(b"\0")
+            kind = "is not text"
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
+                if not 0 <= start < error.start:
+                    start, kind = error.start, "is not UTF-8"
+            if start >= 0:
                 return (
-                    f"{path}: is not UTF-8: byte 0x{line[error.start]:02x} at offset "
-                    f"{offset + error.start} (line {number}); save the file as UTF-8"
+                    f"{kind}: byte 0x{line[start]:02x} at offset {offset + start} (line {number}); "
+                    "save the file as UTF-8"
                 )
             offset += len(line)
-    return f"{path}: changed while it was read; try again"
+    return "changed while it was read; try again"
