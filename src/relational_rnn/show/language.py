@@ -151,10 +151,9 @@ def _layers(before: State, after: State, traces: list[Trace], layers: int) -> li
 
     Returns:
         Of each layer ``moved``, the distance between its state before and after the word, relative
-        to its size after it (None of a state that grows, as a transformer's). Of an rmc also
-        ``to_input`` ``[H]``, the attention of each head to the word, mean over the slots, of the
-        last block; and the gates ``input_gate`` and ``forget_gate`` ``[N]``, mean over a slot's
-        units (None without gates).
+        to its size after it. Of an rmc also ``to_input`` ``[H]``, the attention of each head to
+        the word, mean over the slots, of the last block; and the gates ``input_gate`` and
+        ``forget_gate`` ``[N]``, mean over a slot's units (None without gates).
     """
     each = len(before) // layers
     found = []
@@ -177,9 +176,7 @@ def _gate(values: Tensor | None) -> list[float] | None:
     return None if values is None else rounded(values[-1, 0].mean(dim=-1))
 
 
-def _moved(before: State, after: State) -> float | None:
-    if any(a.shape != b.shape for a, b in zip(before, after, strict=True)):
-        return None
+def _moved(before: State, after: State) -> float:
     old, new = (torch.cat([part.flatten() for part in parts]) for parts in (before, after))
     return round(float((new - old).norm() / new.norm().clamp(min=1e-12)), DIGITS)
 

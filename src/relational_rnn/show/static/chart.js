@@ -7,7 +7,7 @@ const LEFT = 52, RIGHT = 12, TOP = 12, BOTTOM = 30;
 const WIDE = 5; // values that differ by more than this factor are drawn on a logarithmic axis
 const TICKS = 5;
 
-// Each line is { name, colour, points: [[x, y], ...] }; `showX` and `showY` write their values.
+// Each line is { name, colour, dashed, points: [[x, y], ...] }; `showX` and `showY` write their values.
 export function drawChart(place, { title, lines, showX, showY, mayBeLogarithmic }) {
   const points = lines.flatMap((line) => line.points);
   const svg = makeSvg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", tabindex: 0, "aria-label": `${title}: ${summary(lines, showY)}` });
@@ -28,9 +28,9 @@ export function drawChart(place, { title, lines, showX, showY, mayBeLogarithmic 
   const toY = (y) => HEIGHT - BOTTOM - ((scale(y) - bottom) / (top - bottom)) * (HEIGHT - TOP - BOTTOM);
   drawAxes(svg, { toX, toY, right, showX, showY,
     ticks: logarithmic ? logarithmicTicks(low, high) : linearTicks(low, high) });
-  for (const { colour, points: own } of lines) {
+  for (const { colour, dashed, points: own } of lines) {
     const d = own.map(([x, y], index) => `${index ? "L" : "M"}${toX(x).toFixed(1)} ${toY(y).toFixed(1)}`).join("");
-    svg.append(makeSvg("path", { d, class: "line", stroke: colour }));
+    svg.append(makeSvg("path", { d, class: `line${dashed ? " dashed" : ""}`, stroke: colour }));
     if (own.length === 1) svg.append(makeSvg("circle", { cx: toX(own[0][0]), cy: toY(own[0][1]), r: 3, fill: colour }));
   }
   addCursor(svg, reading, { lines, toX, right, showX, showY });
@@ -42,7 +42,7 @@ const summary = (lines, showY) => lines
 function drawAxes(svg, { toX, toY, right, ticks, showX, showY }) {
   for (const y of ticks) {
     svg.append(makeSvg("path", { class: "grid", d: `M${LEFT} ${toY(y)}H${WIDTH - RIGHT}` }),
-      makeSvg("text", { x: LEFT - 8, y: toY(y), dy: "0.32em", class: "tick left" }, showY(y)));
+      makeSvg("text", { x: LEFT - 8, y: toY(y), dy: "0.32em", class: "tick left" }, showY(y, true)));
   }
   for (const x of linearTicks(0, right)) {
     svg.append(makeSvg("text", { x: toX(x), y: HEIGHT - 8, class: "tick" }, showX(x)));

@@ -62,7 +62,7 @@ async function newExample() {
 // The rank n in words; which end is counted from is the run's.
 function rank(n) {
   const last = example.ids.length - 1;
-  const own = "the object itself";
+  const own = "itself";
   if (example.order === "nearest") return n === 0 ? own : n === 1 ? "the nearest" : `the ${ordinal(n)} nearest`;
   return n === last ? own : n === 0 ? "the farthest" : `the ${ordinal(n + 1)} farthest`;
 }

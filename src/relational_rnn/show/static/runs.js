@@ -46,18 +46,19 @@ const against = () => Number(document.querySelector("input[name=against]:checked
 
 function drawTask(task, members) {
   const looks = members.map((run, index) => ({
-    run, colour: `var(--series-${(index % COLOURS) + 1})`, curve: curves[run.id] ?? {},
+    run, colour: `var(--series-${(index % COLOURS) + 1})`, dashed: index >= COLOURS, curve: curves[run.id] ?? {},
   }));
   const measure = members[0].metric;
   const valid = make("div", { className: "chart" });
   const train = make("div", { className: "chart" });
-  const lines = (kind) => looks.map(({ run, colour, curve }) => ({
-    name: run.name, colour, points: (curve[kind] ?? []).map((point) => [point[against()], point[2]]),
+  const lines = (kind) => looks.map(({ run, colour, dashed, curve }) => ({
+    name: run.name, colour, dashed, points: (curve[kind] ?? []).map((point) => [point[against()], point[2]]),
   }));
   const showX = against() ? duration : (steps) => `${compact(steps)}${steps ? " steps" : ""}`;
   drawChart(valid, { title: `Validation ${measure}`, lines: lines("valid"), showX,
-    showY: (value) => figure(measure, value), mayBeLogarithmic: measure === "perplexity" });
-  drawChart(train, { title: "Training loss in nats", lines: lines("train"), showX, showY: (value) => value.toPrecision(3) });
+    showY: (value, brief) => figure(measure, value, brief), mayBeLogarithmic: measure === "perplexity" });
+  drawChart(train, { title: "Training loss in nats", lines: lines("train"), showX,
+    showY: (value, brief) => (brief ? String(value) : value.toPrecision(3)) });
   return make("section", {}, make("h2", { textContent: task }), make("div", { className: "charts" }, valid, train),
     make("div", { className: "wide" }, table(measure, looks)));
 }
@@ -77,9 +78,16 @@ function table(measure, looks) {
     })));
 }
 
-const figure = (measure, value) => (measure === "accuracy" ? `${(value * 100).toFixed(1)} %` : value.toPrecision(4));
+// A value of the measure; a brief one stands at an axis.
+function figure(measure, value, brief = false) {
+  const number = measure === "accuracy" ? value * 100 : value;
+  const digits = brief ? String(Number(number.toPrecision(3)))
+    : measure === "accuracy" ? number.toFixed(1) : number.toPrecision(4);
+  return measure === "accuracy" ? `${digits} %` : digits;
+}
 
-const compact = (value) => value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 });
+const compact = (value) =>
+  value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 }).replace("K", "k");
 
 function duration(seconds) {
   if (seconds < 120) return `${Math.round(seconds)} s`;

@@ -1,13 +1,14 @@
 // Columns in lines like those of sheet music: a word or step, and below it what the memory did.
 //
-// A column is { text, label, rows, breaks }. A row is { name, short, height } with either `bar` (0 to
+// A column is { text, label, rows }, perhaps with `breaks` (it begins a line), `given` (typed, not drawn)
+// and a `tint`. A row is { name, short, height } with either `bar` (0 to
 // 1), `ahead` (-1 to 1, a bar from the middle) or `values` (0 to 1 each, cells one below the other).
 // All columns of a staff have the same rows. The names stand left of every line.
 
 import { make } from "./elements.js";
 import { viridis } from "./viridis.js";
 
-const GAP = 3; // pixels between two rows
+const GAP = 4; // pixels between two rows
 
 export class Staff {
   constructor(element, choose) {
@@ -29,7 +30,7 @@ export class Staff {
   cut(count) {
     while (this.columns.length > count) {
       const last = this.columns.pop();
-      last.nextSibling?.remove();
+      if (last.previousSibling?.className === "break") last.previousSibling.remove();
       last.remove();
     }
     if (this.chosen >= count) this.chosen = -1;
@@ -41,8 +42,8 @@ export class Staff {
     button.addEventListener("click", () => this.select(this.columns.indexOf(button), true));
     this.columns.push(button);
     this.draw(this.columns.length - 1, column);
-    this.element.append(button);
     if (column.breaks) this.element.append(make("span", { className: "break" }));
+    this.element.append(button);
     if (this.columns.length === 1) button.tabIndex = 0;
     this.name();
   }
@@ -133,7 +134,7 @@ function drawName(row) {
 // The rows of a layer that the pages share.
 export function memoryRows({ to_input: heads, input_gate: written, forget_gate: kept }) {
   const rows = [];
-  const cells = (values) => Math.max(10, values.length * Math.max(3, Math.min(9, 32 / values.length)));
+  const cells = (values) => Math.max(14, values.length * Math.max(3, Math.min(9, 32 / values.length)));
   if (heads) rows.push({ name: "attention to it", short: "att.", height: cells(heads), values: heads });
   if (written) rows.push({ name: "input gate", short: "in", height: cells(written), values: written });
   if (kept) rows.push({ name: "forget gate", short: "keep", height: cells(kept), values: kept });

@@ -4,8 +4,10 @@ import { make, ordinal, percent } from "./elements.js";
 import { inkOn, viridis } from "./viridis.js";
 
 // Fills `place`; `goOn(id)` is called with the word that the visitor takes instead.
-export function describe(place, word, names, layer, goOn) {
-  const parts = [make("h2", { textContent: word.word === "↵" ? "↵ end of line" : word.word })];
+export function describe(place, word, names, layer, { close, goOn }) {
+  const cross = make("button", { type: "button", className: "close", textContent: "×", "aria-label": "Close" });
+  cross.addEventListener("click", close);
+  const parts = [cross, make("h2", { textContent: word.word === "↵" ? "↵ end of line" : word.word })];
   if (word.probability === null) {
     parts.push(make("p", { className: "small", textContent:
       "The beginning of every text. The model expects nothing before it." }));
@@ -15,8 +17,7 @@ export function describe(place, word, names, layer, goOn) {
       make("ol", { className: "alternatives" }, ...word.alternatives.map((one) => alternative(one, word, goOn))));
     if (word.other) parts.push(comparison(word, names));
   }
-  const memory = memoryTable(word.layers[layer]);
-  if (memory) parts.push(make("h3", { textContent: "What the memory did" }), memory);
+  parts.push(make("h3", { textContent: "What the memory did" }), memoryTable(word.layers[layer]));
   place.replaceChildren(...parts);
   place.hidden = false;
 }
@@ -53,11 +54,9 @@ function memoryTable({ to_input: heads, input_gate: written, forget_gate: kept, 
   if (heads) add("attention to it, by head", heads);
   if (written) add("input gate, by slot", written);
   if (kept) add("forget gate, by slot", kept);
-  if (moved !== null) {
-    rows.push(make("tr", {}, make("th", { scope: "row", textContent: "moved, of its size" }),
-      make("td", { textContent: percent(moved) })));
-  }
-  return rows.length ? make("table", { className: "did" }, ...rows) : null;
+  rows.push(make("tr", {}, make("th", { scope: "row", textContent: "moved, of its size" }),
+    make("td", { textContent: `${(moved * 100).toFixed(0)} %` })));
+  return make("table", { className: "did" }, ...rows);
 }
 
 export function swatch(value) {
