@@ -1,5 +1,6 @@
 """What the page's server answers, and what it refuses."""
 
+import contextlib
 import json
 import re
 import threading
@@ -17,12 +18,25 @@ from .conftest import WORDS, save_language, save_nth_farthest
 TEXT = {"run": "runs/text", "prompt": "the cat"}
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The working folder of all tests here, with the runs that are shown."""
+    folder = tmp_path_factory.mktemp("shown")
+    with contextlib.chdir(folder):
+        save_language("text")
+        save_language("other", model="lstm", hidden_size=8)
+        save_language("foreign", words=[*WORDS, "more"])
+        save_nth_farthest("points")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+
 @pytest.fixture
-def client():
-    save_language("text")
-    save_language("other", model="lstm", hidden_size=8)
-    save_language("foreign", words=[*WORDS, "more"])
-    save_nth_farthest("points")
+def client(own_folder):
     app = make_app(Catalogue(["text", "other", "foreign", "points"]))
     with TestClient(app, base_url="http://127.0.0.1:8123") as client:
         yield client

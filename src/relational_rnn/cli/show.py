@@ -1,5 +1,7 @@
 """Serve a local web page that shows the memory at work: language, reasoning, learning curves."""
 
+from importlib.util import find_spec
+
 from jsonargparse import ArgumentParser, Namespace
 
 from ..errors import UserError
@@ -28,16 +30,14 @@ def run(arguments: Namespace) -> None:
     port = arguments.port
     if not 0 <= port <= HIGHEST_PORT:
         raise UserError(f"--port: must be from 0 to {HIGHEST_PORT}, got {port}")
-    try:
-        from ..show.app import make_app
-        from ..show.catalogue import Catalogue
-        from ..show.server import serve
-    except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
-            raise
-        raise UserError(
-            f"rrnn show: {error.name} is not installed; run: pip install 'relational-rnn[show]'"
-        ) from error
+    for package in ("starlette", "uvicorn"):
+        if find_spec(package) is None:
+            raise UserError(
+                f"rrnn show: {package} is not installed; run: pip install 'relational-rnn[show]'"
+            )
+    from ..show.app import make_app
+    from ..show.catalogue import Catalogue
+    from ..show.server import serve
 
     app = make_app(Catalogue(arguments.runs))
     serve(app, port, ready=lambda url: print(f"{url} (Ctrl-C stops)", flush=True))

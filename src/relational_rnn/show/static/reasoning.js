@@ -35,9 +35,10 @@ export function openReasoning() {
 
 async function newExample() {
   stop();
+  const run = find("answerer").value;
   try {
     const seed = Math.floor(Math.random() * 2 ** 32);
-    example = await post("/api/example", { run: find("answerer").value, seed });
+    example = { run, ...await post("/api/example", { run, seed }) };
   } catch (error) {
     return tell(find("reasoning-note"), error.message);
   }
@@ -50,13 +51,13 @@ async function newExample() {
   find("ask-m").value = example.m;
   find("ask-n").value = example.n;
   find("step").max = lastStep();
+  find("step").value = lastStep();
   const features = example.vectors[0].length;
   find("plane-note").textContent = features <= 2
     ? "The plane is the vectors' own: distances are as they look."
     : `Vectors have ${features} features; the plane of their first two principal components shows `
       + `${percent(example.share)} of their variance, so distances differ from how they look.`;
   await ask();
-  toStep(lastStep());
 }
 
 // The rank n in words; which end is counted from is the run's.
@@ -71,11 +72,15 @@ async function ask() {
   askAgain = asking;
   if (asking) return;
   asking = true;
+  const { run, vectors, ids, m, n } = example;
+  const own = example;
   try {
-    const { vectors, ids, m, n } = example;
-    answer = await post("/api/answer", { run: find("answerer").value, vectors, ids, m, n });
-    tell(find("reasoning-note"), null);
-    show();
+    const found = await post("/api/answer", { run, vectors, ids, m, n });
+    if (own === example) { // or another one was drawn meanwhile
+      answer = found;
+      tell(find("reasoning-note"), null);
+      show();
+    }
   } catch (error) {
     tell(find("reasoning-note"), error.message);
   }
@@ -127,6 +132,7 @@ function toInput(matrix) {
 }
 
 function toStep(step) {
+  if (!answer) return;
   find("step").value = step;
   find("step-value").textContent = `step ${step + 1} of ${lastStep() + 1}: object ${example.ids[step]}`;
   staff.select(step);
@@ -161,7 +167,7 @@ function answerRow(id, share, best) {
 }
 
 function play() {
-  if (playing) return stop();
+  if (playing || !answer) return stop();
   find("play").textContent = "Pause";
   find("play").setAttribute("aria-pressed", "true");
   if (Number(find("step").value) === lastStep()) toStep(0);
