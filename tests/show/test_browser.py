@@ -9,10 +9,11 @@ import sys
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from .conftest import save_language, save_nth_farthest
+from .conftest import WORDS, save_language, save_nth_farthest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SECONDS = 1000  # Playwright counts in milliseconds
+MARKUP = "<img/src=x/onerror=alert(1)>"  # a word
 PHONE = {"width": 390, "height": 844}
 
 pytestmark = [
@@ -29,13 +30,13 @@ def address(tmp_path_factory):
     before = os.getcwd()
     os.chdir(folder)
     try:
-        save_language("memory", mem_slots=2)
-        save_language("lstm", model="lstm", hidden_size=8)
+        save_language("memory", words=[*WORDS, MARKUP], mem_slots=2)
+        save_language("<b>lstm", words=[*WORDS, MARKUP], model="lstm", hidden_size=8)
         save_nth_farthest("points")
         save_nth_farthest("vectors", features=5)
     finally:
         os.chdir(before)
-    names = ["memory", "lstm", "points", "vectors"]
+    names = ["memory", "<b>lstm", "points", "vectors"]
     command = [sys.executable, "-m", "relational_rnn", "show", *names, "--port", "0"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         yield process.stdout.readline().split()[0]
@@ -77,10 +78,10 @@ def open_page(chromium, address):
     assert said == []
 
 
-def write(page, prompt="the cat", button="Write on"):
-    page.get_by_label("Beginning").fill(prompt)
+def write(page, prompt="the cat", button="Generate"):
+    page.get_by_label("Prompt").fill(prompt)
     page.get_by_role("button", name=button).click()
-    expect(page.locator("#write-on")).to_have_text("Write on")
+    expect(page.locator("#write-on")).to_have_text("Generate")
     return page.locator("#staff .column")
 
 
@@ -90,7 +91,7 @@ def texts(columns):
 
 def test_the_first_paint_comes_within_a_second(open_page):
     page = open_page("language")
-    expect(page.get_by_label("Beginning")).to_be_visible()
+    expect(page.get_by_label("Prompt")).to_be_visible()
     painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     assert painted < 1 * SECONDS
 
@@ -103,7 +104,7 @@ def test_words_stream_and_a_word_is_replaced_by_an_alternative(open_page):
     before = texts(columns)
     assert before[:3] == ["↵", "the", "cat"]
     columns.nth(10).click()
-    card = page.get_by_label("The chosen word")
+    card = page.get_by_label("The selected word")
     expect(card.get_by_role("heading", level=2)).to_contain_text(before[10])
     expect(card).to_contain_text("probability")
     expect(card).to_contain_text("loss in nats")
@@ -120,7 +121,7 @@ def test_words_stream_and_a_word_is_replaced_by_an_alternative(open_page):
 
 
 def test_only_read_writes_nothing(open_page):
-    columns = write(open_page("language"), "the dog saw a zebra", "Only read")
+    columns = write(open_page("language"), "the dog saw a zebra", "Read only")
     expect(columns).to_have_count(6)
     page = columns.page
     expect(page.locator("#language-note")).to_contain_text("are read as <unk>: 'zebra'")
@@ -128,31 +129,35 @@ def test_only_read_writes_nothing(open_page):
 
 def test_two_models_are_compared_word_by_word(open_page):
     page = open_page("language")
-    page.get_by_label("Compare with").select_option("runs/lstm")
-    columns = write(page, "the dog ran on the mat", "Only read")
+    page.get_by_label("Compare with").select_option("runs/<b>lstm")
+    columns = write(page, "the dog ran on the mat", "Read only")
     expect(columns).to_have_count(7)
     expect(page.locator("#verdict")).to_have_text(
-        re.compile(r"memory · rmc perplexity [\d.]+, lstm · lstm [\d.]+\. The first gave \d of 6 ")
+        re.compile(
+            r"memory · rmc perplexity [\d.]+, <b>lstm · lstm [\d.]+\. The first gave \d of 6 "
+        )
     )
     assert page.locator("#staff .around .first, #staff .around .second").count() == 7
     columns.nth(3).click()
-    expect(page.get_by_label("The chosen word").locator(".compared tr")).to_have_count(3)
+    expect(page.get_by_label("The selected word").locator(".compared tr")).to_have_count(3)
 
 
 def test_the_words_are_used_by_keyboard(open_page):
     page = open_page("language")
-    page.get_by_label("Beginning").fill("the cat sat")
-    page.get_by_label("Beginning").press("Enter")
-    expect(page.locator("#write-on")).to_have_text("Write on")
+    page.get_by_label("Prompt").fill("the cat sat")
+    page.get_by_label("Prompt").press("Enter")
+    expect(page.locator("#write-on")).to_have_text("Generate")
     first = page.locator("#staff .column").first
     first.focus()
     first.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(page.get_by_label("The chosen word").get_by_role("heading", level=2)).to_have_text("cat")
+    expect(page.get_by_label("The selected word").get_by_role("heading", level=2)).to_have_text(
+        "cat"
+    )
     expect(page.locator("#status")).to_contain_text("choice; the model expected")
     page.keyboard.press("Escape")
-    expect(page.get_by_label("The chosen word")).to_be_hidden()
+    expect(page.get_by_label("The selected word")).to_be_hidden()
 
 
 def test_tabs_are_used_by_keyboard_and_named_in_the_address(open_page):
@@ -210,7 +215,7 @@ def test_the_memory_is_watched_step_by_step(open_page):
     page.get_by_role("button", name="Play").click()
     expect(page.locator("#step-value")).to_contain_text("step 4 of 4")
     expect(page.get_by_role("button", name="Play")).to_be_visible()
-    expect(page.locator("#said")).to_contain_text("The memory says")
+    expect(page.locator("#said")).to_contain_text("The model answers")
 
 
 def test_another_question_is_asked(open_page):
@@ -243,7 +248,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page, tab, sch
     page = open_page(tab, viewport=PHONE, color_scheme=scheme, has_touch=True)
     if tab == "language":
         write(page).nth(4).click()
-        card = page.get_by_label("The chosen word")
+        card = page.get_by_label("The selected word")
         expect(card).to_be_in_viewport()
         page.get_by_role("button", name="Close").click()
         expect(card).to_be_hidden()
@@ -251,6 +256,18 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page, tab, sch
         shown = {"reasoning": "#heads table", "runs": "table.runs"}[tab]
         expect(page.locator(shown).first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+def test_markup_in_words_and_names_is_text(open_page):
+    page = open_page("language")
+    columns = write(page, MARKUP, "Read only")
+    assert texts(columns)[1] == MARKUP
+    columns.nth(1).click()
+    heading = page.get_by_label("The selected word").get_by_role("heading", level=2)
+    expect(heading).to_have_text(MARKUP)
+    page.get_by_role("tab", name="Runs").click()
+    expect(page.locator("table.runs").first).to_contain_text("<b>lstm")
+    expect(page.locator("main img, main b b, td b")).to_have_count(0)
 
 
 def test_every_control_has_a_name(open_page):

@@ -120,6 +120,6 @@ def test_every_layer_is_shown_and_cores_without_gates():
 
 
 @pytest.mark.parametrize("tokens", [[], [12], [-1], [True], ["the"], [1.0], [1, None]])
-def test_tokens_of_a_visitor_are_checked(reader, tokens):
+def test_tokens_of_a_user_are_checked(reader, tokens):
     with pytest.raises(UserError, match="tokens: must be integers from 0 to 11"):
         reader.check(tokens)

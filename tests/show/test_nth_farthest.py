@@ -24,7 +24,7 @@ def answerer():
 
 
 def of_batch(batch, config):
-    """The question of a batch of one, as a visitor sends it."""
+    """The question of a batch of one, as a user sends it."""
     F, O = config.features, config.objects
     vectors, ids, m, n = batch.inputs[:, 0].split([F, O, O, O], dim=-1)
     return {

@@ -38,7 +38,7 @@ def test_it_shows_the_run_to_this_machine_and_stops_on_ctrl_c(started):
     # 127.0.0.2 is this machine as well, but not the address that is listened on.
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.2", port)):
         pass
-    # A visitor's connection that stays open does not hold it up.
+    # A user's connection that stays open does not hold it up.
     with socket.create_connection(("127.0.0.1", port)):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)

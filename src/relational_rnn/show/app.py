@@ -200,7 +200,7 @@ class _Server:
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        """Take one of the places of requests that compute; a visitor's window does not wait."""
+        """Take one of the places of requests that compute; the user's window does not wait."""
         if self.computing >= AT_ONCE:
             raise HTTPException(503, f"busy: {AT_ONCE} requests are at work; try again in a moment")
         self.computing += 1
@@ -240,13 +240,11 @@ def _page() -> str:
 
 
 def _static_files() -> dict[str, bytes]:
-    """The files that pages load, by name; the style is also that of reports."""
+    """The files that the page loads, by name; it shares ``style.css`` with reports."""
     package = files("relational_rnn")
-    found = {"style.css": (package / "report" / "templates" / "style.css").read_bytes()}
-    for file in (package / "show" / "static").iterdir():
-        if file.name.endswith(tuple(KINDS)):
-            found[file.name] = file.read_bytes()
-    return found
+    shared = package / "report" / "templates"
+    found = [*(package / "show" / "static").iterdir(), shared / "style.css", shared / "viridis.js"]
+    return {file.name: file.read_bytes() for file in found if file.name.endswith(tuple(KINDS))}
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -21,7 +21,7 @@ Model = TypeVar("Model", Reader, Answerer)
 class Catalogue:
     """The runs of a page, by their titles.
 
-    A visitor names a run by its title, which is compared with these; it is never used as a path.
+    The user names a run by its title, which is compared with these; it is never used as a path.
 
     Args:
         names: runs, as :func:`.find_run` finds them; none: the shipped models and the runs below

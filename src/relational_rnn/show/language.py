@@ -42,7 +42,7 @@ class Reader:
         self._lock = Lock()  # a recorder sees every call of the model
 
     def check(self, tokens: Sequence[object]) -> list[int]:
-        """The ids of words, given by a visitor; raises :class:`UserError` if they are none."""
+        """The ids of words, given by the user; raises :class:`UserError` if they are none."""
         size = len(self.vocabulary)
         ids = [id for id in tokens if type(id) is int and 0 <= id < size]
         if not ids or len(ids) < len(tokens):

@@ -83,7 +83,7 @@ class Answerer:
         }
 
     def question(self, given: dict[str, Any]) -> Question:
-        """A question that a visitor has made of an example.
+        """A question that the user has made of an example.
 
         Args:
             given: ``vectors`` (O lists of F numbers from -1 to 1), ``ids`` (O of them), ``m`` (an

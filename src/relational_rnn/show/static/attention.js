@@ -7,22 +7,22 @@ const MOST_FIGURES = 9; // columns up to which the numbers are written into the 
 
 // `attention` is [H][N][N + n]: queries are slots, keys are the slots and the input.
 export function drawHeads(place, attention) {
-  place.replaceChildren(...attention.map((matrix, head) => drawHead(matrix, `head ${head + 1}`)));
+  place.replaceChildren(...attention.map((matrix, head) => drawHead(matrix, `head ${head}`)));
 }
 
 function drawHead(matrix, title) {
   const slots = matrix.length;
   const inputs = matrix[0].length - slots;
   const columns = matrix[0].map((_, key) => {
-    if (key < slots) return `s${key + 1}`;
-    return inputs === 1 ? "in" : `in ${key - slots + 1}`;
+    if (key < slots) return `s${key}`;
+    return inputs === 1 ? "in" : `in ${key - slots}`;
   });
   const dense = columns.length > MOST_FIGURES ? " dense" : "";
   const table = make("table", { className: `head${dense}` },
     make("caption", { textContent: title }),
     make("tr", {}, make("th"), ...columns.map((name) => make("th", { scope: "col", textContent: name }))));
   matrix.forEach((row, slot) => {
-    table.append(make("tr", {}, make("th", { scope: "row", textContent: `s${slot + 1}` }),
+    table.append(make("tr", {}, make("th", { scope: "row", textContent: `s${slot}` }),
       ...row.map((share, key) => cell(share, key === slots))));
   });
   return table;

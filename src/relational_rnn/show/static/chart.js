@@ -3,7 +3,7 @@
 import { make, makeSvg } from "./elements.js";
 
 const WIDTH = 560, HEIGHT = 300;
-const LEFT = 52, RIGHT = 12, TOP = 12, BOTTOM = 30;
+const LEFT = 52, RIGHT = 24, TOP = 12, BOTTOM = 30;
 const WIDE = 5; // values that differ by more than this factor are drawn on a logarithmic axis
 const TICKS = 5;
 

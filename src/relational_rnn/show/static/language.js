@@ -28,7 +28,7 @@ export function setModels(runs) {
 function offerComparisons() {
   const chosen = models.find((run) => run.id === find("reader").value);
   const fitting = models.filter((run) => run !== chosen && run.vocabulary === chosen?.vocabulary);
-  const none = fitting.length ? "no other" : "none of its vocabulary";
+  const none = fitting.length ? "nothing" : "none of its vocabulary";
   fill(find("compare"), [["", none], ...fitting.map((run) => [run.id, `${run.name} · ${run.core}`])]);
   find("compare").disabled = !fitting.length;
 }
@@ -64,7 +64,7 @@ async function write(text, count) {
   }
   if (writing === own) {
     writing = null;
-    find("write-on").textContent = "Write on";
+    find("write-on").textContent = "Generate";
   }
 }
 
@@ -80,7 +80,7 @@ function column(word) {
   const rows = [{ name: "surprise", short: "loss", height: 26, bar: (word.loss ?? 0) / MOST_NATS }];
   const ahead = word.other ? (word.other.loss - word.loss) / MOST_AHEAD : 0;
   if (told.compare) {
-    rows.push({ name: "whose guess", short: "who", height: 26, ahead: Math.max(-1, Math.min(1, ahead)) });
+    rows.push({ name: "advantage", short: "adv.", height: 26, ahead: Math.max(-1, Math.min(1, ahead)) });
   }
   rows.push(...memoryRows(layer));
   rows.push({ name: "memory moved", short: "moved", height: 20, bar: layer.moved / MOST_MOVED });
@@ -100,15 +100,15 @@ function offerLayers(word) {
   find("layer-choice").hidden = word.layers.length < 2;
   fill(find("layer"), word.layers.map((_, index) => [String(index), String(index + 1)]));
   const { to_input: heads, input_gate: gate } = word.layers[0];
-  const explained = [["surprise", `loss of the word, up to ${MOST_NATS} nats`]];
-  if (told.compare) explained.push(["whose guess", "up: the model, down: the other"]);
+  const explained = [["surprise", `loss of the word, full at ${MOST_NATS} nats`]];
+  if (told.compare) explained.push(["advantage", "up: the model, down: the other"]);
   if (heads) {
-    explained.push(["attention to it", `of the memory to the incoming word, ${count(heads, "head")}`]);
+    explained.push(["attention", `of the memory to the incoming word, ${count(heads, "head")}`]);
   }
   if (gate) {
     explained.push(["input gate", `1 writes, ${count(gate, "slot")}`], ["forget gate", "1 keeps"]);
   }
-  explained.push(["memory moved", "distance to the memory before, relative to its size"]);
+  explained.push(["memory moved", "distance to the memory before the word, relative to its norm"]);
   legend(find("staff-legend"), explained);
 }
 
@@ -122,7 +122,7 @@ function judge() {
   const figures = [judged.map((word) => word.loss), judged.map((word) => word.other.loss)].map(perplexity);
   const won = judged.filter((word) => word.loss < word.other.loss).length;
   const drawn = words.some((word) => word.drawn)
-    ? " The model wrote the words that nobody typed, which favours it: only read a text to be fair." : "";
+    ? " The generated words are the first model's own, which favours it; “Read only” compares both on a text of yours." : "";
   find("verdict").replaceChildren(
     make("b", { className: "first", textContent: told.names[0] }), ` perplexity ${figures[0].toFixed(1)}, `,
     make("b", { className: "second", textContent: told.names[1] }), ` ${figures[1].toFixed(1)}. `,
@@ -135,7 +135,7 @@ function show(index) {
   staff.select(index);
   describe(find("word"), word, told.names, Number(find("layer").value) || 0, {
     close,
-    goOn: (id) => {
+    continueFrom: (id) => {
       const tokens = [...words.slice(0, index).map((each) => each.id), id];
       write({ tokens, known: index }, Number(find("words").value));
     },
@@ -159,7 +159,7 @@ find("write").addEventListener("submit", (event) => {
 find("prompt").addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
-  find("write").requestSubmit();
+  if (models.length) find("write").requestSubmit();
 });
 find("read-only").addEventListener("click", () => write({ prompt: find("prompt").value }, 0));
 find("reader").addEventListener("change", offerComparisons);
@@ -167,7 +167,7 @@ document.addEventListener("keydown", (event) => { if (event.key === "Escape") cl
 find("layer").addEventListener("change", () => {
   words.forEach((word, index) => staff.draw(index, column(word)));
   staff.name();
-  if (staff.chosen >= 0) show(staff.chosen);
+  if (staff.selected >= 0) show(staff.selected);
 });
 find("temperature").addEventListener("input", () => {
   find("temperature-value").textContent = Number(find("temperature").value).toFixed(1);

@@ -1,4 +1,4 @@
-// Vectors as points in a plane, which a visitor moves by dragging or with the arrow keys.
+// Vectors as points in a plane, which a user moves by dragging or with the arrow keys.
 
 import { makeSvg } from "./elements.js";
 

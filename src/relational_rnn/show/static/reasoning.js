@@ -101,9 +101,9 @@ function offerLayers() {
   const layers = answer.layers;
   find("layer-choice-2").hidden = layers.length < 2;
   fill(find("layer-2"), layers.map((_, index) => [String(index), String(index + 1)]));
-  const explained = [["right answer", "its probability if the model were asked after this step"]];
+  const explained = [["correct answer", "its probability if the model answered after this step"]];
   if (layers.length) {
-    explained.push(["attention to it", "of each head to the incoming vector, mean over the slots"]);
+    explained.push(["attention", "of each head to the incoming vector, mean over the slots"]);
     if (layers[0].input_gate) explained.push(["input gate", "1 writes, by slot"], ["forget gate", "1 keeps, by slot"]);
   }
   legend(find("reasoning-legend"), explained);
@@ -114,7 +114,7 @@ const layer = () => answer.layers[Number(find("layer-2").value) || 0];
 function column(step) {
   const id = example.ids[step];
   const share = answer.probabilities[step][answer.correct];
-  const rows = [{ name: "right answer", short: "right", height: 26, bar: share }];
+  const rows = [{ name: "correct answer", short: "corr.", height: 26, bar: share }];
   if (layer()) {
     const { attention, input_gate: written, forget_gate: kept } = layer();
     rows.push(...memoryRows({
@@ -122,7 +122,7 @@ function column(step) {
     }));
   }
   return { text: id === example.m ? `${id} = m` : String(id), rows,
-    label: `step ${step + 1}: object ${id}, right answer ${percent(share)}` };
+    label: `step ${step + 1}: object ${id}, correct answer ${percent(share)}` };
 }
 
 // The attention of a head [N][N + n] to the input, mean over the slots.
@@ -146,9 +146,9 @@ function toStep(step) {
 function say(shares, step) {
   const best = shares.indexOf(Math.max(...shares));
   const right = best === answer.correct;
-  const when = step < lastStep() ? `After ${step + 1} of ${lastStep() + 1} vectors the memory would say ` : "The memory says ";
+  const when = step < lastStep() ? `After ${step + 1} of ${lastStep() + 1} vectors the model would answer ` : "The model answers ";
   find("said").replaceChildren(when, make("b", { textContent: String(best) }), ` (${percent(shares[best])}). `,
-    make("span", { className: right ? "right" : "wrong", textContent: right ? "That is right." : `Right is ${answer.correct}.` }));
+    make("span", { className: right ? "right" : "wrong", textContent: right ? "Correct." : `Correct: ${answer.correct}.` }));
   const ids = shares.map((_, id) => id).sort((a, b) => answer.distances[a] - answer.distances[b]);
   find("answers").replaceChildren(
     make("tr", {}, ...["object", "distance", "answer"].map((name) => make("th", { scope: "col", textContent: name }))),

@@ -1,4 +1,4 @@
-// Requests to the page's own server. A refusal is an Error whose message is for the visitor.
+// Requests to the page's own server. A refusal is an Error whose message is for the user.
 
 async function request(path, body, signal) {
   const options = body === undefined ? {} : {

@@ -11,11 +11,11 @@ import { viridis } from "./viridis.js";
 const GAP = 4; // pixels between two rows
 
 export class Staff {
-  constructor(element, choose) {
+  constructor(element, onSelect) {
     this.element = element;
-    this.choose = choose;
+    this.onSelect = onSelect;
     this.columns = [];
-    this.chosen = -1;
+    this.selected = -1;
     element.addEventListener("keydown", (event) => this.move(event));
     new ResizeObserver(() => this.name()).observe(element);
   }
@@ -23,7 +23,7 @@ export class Staff {
   clear() {
     this.element.replaceChildren();
     this.columns = [];
-    this.chosen = -1;
+    this.selected = -1;
   }
 
   // Keeps the first columns only.
@@ -33,7 +33,7 @@ export class Staff {
       if (last.previousSibling?.className === "break") last.previousSibling.remove();
       last.remove();
     }
-    if (this.chosen >= count) this.chosen = -1;
+    if (this.selected >= count) this.selected = -1;
     this.name();
   }
 
@@ -52,20 +52,20 @@ export class Staff {
     const button = this.columns[index];
     this.rows = column.rows;
     button.setAttribute("aria-label", column.label);
-    button.setAttribute("aria-pressed", index === this.chosen);
+    button.setAttribute("aria-pressed", index === this.selected);
     const text = make("span", { className: "text", textContent: column.text });
     if (column.tint) text.style.background = column.tint;
     button.classList.toggle("given", Boolean(column.given));
     button.replaceChildren(text, ...column.rows.map(drawRow));
   }
 
-  select(index, byVisitor = false) {
+  select(index, byUser = false) {
     this.columns.forEach((button, place) => {
       button.setAttribute("aria-pressed", place === index);
       button.tabIndex = place === Math.max(index, 0) ? 0 : -1;
     });
-    this.chosen = index;
-    if (byVisitor) this.choose(index);
+    this.selected = index;
+    if (byUser) this.onSelect(index);
   }
 
   move(event) {
@@ -135,7 +135,7 @@ function drawName(row) {
 export function memoryRows({ to_input: heads, input_gate: written, forget_gate: kept }) {
   const rows = [];
   const cells = (values) => Math.max(14, values.length * Math.max(3, Math.min(9, 32 / values.length)));
-  if (heads) rows.push({ name: "attention to it", short: "att.", height: cells(heads), values: heads });
+  if (heads) rows.push({ name: "attention", short: "att.", height: cells(heads), values: heads });
   if (written) rows.push({ name: "input gate", short: "in", height: cells(written), values: written });
   if (kept) rows.push({ name: "forget gate", short: "keep", height: cells(kept), values: kept });
   return rows;
