@@ -1,6 +1,6 @@
 """The page in a browser: write, choose, drag, on a desktop and on a phone."""
 
-import os
+import contextlib
 import re
 import shutil
 import subprocess
@@ -24,18 +24,19 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def folder(tmp_path_factory):
+    """The folder in which ``rrnn show`` runs."""
+    return tmp_path_factory.mktemp("shown")
+
+
+@pytest.fixture(scope="module")
+def address(folder):
     """The address of ``rrnn show`` with two language models and two of Nth farthest."""
-    folder = tmp_path_factory.mktemp("shown")
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
+    with contextlib.chdir(folder):
         save_language("memory", words=[*WORDS, MARKUP], mem_slots=2)
         save_language("<b>lstm", words=[*WORDS, MARKUP], model="lstm", hidden_size=8)
         save_nth_farthest("points")
         save_nth_farthest("vectors", features=5)
-    finally:
-        os.chdir(before)
     names = ["memory", "<b>lstm", "points", "vectors"]
     command = [sys.executable, "-m", "relational_rnn", "show", *names, "--port", "0"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
@@ -240,6 +241,15 @@ def test_curves_are_drawn_and_read(open_page):
     expect(chart.locator(".reading")).to_contain_text("memory 9.000")
     page.get_by_text("time", exact=True).click()
     expect(chart.locator(".tick").last).to_contain_text("s")
+
+
+def test_a_curve_grows_while_its_run_is_trained(open_page, folder):
+    page = open_page("runs")
+    reading = page.locator(".chart").nth(3).locator(".reading")  # training loss of Nth farthest
+    expect(reading).to_contain_text("points 1.30")
+    with open(folder / "runs" / "points" / "metrics.csv", "a", encoding="utf-8") as file:
+        file.write("30,960,4.5,1.2,\n")
+    expect(reading).to_contain_text("points 1.20")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

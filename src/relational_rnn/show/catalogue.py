@@ -33,16 +33,18 @@ class Catalogue:
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self._given = [find_run(name) for name in names]
+        self._found: dict[Path, Run] = {}  # a run reads its configuration once
         self._opening = Lock()
         self._opened = lru_cache(OPEN_MODELS)(_open)
 
     def runs(self) -> dict[str, Run]:
         """The runs by title, in the order in which the page lists them."""
-        found = self._given
-        if not found:
-            folders = sorted(path.parent for path in RUNS.glob("*/config.yaml"))
-            found = [Run(SHIPPED / name) for name in shipped_models()] + list(map(Run, folders))
-        return {run.title: run for run in found}
+        if self._given:
+            return {run.title: run for run in self._given}
+        folders = [SHIPPED / name for name in shipped_models()]
+        folders += sorted(path.parent for path in RUNS.glob("*/config.yaml"))
+        runs = [self._found.setdefault(folder, Run(folder)) for folder in folders]
+        return {run.title: run for run in runs}
 
     def listed(self) -> list[dict[str, Any]]:
         """What :func:`.overview` says of each run, its title, and which models it can be
