@@ -106,7 +106,7 @@ $(VENV)/.user: pyproject.toml constraints.txt | $(VENV)/.created
 
 $(VENV)/.developer: pyproject.toml constraints.txt | $(VENV)/.created
 	@echo "Installing into $(VENV): a few minutes, once"
-	$(INSTALL) ".[dev,tensorboard,tune,data,gpu,onnx,transformers]"
+	$(INSTALL) ".[dev,tensorboard,tune,data,gpu,onnx,show,transformers]"
 	@touch $(VENV)/.user $@
 
 $(VENV)/.created:

@@ -330,9 +330,9 @@ OWN_FLAGS = ["--run", "--resume", "--words", "--prompt", "--top-k", "--top-p", "
 
 
 def _call(given: tuple[str, list[str]]) -> None:
-    """Run the command as far as it goes without work: not what trains, measures or compiles."""
+    """Run the command as far as it goes without work, not what trains, measures or serves."""
     verb, words = given
-    if verb in ("train", "sweep", "compare", "bench", "demo", "build"):
+    if verb in ("train", "sweep", "compare", "bench", "demo", "build", "show"):
         words = [*words, "--help"] if "--help" not in words else words
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -31,13 +31,13 @@ ROWS = [
     {"causal_lm", "generate", "onnx_export", "registry"},
     {"equal_size", "evaluate", "inspection"},
     {"report", "train"},
-    {"bench", "pretrained", "sweep"},
+    {"bench", "pretrained", "show", "sweep"},
     {"compare"},
     {"cli"},
     {"__main__"},
 ]
 ROW = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
-OPTIONAL = ("triton",)  # packages that some modules import when loaded
+OPTIONAL = ("starlette", "triton", "uvicorn")  # packages that some modules import when loaded
 LIGHT = (
     "cli",
     "config",

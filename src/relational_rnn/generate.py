@@ -78,7 +78,6 @@ def generate(
         raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
     read = read_prompt(prompt, vocabulary).ids
     excluded = vocabulary.unknown if without_unknown else None
-    temperature = min(max(temperature, COLDEST), HOTTEST)
     generator = torch.Generator()
     if seed is None:
         generator.seed()
@@ -93,18 +92,17 @@ def generate(
             with torch.no_grad():
                 hidden, state = model.features(torch.tensor(tokens, device=device)[:, None], state)
                 scores = model.head.log_probabilities(hidden[-1, 0]).float().cpu()  # [V]
-                probabilities = scores.exp()
-                if excluded is not None:
-                    scores[excluded] = -torch.inf
-                best = scores.max()
-                if not best.isfinite():
-                    raise UserError(
-                        f"the model: its scores are {best.item()}, so no word can be drawn; its "
-                        "weights are damaged or have diverged, use those of another run"
-                    )
-                scores -= best  # the maximum is 0, which stays finite when divided
-                shares = _shares(scores / temperature, top_k, top_p)
-                tokens = [int(torch.multinomial(shares, 1, generator=generator))]
+            probabilities = scores.exp()
+            tokens = [
+                draw_word(
+                    scores,
+                    generator,
+                    temperature=temperature,
+                    top_k=top_k,
+                    top_p=top_p,
+                    excluded=excluded,
+                )
+            ]
             best_shares, best_words = probabilities.topk(min(ALTERNATIVES, len(probabilities)))
             likeliest = [vocabulary.words[number] for number in best_words.tolist()]
             yield Drawn(
@@ -114,6 +112,42 @@ def generate(
             )
 
     return draw(read)
+
+
+def draw_word(
+    scores: Tensor,
+    generator: torch.Generator,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    excluded: int | None = None,
+) -> int:
+    """Draw the id of a word.
+
+    Args:
+        scores: log-probabilities ``[V]`` of all words, float32 on the CPU; not modified.
+        generator: draws the word.
+        temperature: as of :func:`generate`, like the next two.
+        top_k: see there.
+        top_p: see there.
+        excluded: id of a word that is never drawn.
+
+    Raises:
+        UserError: the scores are not numbers.
+    """
+    if excluded is not None:
+        scores = scores.clone()
+        scores[excluded] = -torch.inf
+    best = scores.max()
+    if not best.isfinite():
+        raise UserError(
+            f"the model: its scores are {best.item()}, so no word can be drawn; its "
+            "weights are damaged or have diverged, use those of another run"
+        )
+    scores = scores - best  # the maximum is 0, which stays finite when divided
+    shares = _shares(scores / min(max(temperature, COLDEST), HOTTEST), top_k, top_p)
+    return int(torch.multinomial(shares, 1, generator=generator))
 
 
 def _shares(scores: Tensor, top_k: int | None, top_p: float | None) -> Tensor:

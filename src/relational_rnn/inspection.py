@@ -92,7 +92,7 @@ def _language(run: Run, layer: int, prompt: str | None) -> Inspection:
         )
         read = encode_prompt([EOS, *(one.word for one in own)], vocabulary)
     tokens = torch.tensor(read.ids)[:, None]  # [T, 1]
-    with _Recorder(model, layer) as recorder, torch.no_grad():
+    with Recorder(model, layer) as recorder, torch.no_grad():
         hidden, _ = model.features(tokens, model.initial_state(1))
         best = int(model.head.log_probabilities(hidden[-1:])[0, 0].argmax())
     shown = vocabulary.tokenizer.shown
@@ -108,22 +108,30 @@ def _generated(run: Run, layer: int, example: int) -> Inspection:
     task = build_task(config, training=False)
     source = BatchSource(task, batch_size=1, batches=1, seed=config.seed, stream="test")
     batch = source.batch(example)
-    with _Recorder(model, layer) as recorder, torch.no_grad():
+    with Recorder(model, layer) as recorder, torch.no_grad():
         logits = model(batch.inputs, batch.input_lengths, batch.targets)
     answer = logits.argmax(dim=-1)  # [1] or [T_out, 1]
     described = task.describe(batch, answer)
     return recorder.inspection(f"{printable(run.name)}: {described.title}", list(described.steps))
 
 
-class _Recorder:
-    """Context manager that traces a recurrent layer of a model at every call."""
+class Recorder:
+    """Context manager that traces a recurrent layer of a model at every call.
+
+    Args:
+        model: a model whose core is rmc; only one thread at a time may call it.
+        layer: index of the recurrent layer, from 1.
+
+    Attributes:
+        traces: what :meth:`.RelationalMemory.trace` returned, one for each call.
+    """
 
     def __init__(self, model: LanguageModel | TaskModel, layer: int) -> None:
         cores = [part for part in model.modules() if isinstance(part, RelationalMemory)]
         self.core = cores[layer - 1]
         self.traces: list[Trace] = []
 
-    def __enter__(self) -> "_Recorder":
+    def __enter__(self) -> "Recorder":
         self.handle = self.core.register_forward_pre_hook(self._trace, with_kwargs=True)
         return self
 

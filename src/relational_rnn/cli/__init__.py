@@ -41,6 +41,7 @@ VERBS = {
     "list": "show tasks, configurations, shipped models, sweeps, suites and runs",
     "report": "learning curves and a table of several runs",
     "inspect": "show the attention and the gates of a run's model",
+    "show": "a local web page: the memory word by word and step by step, and curves",
     "bench": "measure speed",
     "sweep": "train with many settings and compare them",
     "compare": "train several cores on several tasks and compare them",

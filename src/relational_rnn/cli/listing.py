@@ -1,16 +1,13 @@
 """Show the tasks, configurations, models, sweeps and suites of the package, and your runs."""
 
-import csv
 import sys
-from contextlib import suppress
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from ..config import TASKS, describe_shipped, load, shipped
-from ..errors import UserError
 from ..printable import printable
-from ..registry import entry
+from ..report.overview import overview
 from ..report.terminal import WideTable
 from ..runs import RUNS, SHIPPED, Run, shipped_models
 from . import print_json
@@ -39,10 +36,10 @@ def run(arguments: Namespace) -> None:
             for name, cls in TASKS.items()
         ],
         "configurations": [_configuration(name) for name in shipped()],
-        "models": [_row(Run(SHIPPED / name)) for name in shipped_models()],
+        "models": [overview(Run(SHIPPED / name)) for name in shipped_models()],
         "sweeps": [{"name": name} for name in sorted(sweeps())],
         "suites": [{"name": name} for name in sorted(suites())],
-        "runs": [_row(Run(folder)) for folder in folders],
+        "runs": [overview(Run(folder)) for folder in folders],
     }
     tables = {"tasks: rrnn train TASK": found["tasks"]}
     for task in TASKS:
@@ -80,46 +77,6 @@ def _configuration(name: str) -> dict[str, Any]:
         "core": config.model,
         "description": describe_shipped(name),
     }
-
-
-def _row(run: Run) -> dict[str, Any]:
-    """A run in a line; ``best`` is its exact validation figure, until then the best so far."""
-    try:
-        config = run.config
-        metric = entry(config).metric
-        best, last_step = _measured(run, metric)
-        state = "resumable"
-        if run.summary_path.is_file():
-            summary = run.summary
-            # A summary of fewer steps is from before the run was resumed.
-            if last_step <= summary.get("steps", last_step):
-                state = "finished" if summary.get("finished", True) else state
-                valid = summary.get("valid")
-                best = valid.get(metric, best) if isinstance(valid, dict) else best
-        return {
-            "name": run.name,
-            "task": config.task,
-            "core": config.model,
-            "state": "training" if not run.shipped and run.in_training else state,
-            "metric": metric,
-            "best": best,
-        }
-    except (UserError, OSError, csv.Error) as error:
-        return {"name": run.name, "state": "broken", "error": " ".join(str(error).split())}
-
-
-def _measured(run: Run, metric: str) -> tuple[float | None, int]:
-    """The best validation in metrics.csv, None before the first, and the last step."""
-    values: list[float] = []
-    step = 0
-    if run.metrics_path.is_file():
-        with open(run.metrics_path, encoding="utf-8", errors="replace", newline="") as file:
-            for row in csv.DictReader(file):
-                with suppress(TypeError, ValueError):  # an empty field, or half a row
-                    step = max(step, int(row.get("step") or ""))
-                    values.append(float(row.get(f"valid_{metric}") or ""))
-    best = min if metric == "perplexity" else max
-    return best(values, default=None), step
 
 
 def _table(rows: list[dict[str, Any]]) -> WideTable:

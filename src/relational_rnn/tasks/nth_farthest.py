@@ -112,11 +112,7 @@ class NthFarthest:
         place, n = draws.long().minimum(shown - 1)  # [B] each
         first = steps - shown
         m = ids.gather(0, (first + place)[None])[0]  # [B]
-        one_hot = torch.eye(O, device=device)
-        question = embedding(torch.stack([m, n], dim=-1), one_hot).flatten(1)  # [B, 2 * O]
-        inputs = torch.cat(
-            [vectors, embedding(ids, one_hot), question.expand(steps, -1, -1)], dim=-1
-        )
+        inputs = encode(vectors, ids, m, n, O)
         if not mixed:
             return inputs, label(vectors.transpose(0, 1), ids.T, m, n, self.order)
         present = torch.arange(steps, device=device)[:, None] >= first  # [T, B]
@@ -171,7 +167,7 @@ class NthFarthest:
         return batch.inputs[0, :, -self.objects :].argmax(dim=-1) == n
 
     def _shows_m(self, step: int, batch: Batch) -> Tensor:
-        _, ids, m, _ = _parts(batch.inputs[step], self.objects)
+        _, ids, m, _ = decode(batch.inputs[step], self.objects)
         return (ids * m).sum(dim=-1) > 0
 
     def describe(self, batch: Batch, answer: Tensor) -> Description:
@@ -193,6 +189,27 @@ class NthFarthest:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state returned by :meth:`state_dict`."""
         self.present, self.varied = state["present"], state["varied"]
+
+
+def encode(vectors: Tensor, ids: Tensor, m: Tensor, n: Tensor, objects: int) -> Tensor:
+    """Return the inputs ``[T, B, F + 3 * O]`` of a question; see :class:`NthFarthest`.
+
+    Args:
+        vectors: [T, B, F] in order of presentation.
+        ids: [T, B] int64, id of each vector.
+        m: [B] int64, id of the reference vector.
+        n: [B] int64, requested rank, from 0.
+        objects: number of objects O.
+    """
+    one_hot = torch.eye(objects, device=vectors.device)
+    question = embedding(torch.stack([m, n], dim=-1), one_hot).flatten(1)  # [B, 2 * O]
+    asked = question.expand(len(vectors), -1, -1)
+    return torch.cat([vectors, embedding(ids, one_hot), asked], dim=-1)
+
+
+def decode(inputs: Tensor, objects: int) -> tuple[Tensor, ...]:
+    """Split inputs [..., F + 3 * O]: vectors [..., F], and one-hot ids, m and n [..., O]."""
+    return torch.split(inputs, [inputs.shape[-1] - 3 * objects, *[objects] * 3], dim=-1)
 
 
 def label(
@@ -244,7 +261,7 @@ class Knowledge(NamedTuple):
 
 def knowledge(inputs: Tensor, objects: int) -> Knowledge:
     """Return what is known of a batch, from its inputs [T, B, F + 3 * O]."""
-    vectors, ids, m, _ = _parts(inputs, objects)
+    vectors, ids, m, _ = decode(inputs, objects)
     by_id = torch.einsum("tbo,tbf->bof", ids, vectors)
     is_m = m.amax(dim=0)[:, None]  # [B, 1, O]; "mix" has zeros before the first object
     reference = is_m @ by_id  # [B, 1, F]
@@ -257,11 +274,6 @@ def knowledge(inputs: Tensor, objects: int) -> Knowledge:
         by_id,
         seen & (is_m | ~m_seen),
     )
-
-
-def _parts(inputs: Tensor, objects: int) -> tuple[Tensor, ...]:
-    """Vectors [..., F], ids, m and n [..., O] of inputs [..., F + 3 * O]."""
-    return torch.split(inputs, [inputs.shape[-1] - 3 * objects, *[objects] * 3], dim=-1)
 
 
 class Plateaus(NamedTuple):
