@@ -333,8 +333,10 @@ class RelationalMemoryCell(RelationalMemoryBase):
 
     Letters: B batch, I input size, N = ``mem_slots``, M = ``head_size * num_heads``.
 
-    Its arguments are those of `RelationalMemory`, without the five of a sequence: ``num_layers``,
-    ``dropout``, ``batch_first``, ``bidirectional`` and ``checkpoint_every``.
+    Args:
+        input_size: size I of an input row. This and the other arguments are those of
+            `RelationalMemory`, which has five more for sequences: ``num_layers``, ``dropout``,
+            ``batch_first``, ``bidirectional`` and ``checkpoint_every``.
 
     Raises:
         ValueError: for an argument out of range, naming it.
