@@ -153,6 +153,7 @@ def test_early_stop(rrnn, start, tmp_path):
     assert min(losses) == losses[-3] < min(losses[-2:])
     again = rrnn("train", "--resume", "run", "--json")
     assert again.json == ended.json
+    assert " parameters · no steps left on cpu\n" in again.stdout
 
 
 def test_memories_are_reset_at_random():

@@ -1,6 +1,5 @@
 """Trouble in training: reported in one line, with nothing lost."""
 
-import re
 import signal
 import subprocess
 import sys
@@ -56,7 +55,6 @@ def test_a_signal_saves_and_the_run_resumes_to_the_same_end(rrnn, start, tmp_pat
     assert rrnn("train", "--resume", "run").code == 0
     again = rrnn("train", "--resume", "run", "--json")
     assert again.code == 0
-    assert re.search(r"with [\d,]+ parameters · no steps left on cpu$", again.stdout, re.MULTILINE)
     assert again.stdout.splitlines()[-2] == (
         "runs/run: finished after 20 steps; train longer with --epochs or --max-steps"
     )

@@ -29,7 +29,7 @@ TRUNCATED_NORMAL_BOUND = 2.0  # standard deviations, as TensorFlow's truncated n
 
 
 class RelationalMemoryBase(Shareable):
-    """Parameters, initial memory and conversion of a core; see `RelationalMemory`."""
+    """Parameters, initial memory and conversion of a core; see `RelationalMemoryCell`."""
 
     projection_weight: nn.Parameter
     batch_first: bool = False
@@ -347,8 +347,23 @@ class RelationalMemoryCell(RelationalMemoryBase):
 
     Letters: B batch, I input size, N = ``mem_slots``, M = ``head_size * num_heads``.
 
-    Its arguments are those of `RelationalMemory`, without the five of a sequence: ``num_layers``,
-    ``dropout``, ``batch_first``, ``bidirectional`` and ``checkpoint_every``.
+    Args:
+        input_size: size I of an input row.
+        mem_slots: number N of memory slots.
+        head_size: size of the values of one attention head.
+        num_heads: number of attention heads.
+        key_size: size of queries and keys; None for ``head_size``.
+        num_blocks: rounds of attention per step; each has its own projection and norms.
+        attention_mlp_layers: layers of the MLP after the attention, shared by the blocks.
+        gate_style: ``"unit"`` (a gate per element), ``"memory"`` (a gate per slot) or None.
+        forget_bias: constant added to the forget gate's logits.
+        input_bias: constant added to the input gate's logits.
+        input_rows: None for inputs ``[B, I]``; n for matrices ``[B, n, I]`` (Sonnet's
+            ``treat_input_as_matrix``).
+        backend: ``"auto"`` or a name in `relational_rnn.ops.relational_memory.BACKENDS`; a backend
+            that cannot run raises.
+        device: of the parameters.
+        dtype: of the parameters.
 
     Raises:
         ValueError: for an argument out of range, naming it.
@@ -401,8 +416,7 @@ class RelationalMemory(RelationalMemoryBase):
             Sonnet, or the ``"raw"`` one, which has fewer weights if I is below M.
         forget_bias: constant added to the forget gate's logits.
         input_bias: constant added to the input gate's logits.
-        input_rows: None for one input row per step; n for matrices of n rows (Sonnet's
-            ``treat_input_as_matrix``).
+        input_rows: None for one input row per step; n for matrices of n rows.
         backend: ``"auto"`` or a name in `relational_rnn.ops.relational_memory.BACKENDS`; a backend
             that cannot run raises.
         num_layers: number L of layers; each reads the output of the one below. The memory of
