@@ -19,6 +19,7 @@ from .wikitext import PARTS, WikiText
 
 NAMES = ("pydoc", *PARTS)
 PIECE = 1 << 20  # characters read at a time
+MOST_NULS = 0.1  # share of NULs in a text; UTF-16 has half, in most scripts
 CLOCK_GRAIN = 2_000_000_000  # ns; a file modified this recently may change and keep its time stamp
 
 
@@ -195,14 +196,14 @@ def read(path: Path, *, title: str | None = None) -> Iterator[str]:
         title: what messages call it; default: its path.
 
     Raises:
-        UserError: the file cannot be read, is not UTF-8, or has a NUL, as UTF-16 has everywhere
-            (the message gives byte and line).
+        UserError: the file cannot be read, is not UTF-8 (the message gives byte and line), or has as
+            many NULs as UTF-16. A stray NUL is a character like others.
     """
     title = title or str(path)
     try:
         with open(path, encoding="utf-8-sig") as file:  # skips a byte order mark
             while piece := file.read(PIECE):
-                if "\0" in piece:
+                if piece.count("\0") > MOST_NULS * len(piece):
                     raise UserError(f"{title}: {_what_is_wrong(path)}")
                 yield piece
     except UnicodeDecodeError:
