@@ -48,6 +48,8 @@ html_theme = "furo"
 html_title = f"Relational RNN {release}"
 html_additional_pages = {"index": "to-start.html"}
 templates_path = ["templates"]
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_math_renderer = "mathml"
 
@@ -66,7 +68,7 @@ class OutputOf(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Run it in this process."""
         (command,) = self.content
-        os.environ["COLUMNS"] = "100"  # width of a help text
+        os.environ["COLUMNS"] = "90"  # width of a help text
         printed = StringIO()
         with redirect_stdout(printed):
             if main(shlex.split(command)[1:]) != 0:
