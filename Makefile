@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 INSTALL := $(MODULE) pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
 .PHONY: help setup demo test test-slow test-gpu test-sanitize lint audit bench drills drills-long \
-	readme tasks pretrained
+	readme tasks pretrained docs dist
 
 help:
 	@echo "make demo       train a small RMC and a small LSTM and compare them (one to two minutes)"
@@ -18,6 +18,8 @@ help:
 	@echo "make lint       ruff and mypy           make test-gpu    tests that need a CUDA device"
 	@echo "make test-sanitize   the native core under the compiler's sanitizers"
 	@echo "make bench      time the cores          make setup       only create the environment"
+	@echo "make docs       the site of the pages, in build/docs/"
+	@echo "make dist       wheel and sdist, in dist/, and what a package index would say about them"
 	@echo "make audit      known vulnerabilities of the pinned packages (needs a network)"
 	@echo "make drills     kill, damage and fuzz   make drills-long   the same for hours"
 	@echo "make tasks      train the small models of results/tasks again (hours)"
@@ -55,6 +57,20 @@ lint: $(VENV)/.developer
 	$(MODULE) ruff format --check .
 	$(MODULE) mypy
 	@find src tests drills -name '*.py' -exec awk 'END { if (NR > 500) print "note: " FILENAME " has " NR " lines: is it still one idea?" }' {} \;
+
+docs: $(VENV)/.developer
+	$(MODULE) sphinx --quiet --fail-on-warning --keep-going --conf-dir docs . build/docs
+	@echo "build/docs/index.html"
+
+# The tools of a release have an environment of their own: what they need is none of ours.
+RELEASE_TOOLS := build==1.6.1 twine==7.0.0
+
+dist: $(VENV)/.created
+	@test -x $(VENV)/release/bin/twine || { "$(PYTHON)" -m venv --clear $(VENV)/release && \
+		$(VENV)/release/bin/pip install --quiet --disable-pip-version-check $(RELEASE_TOOLS); }
+	rm -rf dist
+	$(VENV)/release/bin/python -m build --outdir dist .
+	$(VENV)/release/bin/twine check --strict dist/*
 
 # pip-audit has an environment of its own: what it needs is none of ours.
 audit: $(VENV)/.created
@@ -106,7 +122,7 @@ $(VENV)/.user: pyproject.toml constraints.txt | $(VENV)/.created
 
 $(VENV)/.developer: pyproject.toml constraints.txt | $(VENV)/.created
 	@echo "Installing into $(VENV): a few minutes, once"
-	$(INSTALL) ".[dev,tensorboard,tune,data,gpu,onnx,show,transformers]"
+	$(INSTALL) ".[dev,docs,tensorboard,tune,data,gpu,onnx,show,transformers]"
 	@touch $(VENV)/.user $@
 
 $(VENV)/.created:

@@ -1,41 +1,76 @@
-"""README.md and docs/: tables as in results/, commands and code that run, links that exist."""
+"""README.md, docs/ and all other pages: tables as in results/, code that runs, links that exist."""
 
 import importlib
 import re
 import shlex
+import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from jsonargparse import ArgumentParser
 
 from relational_rnn import cli
 from relational_rnn.cli import VERBS, main, train
+from relational_rnn.compare.suite import read_suite
 from relational_rnn.config import load
 from relational_rnn.report.readme_tables import BLOCK, BLOCKS, fill
+from relational_rnn.sweep.plan import read_plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"(<!-- runnable -->\n)?```(bash|python)\n(.*?)```", re.DOTALL)
+PACKAGE = ROOT / "src" / "relational_rnn"
+OTHERS = [
+    ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
+    ROOT / "drills" / "README.md",
+    *sorted(PACKAGE.glob("**/README.md")),
+]
+FENCE = re.compile(r"^(?:<!-- ([^\n]*) -->\n)?```([\w{}-]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 FENCED = re.compile(r"```.*?```", re.DOTALL)
 TRAIN = ("--max-steps", "2", "--embedding-size", "8", "--head-size", "4", "--bptt", "8")
+CODE = ("bash", "python", "yaml", "sh", "console", "pycon")
+READERS = {"read as a sweep": read_plan, "read as a suite": read_suite}
 
 page_of = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+any_page = pytest.mark.parametrize(
+    "page", [*PAGES, *OTHERS], ids=lambda page: str(page.relative_to(ROOT))
+)
+
+
+def blocks(page):
+    """The fenced blocks of a page: what the comment before it says, its language, its text."""
+    return FENCE.findall(page.read_text(encoding="utf-8"))
 
 
 def fences(page, language, *, runnable):
     """The contents of the fenced blocks of a page."""
-    found = FENCE.findall(page.read_text(encoding="utf-8"))
-    return [text for mark, kind, text in found if kind == language and bool(mark) == runnable]
+    return [
+        text
+        for mark, kind, text in blocks(page)
+        if kind == language and (mark == "runnable") == runnable
+    ]
+
+
+def arguments_of(line):
+    """The arguments of a line that calls rrnn."""
+    words = shlex.split(line, comments=True)
+    if words[0] == ".venv/bin/rrnn":
+        return words[1:]
+    return words[1 + words.index("rrnn" if "rrnn" in words else "relational_rnn") :]
 
 
 def commands(page, *, runnable):
     """The arguments of every line that calls rrnn."""
     lines = "\n".join(fences(page, "bash", runnable=runnable)).splitlines()
-    starts = ("rrnn ", "srun rrnn ", "torchrun ")
-    words = [shlex.split(line, comments=True) for line in lines if line.startswith(starts)]
-    return [
-        line[1 + line.index("rrnn" if "rrnn" in line else "relational_rnn") :] for line in words
-    ]
+    starts = ("rrnn ", ".venv/bin/rrnn ", "srun rrnn ", "torchrun ")
+    return [arguments_of(line) for line in lines if line.startswith(starts)]
+
+
+def inline_commands(page):
+    """The arguments of the commands in the running text, which often leave something out."""
+    text = FENCED.sub("", BLOCK.sub("", page.read_text(encoding="utf-8")))
+    return [arguments_of(code) for code in re.findall(r"`(rrnn [^`]+)`", text)]
 
 
 def runs_of_a_page(page):
@@ -57,17 +92,64 @@ def test_every_table_stands_once():
     assert sorted(match[2] for match in BLOCK.finditer(text)) == sorted(BLOCKS)
 
 
+@any_page
+def test_links_lead_somewhere(page):
+    """Of links to other sites only the form is checked: the tests use no network."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        url = urlsplit(link)
+        if url.scheme:
+            assert url.scheme == "https", link
+            assert re.fullmatch(r"[\w-]+(\.[\w-]+)+", url.netloc), link
+            continue
+        file = page.parent / url.path if url.path else page
+        assert file.exists(), link
+        if url.fragment:
+            assert url.fragment in headings(file), link
+
+
+def test_links_of_the_built_package_are_absolute():
+    """The page of a package index has no other file; pyproject.toml says what its links become."""
+    text = PAGES[0].read_text(encoding="utf-8")
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    for change in tool["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(change["pattern"], change["replacement"], text)
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    pictures = [line for line in text.splitlines() if line.startswith("![")]
+    assert pictures
+    assert all("](https://raw.githubusercontent.com/" in line for line in pictures)
+
+
+@any_page
+def test_blocks_of_code_are_run_or_say_why_not(page):
+    for mark, language, text in blocks(page):
+        if language in CODE:
+            assert language in ("bash", "python", "yaml"), language
+            assert re.fullmatch(r"runnable|not run: .+|from: .+|read as a .+", mark), text
+
+
+def unwrapped(code):
+    """Code without blanks and line ends, which the formatter sets by the indentation."""
+    return re.sub(r"\s", "", code).replace(",)", ")")
+
+
+@any_page
+def test_excerpts_are_as_in_the_source(page):
+    for mark, _, text in blocks(page):
+        if mark.startswith("from: "):
+            source = (PACKAGE / mark.removeprefix("from: ")).read_text(encoding="utf-8")
+            assert unwrapped(text) in unwrapped(source), text
+
+
 @page_of
-def test_links_to_files_and_headings_exist(page):
-    text = page.read_text(encoding="utf-8")
-    for target, _, heading in (
-        link.partition("#") for link in re.findall(r"\]\(([^)\s]+)\)", text)
-    ):
-        if not target.startswith("http"):
-            file = page.parent / target if target else page
-            assert file.exists(), target
-            if heading:
-                assert heading in headings(file), f"{target}#{heading}"
+def test_files_of_sweeps_and_suites_are_read(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for mark, language, text in blocks(page):
+        if language == "yaml":
+            name = text.splitlines()[0].removeprefix("# ")
+            Path(name).write_text(text, encoding="utf-8")
+            READERS[mark](name)
 
 
 def headings(page):
@@ -77,21 +159,35 @@ def headings(page):
     return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
 
 
-@page_of
+def parser_of(verb):
+    """The parser of a verb."""
+    assert verb in VERBS
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    importlib.import_module(f"relational_rnn.cli.{cli.FILES.get(verb, verb)}").add(parser)
+    return parser
+
+
+@any_page
 def test_commands_are_understood(page):
     for verb, *rest in commands(page, runnable=True) + commands(page, runnable=False):
-        assert verb in VERBS
         rest = [word for word in rest if word != "--help"]
-        parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
-        file = cli.FILES.get(verb, verb)
-        importlib.import_module(f"relational_rnn.cli.{file}").add(parser)
-        arguments = vars(parser.parse_args(rest))
+        arguments = vars(parser_of(verb).parse_args(rest))
         if verb == "train" and arguments["config"] and "/" not in arguments["config"]:
             load(arguments["config"], {k: v for k, v in arguments.items() if k not in train.OWN})
 
 
+@any_page
+def test_options_in_the_text_exist(page):
+    for verb, *rest in inline_commands(page):
+        options = {word for word in rest if word.startswith("--")} - {"--help"}
+        if verb.startswith("--") or verb == "VERB":
+            continue
+        assert options <= parser_of(verb)._option_string_actions.keys(), (verb, options)
+
+
 @pytest.mark.parametrize("code", [code for page in PAGES for code in runs_of_a_page(page)])
-def test_python_of_the_pages_runs(code):
+def test_python_of_the_pages_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     exec(code, {})
 
 
@@ -121,12 +217,16 @@ def test_which_commands_are_run():
     assert {"data", "train", "test", "report", "generate", "score", "inspect"} <= {*run["guide"]}
 
 
-def test_first_commands_of_the_readme_make_rrnn_known_to_the_shell():
-    first, second, *_ = fences(PAGES[0], "bash", runnable=False)
-    made, activated = (line.partition("#")[0].strip() for line in first.splitlines())
-    assert made == "make demo"
-    assert activated == "source .venv/bin/activate"
-    assert second.startswith("rrnn ")
+def test_first_screen_of_the_readme():
+    """A sentence, a picture, two commands that need nothing before them, lines of module use."""
+    lines = PAGES[0].read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith("![") for line in lines[:10])
+    (_, language, shell), (mark, *_) = blocks(PAGES[0])[:2]
+    first, second = shell.splitlines()
+    assert (language, mark) == ("bash", "runnable")
+    assert first.split()[:2] == ["make", "demo"]
+    assert second.startswith(".venv/bin/rrnn ")
+    assert lines.index("## Install") < 50
 
 
 PRIVATE = re.compile(

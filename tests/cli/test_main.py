@@ -26,6 +26,7 @@ HEAVY = {"torch", "lightning", "matplotlib", "numpy"}
         ["train", "demo-rmc", "--help"],
         ["train", "demo-rmc", "--objects", "3"],
         ["list"],
+        ["completion", "bash"],
         ["--version"],
         ["trian"],
     ],

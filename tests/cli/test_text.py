@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from relational_rnn.config import NthFarthestConfig
+from relational_rnn.generate import Drawn
 from relational_rnn.models.language_model import LanguageModel
 from relational_rnn.registry import load_language_model
 from relational_rnn.runs import Run
@@ -36,6 +37,20 @@ def test_generate_without_a_prompt(rrnn, make_run):
     )
     assert first == again != other
     assert not first.startswith(" ")
+
+
+def test_the_first_word_is_drawn_before_anything_is_printed(rrnn, make_run, monkeypatch, capsys):
+    """The first step may compile the core and say so: not in the middle of a line."""
+    make_run()
+    printed = []
+
+    def draw(*arguments, **options):
+        printed.append(capsys.readouterr().out)
+        yield Drawn("cat", 1.0, [])
+
+    monkeypatch.setattr("relational_rnn.generate.generate", draw)
+    assert rrnn("generate", "mine", "--prompt", "the").out == "the cat\n"
+    assert printed == [""]
 
 
 def test_a_prompt_is_read_as_in_training(rrnn, make_run):

@@ -48,6 +48,7 @@ VERBS = {
     "export": "write a run's model for other programs",
     "build": "compile the native CPU core ahead of its first use",
     "demo": "train a small RMC and a small LSTM and compare them",
+    "completion": "print a script that lets a shell complete commands and options",
 }
 """Every verb with its line of help; the file of a verb has its name, if not in `FILES`."""
 
@@ -249,7 +250,7 @@ def _check_values(parser: ArgumentParser, argv: list[str]) -> None:
 
 
 def _overview() -> str:
-    lines = [f"  {verb:10}{text}" for verb, text in VERBS.items()]
+    lines = [f"  {verb:12}{text}" for verb, text in VERBS.items()]
     return "\n".join(
         ["usage: rrnn VERB ...", "", *lines, "", "rrnn VERB --help lists the options of a verb."]
     )

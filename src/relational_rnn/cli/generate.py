@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from itertools import chain
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -94,8 +95,10 @@ def run(arguments: Namespace) -> None:
     text = ""
     tokenizer = found.vocabulary.tokenizer
     shown = prompt if tokenizer.exact else _as_words(prompt)
+    pieces = tokenizer.as_text(words(), after=read.words)
+    first = next(pieces, "")  # the first step may compile the core, and says so on stderr
     print(printable(shown, newlines=True), end="", flush=True)
-    for piece in tokenizer.as_text(words(), after=read.words):
+    for piece in chain([first], pieces):
         print(printable(piece, newlines=True), end="", flush=True)
         text += piece
     print()

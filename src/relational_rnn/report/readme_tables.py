@@ -336,7 +336,7 @@ def _compare(name: str) -> Callable[[Path, Path], str]:
             return ""
         _, _, text = (folder / "table.md").read_text(encoding="utf-8").partition("\n\n")
         text = re.sub(r"\]\(([^)]*)\)", lambda match: f"]({_link(folder / match[1], base)})", text)
-        text = re.sub("^## ", "#### ", text, flags=re.MULTILINE)
+        text = re.sub("^## ", "### ", text, flags=re.MULTILINE)
         picture = _picture(folder / "accuracy.png", results, base)
         data = json.loads((folder / "table.json").read_text(encoding="utf-8"))
         return "\n".join([text, picture, _sources(data["origins"])])
