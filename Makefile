@@ -117,7 +117,7 @@ pretrained: $(VENV)/.user
 # The stamps keep set-up from being repeated until what it reads has changed.
 $(VENV)/.user: pyproject.toml constraints.txt | $(VENV)/.created
 	@echo "Installing into $(VENV): a few minutes, once"
-	$(INSTALL) .
+	$(INSTALL) ".[show]"
 	@touch $@
 
 $(VENV)/.developer: pyproject.toml constraints.txt | $(VENV)/.created
