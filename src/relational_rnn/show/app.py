@@ -127,42 +127,9 @@ class _Server:
         ``end``.
         """
         body = await _body(request)
+        words, note = await self._compute(lambda: self._words(body))
 
-        def prepare() -> tuple[Iterator[dict[str, Any]], str | None]:
-            words = _number(body, "words", 0, 0, MOST_WORDS)
-            temperature = _number(body, "temperature", 1.0, 0.05, 5.0)
-            prompt, note = body.get("prompt", ""), None
-            if not isinstance(prompt, str):
-                raise UserError("prompt: must be a text")
-            if len(prompt) > LONGEST_PROMPT:
-                raise HTTPException(
-                    413,
-                    f"prompt: must have at most {LONGEST_PROMPT:,} characters, got {len(prompt):,}",
-                )
-            reader = self.catalogue.open(body.get("run"), Reader)
-            other = None
-            if body.get("compare") is not None:
-                other = self.catalogue.open(body["compare"], Reader)
-                if other.vocabulary.digest != reader.vocabulary.digest:
-                    raise UserError("compare: the models must have the same vocabulary")
-            if isinstance(body.get("tokens"), list):
-                tokens = reader.check(body["tokens"])
-            else:
-                read = read_prompt(prompt, reader.vocabulary)
-                tokens, note = read.ids, read.note
-            known = _number(body, "known", 0, 0, len(tokens))
-            if len(tokens) + words > LONGEST_TEXT:
-                raise HTTPException(
-                    413,
-                    f"the text: must have at most {LONGEST_TEXT:,} words, got "
-                    f"{len(tokens) + words:,}",
-                )
-            read_words = read_on(
-                reader, tokens, known=known, words=words, temperature=temperature, other=other
-            )
-            return read_words, note
-
-        async def events(words: Iterator[dict[str, Any]], note: str | None) -> AsyncIterator[str]:
+        async def events() -> AsyncIterator[str]:
             if note:
                 yield _event("note", printable(note))
             try:
@@ -175,8 +142,40 @@ class _Server:
                 yield _event("refused", error.detail)
             yield _event("end", None)
 
-        words, note = await self._compute(prepare)
-        return StreamingResponse(events(words, note), media_type="text/event-stream")
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    def _words(self, body: dict[str, Any]) -> tuple[Iterator[dict[str, Any]], str | None]:
+        """The words that a request asks for, still to be read, and a note on its prompt."""
+        count = _number(body, "words", 0, 0, MOST_WORDS)
+        temperature = _number(body, "temperature", 1.0, 0.05, 5.0)
+        prompt = body.get("prompt", "")
+        if not isinstance(prompt, str):
+            raise UserError("prompt: must be a text")
+        if len(prompt) > LONGEST_PROMPT:
+            raise HTTPException(
+                413, f"prompt: must have at most {LONGEST_PROMPT:,} characters, got {len(prompt):,}"
+            )
+        reader = self.catalogue.open(body.get("run"), Reader)
+        other = None
+        if body.get("compare") is not None:
+            other = self.catalogue.open(body["compare"], Reader)
+            if other.vocabulary.digest != reader.vocabulary.digest:
+                raise UserError("compare: the models must have the same vocabulary")
+        if isinstance(body.get("tokens"), list):
+            tokens, note = reader.check(body["tokens"]), None
+        else:
+            read = read_prompt(prompt, reader.vocabulary)
+            tokens, note = read.ids, read.note
+        known = _number(body, "known", 0, 0, len(tokens))
+        length = len(tokens) + count
+        if length > LONGEST_TEXT:
+            raise HTTPException(
+                413, f"the text: must have at most {LONGEST_TEXT:,} words, got {length:,}"
+            )
+        words = read_on(
+            reader, tokens, known=known, words=count, temperature=temperature, other=other
+        )
+        return words, note
 
     async def example(self, request: Request) -> Response:
         """An example of a run of Nth farthest: ``run`` and ``seed``."""
