@@ -25,9 +25,11 @@ def check(run):
     assert names == FILES | ({"vocabulary.json"} if language else set())
     assert NAME.fullmatch(run.name)
     assert run.weights_path.stat().st_size <= LARGEST
-    assert {value.dtype for value in load_file(run.weights_path).values()} == {torch.bfloat16}
+    values = load_file(run.weights_path).values()
+    assert {value.dtype for value in values if value.is_floating_point()} == {torch.bfloat16}
     written = yaml.safe_load(run.config_path.read_text(encoding="utf-8"))
-    assert written.keys() == {field.name for field in fields(run.config)}
+    # a field that was added after the training has a default that changes nothing
+    assert written.keys() <= {field.name for field in fields(run.config)}
     summary = run.summary
     assert summary["run"] == run.name
     assert summary["weights"] == "bfloat16"
