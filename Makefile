@@ -59,7 +59,9 @@ lint: $(VENV)/.developer
 	@find src tests drills -name '*.py' -exec awk 'END { if (NR > 500) print "note: " FILENAME " has " NR " lines: is it still one idea?" }' {} \;
 
 docs: $(VENV)/.developer
+	rm -rf build/docs
 	$(MODULE) sphinx --quiet --fail-on-warning --keep-going --conf-dir docs . build/docs
+	$(VENV)/bin/python docs/check_links.py build/docs
 	@echo "build/docs/index.html"
 
 # The tools of a release have an environment of their own: what they need is none of ours.

@@ -24,7 +24,7 @@ author = "The Relational RNN authors"
 copyright = f"2026, {author}. MIT licence"
 release = version = version_of("relational-rnn")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/*.md", "drills/README.md", "src/**/README.md"]
 exclude_patterns = [".venv", "build", "dist", "results", "runs", "tests"]
@@ -37,7 +37,6 @@ myst_heading_anchors = 4
 
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
-autodoc_class_signature = "separated"
 autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 default_role = "code"
