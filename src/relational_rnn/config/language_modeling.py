@@ -47,9 +47,7 @@ class LanguageModelingConfig(TaskConfig):
     )
     """First word of each cluster of rare words; null: derived from the vocabulary."""
 
-    adaptive_input: bool = option(
-        False, group="model", only=("head", "adaptive"), decides="model"
-    )
+    adaptive_input: bool = option(False, group="model", only=("head", "adaptive"), decides="model")
     """Narrower vectors for rarer words, shared by embedding and output layer, with the clusters of
     the adaptive softmax (Baevski and Auli 2019)."""
 

@@ -196,8 +196,8 @@ def read(path: Path, *, title: str | None = None) -> Iterator[str]:
         title: what messages call it; default: its path.
 
     Raises:
-        UserError: the file cannot be read, is not UTF-8 (the message gives byte and line), or has as
-            many NULs as UTF-16. A stray NUL is a character like others.
+        UserError: the file cannot be read, is not UTF-8 (the message gives byte and line), or has
+            as many NULs as UTF-16. A stray NUL is a character like others.
     """
     title = title or str(path)
     try:
