@@ -22,6 +22,9 @@ CASES = [
     pytest.param({"tied": False, "num_layers": 2}, id="untied"),
     pytest.param({"head": "adaptive"}, id="adaptive"),
     pytest.param({"head": "adaptive", "adaptive_input": True}, id="adaptive-input"),
+    pytest.param(
+        {"head": "adaptive", "adaptive_input": True, "tied": False}, id="adaptive-input-alone"
+    ),
     pytest.param({"model": "lstm"}, id="lstm"),
     pytest.param({"reset": "eos"}, id="reset"),
 ]

@@ -69,6 +69,17 @@ def test_a_language_model_is_as_near_as_any_width(core):
         assert off <= max(best, TOLERANCE * weights)
 
 
+@pytest.mark.parametrize(
+    ("core", "embedding"), [("gru", 33), ("lstm", 33), ("lstm", 100), ("rmc", 66)]
+)
+def test_a_width_that_needs_no_projection_is_found(core, embedding):
+    given = load("language-modeling", {"model": core, "embedding_size": embedding, "num_heads": 2})
+    width = 33 if core == "rmc" else embedding
+    weights = count_weights(replace(given, **{WIDTHS[core][0]: width}), **TEXT)
+    found = count_weights(nearest_size(given, weights, **TEXT), **TEXT)
+    assert abs(found / weights - 1) <= TOLERANCE
+
+
 def test_the_size_of_a_text_counts():
     given = load("language-modeling", {"head": "adaptive", "cutoffs": [10, 20]})
     sizes = [count_weights(given, vocabulary_size=size, eos=0) for size in (50, 500)]

@@ -57,7 +57,8 @@ class RelationalConfig(PreTrainedConfig):
         self.fields = fields or {}
         self.vocab_size = vocab_size
         self.eos = eos
-        kwargs.setdefault("tie_word_embeddings", bool(self.fields.get("tied", True)))
+        tied = self.fields.get("tied", True) or self.fields.get("adaptive_input", False)
+        kwargs.setdefault("tie_word_embeddings", bool(tied))
         super().__init__(**kwargs)
 
 

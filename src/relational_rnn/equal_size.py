@@ -49,8 +49,9 @@ def nearest_size(config: Config, weights: int, **sizes: int) -> Config:
     """The configuration with another width of its core, for about that many weights.
 
     The largest width with at most as many weights is taken, or the next one if only that is within
-    ``TOLERANCE``. If neither is, the smaller one gets larger keys (rmc), a wider MLP (transformer),
-    or in a generated task a wider readout (lstm, gru). If that is not within ``TOLERANCE`` either,
+    ``TOLERANCE``, or one that needs no projection to the embedding. If none is, the smaller one
+    gets larger keys (rmc), a wider MLP (transformer), or in a generated task a wider readout (lstm,
+    gru). If that is not within ``TOLERANCE`` either,
     the nearest of all these is taken.
 
     Args:
@@ -81,7 +82,7 @@ def nearest_size(config: Config, weights: int, **sizes: int) -> Config:
         )
     # The count falls at the width that needs no projection: below it there may be a nearer one.
     below = _largest(wide, number - 1, weights, **sizes)
-    numbers = dict.fromkeys((number, number + 1, below, below + 1))
+    numbers = dict.fromkeys((number, number + 1, below, below + 1, _without_projection(config)))
     found = [wide(each) for each in numbers if each >= 1]
     if finer in options(type(config)):
         narrow = wide(number)
@@ -110,6 +111,16 @@ def of_equal_size(config: Config, weights: int) -> Config:
         f"{TOLERANCE:.0%}, the nearest are {count:,}; change the sizes of the first core or of "
         "this one"
     )
+
+
+def _without_projection(config: TaskConfig) -> int:
+    """The width of a language model's core whose output is as wide as the embedding; 0 for none."""
+    embedding = vars(config).get("embedding_size", 0)
+    if "head" not in vars(config):
+        return 0
+    units = config.num_heads * config.mem_slots if config.model == "rmc" else 1
+    units *= config.num_layers if config.skip else 1
+    return embedding // units if embedding % units == 0 else 0
 
 
 def _with(config: Config, **fields: Any) -> Config:

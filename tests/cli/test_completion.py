@@ -74,7 +74,9 @@ def test_names(offered):
 
 
 @pytest.mark.parametrize(
-    "words", [("test",), ("report", "mine"), ("train", "--resume")], ids=lambda words: words[0]
+    "words",
+    [("test",), ("report", "mine"), ("train", "--resume"), ("train", "--match-weights")],
+    ids=" ".join,
 )
 def test_runs_and_shipped_models(offered, words):
     assert offered(*words, "") >= {"mine", "two", "wikitext2-rmc"}

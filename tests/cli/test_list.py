@@ -55,6 +55,7 @@ def test_runs_and_their_state(rrnn, make_run, tmp_path):
     [
         pytest.param("summary.json", b"[]", id="summary a list"),
         pytest.param("summary.json", b"[" * 100_000, id="summary deep"),
+        pytest.param("summary.json", b'{"steps": "x"}', id="steps no number"),
         pytest.param("metrics.csv", b"step,x\n" + b"1" * 200_000, id="a very long field"),
     ],
 )

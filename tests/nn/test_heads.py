@@ -143,6 +143,19 @@ def test_a_tied_adaptive_head_shares_the_vectors_of_the_embedding() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("width", "words", "cutoffs"),
+    [(WIDTH + 1, WORDS, [10, 25]), (WIDTH, WORDS + 1, [10, 25]), (WIDTH, WORDS, [9, 25])],
+    ids=["width", "vocabulary", "cutoffs"],
+)
+def test_an_embedding_that_does_not_fit_is_refused(
+    width: int, words: int, cutoffs: list[int]
+) -> None:
+    embedding = AdaptiveEmbedding(words, width, cutoffs, scale=1.0)
+    with pytest.raises(ValueError, match=r"tied must have width 8 and clusters that end"):
+        AdaptiveSoftmaxHead(WIDTH, WORDS, [10, 25], tied=embedding)
+
+
 def test_mixture_is_the_weighted_mean_of_its_softmaxes() -> None:
     head = softmax(mixtures=2).double()
     hidden = batch()[0]

@@ -671,6 +671,8 @@ def test_a_trace_with_resets_is_of_the_same_steps():
     reset[0, 1] = reset[4, 0] = True
     output, _ = core(inputs, memory, reset=reset)
     torch.testing.assert_close(core.trace(inputs, memory, reset=reset).output, output)
+    with pytest.raises(ValueError, match="reset must be bool with shape"):
+        core.trace(inputs, memory, reset=reset[:, :1])
 
 
 def test_hooks_of_every_layer_run():

@@ -1,10 +1,12 @@
 """Which runs the page lists, and how it opens their models."""
 
 import os
+import shutil
 
 import pytest
 
 from relational_rnn.errors import UserError
+from relational_rnn.runs import shipped_models
 from relational_rnn.show.catalogue import OPEN_MODELS, Catalogue
 from relational_rnn.show.language import Reader
 from relational_rnn.show.nth_farthest import Answerer
@@ -14,9 +16,12 @@ from .conftest import WORDS, save_language, save_nth_farthest
 
 def test_without_names_it_lists_what_is_shipped_and_what_is_trained_later():
     catalogue = Catalogue()
-    assert list(catalogue.runs()) == ["wikitext2-rmc"]
-    save_language("mine")
-    assert list(catalogue.runs()) == ["wikitext2-rmc", "runs/mine"]
+    assert list(catalogue.runs()) == sorted(shipped_models())
+    run = save_language("mine")
+    assert list(catalogue.runs()) == [*sorted(shipped_models()), "runs/mine"]
+    shutil.rmtree(run.folder)  # another run takes the place
+    save_nth_farthest("mine")
+    assert catalogue.listed()[-1]["task"] == "nth-farthest"
 
 
 def test_with_names_it_lists_these():

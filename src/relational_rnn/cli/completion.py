@@ -79,7 +79,9 @@ def _name_values(parser: ArgumentParser, verb: str) -> None:
     for action in parser._actions:
         positional = not action.option_strings
         complete: Any = values.get((verb, action.dest)) if positional else None
-        if action.dest in ("runs", "resume") or (positional and action.dest == "run"):
+        if action.dest in ("runs", "resume", "match_weights") or (
+            positional and action.dest == "run"
+        ):
             complete = runs
         elif action.dest in ("data", "file", "output", "onnx", "hub", "transformers"):
             complete = shtab.FILE

@@ -116,7 +116,9 @@ def prepare(
     from ..tasks.language_modeling.raw_text import Shares, write_text_folder
     from ..tasks.language_modeling.tokenizer_training import TokenizerConfig
 
-    if name is not None and (output is not None or not name or Path(name).name != name):
+    if name is not None and (
+        output is not None or not name or name == ".." or Path(name).name != name
+    ):
         raise UserError(f"--name: must be a plain name, without --output, got {name!r}")
     written = write_text_folder(
         source,

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from ..config import TASKS, TaskConfig, load, shipped
 from ..config.fields import GROUPS, Option, help_texts, nearest, options
-from ..equal_size import WIDTHS, count_weights, nearest_size
+from ..equal_size import TOLERANCE, WIDTHS, count_weights, nearest_size
 from ..errors import UserError
 from ..printable import printable
 from ..processes import check_launcher, is_first_process
@@ -194,8 +194,10 @@ def _with_weights_of(name: str, config: TaskConfig, overrides: dict[str, Any]) -
             for field in decided
             if field == decided[0] or before.get(field) != after.get(field)
         )
+        off = abs(count / weights - 1) > TOLERANCE
         print(
-            f"{printable(run.title)}: {weights:,} weights; this model: {count:,}, with {chosen}",
+            f"{printable(run.title)}: {weights:,} weights; this model: {count:,}, with {chosen}"
+            + (f" ({count / weights - 1:+.1%}: no width is nearer)" if off else ""),
             flush=True,
         )
     return matched

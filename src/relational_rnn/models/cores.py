@@ -213,7 +213,7 @@ def _run_packed(
     inside = step < length  # [L, S]
     place = ((first + step) * batch + sequence)[inside]  # of each row in the flattened inputs
     packed = PackedSequence(inputs.flatten(0, 1)[place], inside.sum(1).cpu())
-    begin = tuple((part[sequence] * goes_on[:, None])[None] for part in state)  # [1, S, H]
+    begin = tuple(part[sequence].where(goes_on[:, None], 0)[None] for part in state)  # [1, S, H]
     output, after = layer(packed, begin if len(begin) > 1 else begin[0])
     output = torch.empty_like(output.data).index_copy(0, place, output.data)
     ends = first + length == steps

@@ -179,10 +179,11 @@ class AdaptiveSoftmaxHead(nn.Module):
         embedding_size: E.
         vocabulary_size: V.
         cutoffs: index of the first word of each tail, increasing.
-        tied: the embedding to share, of the same widths and cutoffs, or None for separate weights.
+        tied: the embedding to share, of the same width and cutoffs, or None for separate weights.
 
     Raises:
-        ValueError: for cutoffs that do not increase within ``1..V-1``.
+        ValueError: for cutoffs that do not increase within ``1..V-1``, or an embedding of another
+            width, vocabulary or other cutoffs.
     """
 
     def __init__(
@@ -196,6 +197,14 @@ class AdaptiveSoftmaxHead(nn.Module):
         super().__init__()
         check_cutoffs(cutoffs, vocabulary_size)
         self.cutoffs = [*cutoffs, vocabulary_size]
+        if tied is not None and (tied.edges[1:], tied.embedding_dim) != (
+            self.cutoffs,
+            embedding_size,
+        ):
+            raise ValueError(
+                f"tied must have width {embedding_size} and clusters that end at {self.cutoffs}, "
+                f"got {tied.embedding_dim} and {tied.edges[1:]}"
+            )
         entries = len(cutoffs) if tied is not None else cutoffs[0] + len(cutoffs)
         self.head = nn.Linear(embedding_size, entries, bias=False)
         self.shortlist = None if tied is None else tied.words[0]

@@ -69,8 +69,8 @@ class LoopLSTM(nn.Module):
         outputs = []
         for number, step in enumerate(inputs.unbind(0)):
             if reset is not None:
-                kept = ~reset[number, :, None]
-                hidden, cell = hidden * kept, cell * kept
+                fresh = reset[number, :, None]
+                hidden, cell = hidden.masked_fill(fresh, 0), cell.masked_fill(fresh, 0)
             hidden, cell = self._step(step, hidden, cell)
             outputs.append(hidden)
         return torch.stack(outputs), (hidden[None], cell[None])

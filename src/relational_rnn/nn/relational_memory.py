@@ -307,7 +307,7 @@ class RelationalMemoryBase(Shareable):
 
     def _refuse_sonnet(self) -> None:
         self._refuse_layers("Sonnet")
-        if self.gate_inputs == "raw":
+        if self.gate_style is not None and self.gate_inputs == "raw":
             raise ValueError("Sonnet's gates read the projected inputs, gate_inputs is 'raw' here")
 
     def _refuse_layers(self, what: str) -> None:
@@ -644,13 +644,7 @@ class RelationalMemory(RelationalMemoryBase):
         if reset is None:
             reset = torch.zeros(steps, batch, dtype=torch.bool)
         else:
-            check_tensor("reset", reset)
-            expected = (batch, steps) if self.batch_first else (steps, batch)
-            if reset.shape != expected or reset.dtype != torch.bool:
-                raise ValueError(
-                    f"reset must be bool with shape {list(expected)}, got {reset.dtype} with shape "
-                    f"{list(reset.shape)}"
-                )
+            _check_reset(reset, (batch, steps) if self.batch_first else (steps, batch))
             reset = reset.T if self.batch_first else reset
         device = inputs.device
         initial = super().initial_state(1, device=device).squeeze(0)
@@ -671,7 +665,7 @@ class RelationalMemory(RelationalMemoryBase):
             reset: ``[T, B]`` bool, as of `forward`.
 
         Raises:
-            TypeError: if inputs or memory are not tensors.
+            TypeError: if an argument is not a tensor.
             ValueError: if a shape or a dtype does not match, or there are several layers.
         """
         self._refuse_layers("trace")
@@ -679,6 +673,8 @@ class RelationalMemory(RelationalMemoryBase):
         if inputs.dim() != 3 + (self.input_rows is not None) or len(inputs) == 0:
             raise ValueError(f"inputs must have shape [T, B, ...], got {list(inputs.shape)}")
         self._check(inputs, memory, inputs.shape[1])
+        if reset is not None:
+            _check_reset(reset, (inputs.shape[0], inputs.shape[1]))
         inputs = inputs if self.input_rows is not None else inputs.unsqueeze(2)
         initial = self.initial_state(inputs.shape[1])
         memory = initial if memory is None else memory
@@ -695,6 +691,17 @@ class RelationalMemory(RelationalMemoryBase):
         input_gate = torch.stack([one.input_gate for one in steps if one.input_gate is not None])
         forget_gate = torch.stack([one.forget_gate for one in steps if one.forget_gate is not None])
         return Trace(output, attention, input_gate, forget_gate)
+
+
+def _check_reset(reset: object, shape: tuple[int, int]) -> None:
+    """Raise if it is not a bool tensor of that shape."""
+    check_tensor("reset", reset)
+    reset = cast("Tensor", reset)
+    if reset.shape != shape or reset.dtype != torch.bool:
+        raise ValueError(
+            f"reset must be bool with shape {list(shape)}, got {reset.dtype} with shape "
+            f"{list(reset.shape)}"
+        )
 
 
 def _is_converted(x: Tensor) -> bool:

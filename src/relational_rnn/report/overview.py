@@ -13,8 +13,8 @@ def overview(run: Run) -> dict[str, Any]:
     """A run in a line, read without its model.
 
     Returns:
-        ``name``, ``task``, ``core``, ``state`` ("training", "finished" or "resumable"), ``metric``
-        and ``best``: its exact validation figure, until then the best so far, None before the
+        ``name``, ``task``, ``data`` (None: generated), ``core``, ``state`` ("training", "finished"
+        or "resumable"), ``metric`` and ``best``: its exact validation figure, until then the best so far, None before the
         first. Of a run that cannot be read: ``name``, ``state`` "broken" and ``error``.
     """
     try:
@@ -32,12 +32,13 @@ def overview(run: Run) -> dict[str, Any]:
         return {
             "name": run.name,
             "task": config.task,
+            "data": getattr(config, "data", None),
             "core": config.model,
             "state": "training" if not run.shipped and run.in_training else state,
             "metric": metric,
             "best": best,
         }
-    except (UserError, OSError, csv.Error) as error:
+    except (UserError, OSError, TypeError, csv.Error) as error:
         return {"name": run.name, "state": "broken", "error": " ".join(str(error).split())}
 
 

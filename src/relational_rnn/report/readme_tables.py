@@ -61,7 +61,7 @@ CAPTIONS = {
     "rl/recall.png": "Right answers over training, three seeds of each core.",
     "tasks/programs/curves.png": "All three seeds learn to add three-digit numbers.",
     "tasks/programs-paper/curves.png": "Addition, with heads for training only and a curriculum, "
-    "is nearly learned; control and full programs, without either, are not. The peaks of the "
+    "is learned; control, with heads, and full programs, without, are not. The peaks of the "
     "training loss are where the curriculum adds a digit.",
 }
 """What to see in a picture."""
@@ -404,10 +404,11 @@ def _sources(origins: Sequence[dict[str, Any]]) -> str:
     for origin in origins:
         machine, commit = origin.get("machine"), origin.get("commit")
         if machine:
+            threads = machine.get("threads")
             versions = origin.get("versions", {})
             found.append(
-                f"{machine.get('processor')}, {machine.get('threads')} threads, device "
-                f"{machine.get('device')}, torch {versions.get('torch')}, "
+                f"{machine.get('processor')}, {threads} {'thread' if threads == 1 else 'threads'}, "
+                f"device {machine.get('device')}, torch {versions.get('torch')}, "
                 f"commit {(commit or 'unknown')[:12]}"
             )
     return "".join(f"<sub>{line}.</sub>\n" for line in dict.fromkeys(found))

@@ -33,7 +33,7 @@ class Catalogue:
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self._given = [find_run(name) for name in names]
-        self._found: dict[Path, Run] = {}  # a run reads its configuration once
+        self._found: dict[Path, tuple[int, Run]] = {}  # a run reads its configuration once
         self._opening = Lock()
         self._opened = lru_cache(OPEN_MODELS)(_open)
 
@@ -43,8 +43,18 @@ class Catalogue:
             return {run.title: run for run in self._given}
         folders = [SHIPPED / name for name in shipped_models()]
         folders += sorted(path.parent for path in RUNS.glob("*/config.yaml"))
-        runs = [self._found.setdefault(folder, Run(folder)) for folder in folders]
+        runs = [self._read(folder) for folder in folders]
         return {run.title: run for run in runs}
+
+    def _read(self, folder: Path) -> Run:
+        """The run in a folder, a new one if its configuration has changed."""
+        try:
+            changed = (folder / "config.yaml").stat().st_mtime_ns
+        except OSError:
+            changed = -1
+        if self._found.get(folder, (None,))[0] != changed:
+            self._found[folder] = changed, Run(folder)
+        return self._found[folder][1]
 
     def listed(self) -> list[dict[str, Any]]:
         """What :func:`.overview` says of each run, its title, and which models it can be

@@ -38,8 +38,9 @@ function draw() {
   if (state === drawn) return; // leaves the cursor alone
   drawn = state;
   const whole = runs.filter((run) => !run.error);
-  const tasks = [...new Set(whole.map((run) => run.task))];
-  find("tasks").replaceChildren(...tasks.map((task) => drawTask(task, whole.filter((run) => run.task === task))));
+  const of = (run) => (run.data ? `${run.task}: ${run.data}` : run.task); // texts have perplexities of their own
+  const tasks = [...new Set(whole.map(of))];
+  find("tasks").replaceChildren(...tasks.map((task) => drawTask(task, whole.filter((run) => of(run) === task))));
 }
 
 const against = () => Number(document.querySelector("input[name=against]:checked").value);

@@ -116,6 +116,8 @@ def write_text_folder(
         UserError: there is no such text, it has nothing that can be read or is too short to be
             split, or ``output`` holds something else.
     """
+    if not output.name:
+        raise UserError(f"{output}: is no name for a new folder; choose another --output")
     with reporting_errors(output):
         remove_abandoned(output.parent)
         with private_folder(output) as private:

@@ -20,6 +20,7 @@ from .wikitext import PARTS, WikiText
 NAMES = ("pydoc", *PARTS)
 PIECE = 1 << 20  # characters read at a time
 MOST_NULS = 0.1  # share of NULs in a text; UTF-16 has half, in most scripts
+FEW_CHARACTERS = 100  # a shorter text may have as many NULs as one of this length
 CLOCK_GRAIN = 2_000_000_000  # ns; a file modified this recently may change and keep its time stamp
 
 
@@ -200,10 +201,13 @@ def read(path: Path, *, title: str | None = None) -> Iterator[str]:
             as many NULs as UTF-16. A stray NUL is a character like others.
     """
     title = title or str(path)
+    nuls = characters = 0
     try:
         with open(path, encoding="utf-8-sig") as file:  # skips a byte order mark
             while piece := file.read(PIECE):
-                if piece.count("\0") > MOST_NULS * len(piece):
+                nuls += piece.count("\0")
+                characters += len(piece)
+                if nuls > MOST_NULS * max(characters, FEW_CHARACTERS):
                     raise UserError(f"{title}: {_what_is_wrong(path)}")
                 yield piece
     except UnicodeDecodeError:
