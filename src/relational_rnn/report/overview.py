@@ -14,8 +14,9 @@ def overview(run: Run) -> dict[str, Any]:
 
     Returns:
         ``name``, ``task``, ``data`` (None: generated), ``core``, ``state`` ("training", "finished"
-        or "resumable"), ``metric`` and ``best``: its exact validation figure, until then the best so far, None before the
-        first. Of a run that cannot be read: ``name``, ``state`` "broken" and ``error``.
+        or "resumable"), ``metric`` and ``best``: its exact validation figure, until then the best
+        so far, None before the first. Of a run that cannot be read: ``name``, ``state`` "broken"
+        and ``error``.
     """
     try:
         config = run.config
