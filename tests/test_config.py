@@ -327,11 +327,25 @@ def test_what_may_change_on_resume():
 def test_what_a_checkpoint_records():
     core = [
         *("model", "num_layers", "residual", "skip", "mem_slots", "input_rows", "head_size"),
-        *("num_heads", "key_size", "num_blocks", "attention_mlp_layers", "gate_style"),
+        *(
+            "num_heads",
+            "key_size",
+            "num_blocks",
+            "attention_mlp_layers",
+            "gate_style",
+            "gate_inputs",
+        ),
         *("hidden_size", "feedforward_size", "attention_window"),
     ]
     own = {
-        "language-modeling": ["embedding_size", "tied", "head", "cutoffs", "mixtures"],
+        "language-modeling": [
+            "embedding_size",
+            "tied",
+            "head",
+            "cutoffs",
+            "adaptive_input",
+            "mixtures",
+        ],
         "nth-farthest": ["objects", "features", "order"],
         "programs": ["length", "category", "nesting"],
         "memorization": ["length", "category"],

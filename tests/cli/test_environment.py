@@ -79,4 +79,6 @@ def test_the_locale_c(utf8, make_run, tmp_path):
         assert (done.returncode, done.stderr) == (0, b"")
     else:
         assert done.returncode == 2
-        assert done.stderr == (b"error: \\xc3\\xa9: not valid UTF-8; rename the file or folder\n")
+        assert done.stderr == (
+            b"error: \\xc3\\xa9: not valid UTF-8; give it in UTF-8 (a file or folder: rename it)\n"
+        )

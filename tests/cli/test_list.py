@@ -39,6 +39,7 @@ def test_runs_and_their_state(rrnn, make_run, tmp_path):
     assert far == {
         "name": "far",
         "task": "nth-farthest",
+        "data": None,
         "core": "lstm",
         "state": "resumable",
         "metric": "accuracy",

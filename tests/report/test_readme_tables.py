@@ -128,7 +128,7 @@ def test_tasks(tmp_path):
         make_run(tmp_path / "tasks" / name, measure="accuracy", valid=0.9, test=test, **config)
     text = fill(block("tasks"), tmp_path, base=tmp_path)
     assert (
-        "| copy-1 | copy, length 10 | rmc | 3 | 10,712,345 | 326 | 1.5 min | 95.12% | 50.00% |"
+        "| copy-1 | copy, length 10 | rmc | 3 | 10,712,345 | 326 | 1.5 min | – | 95.12% | 50.00% |"
         in text
     )
     assert "| sum-1 | addition, length 5, nesting 2 | " in text
@@ -146,11 +146,11 @@ def test_a_comparison_links_to_its_runs_from_the_page(tmp_path):
     origins = [{"commit": "a" * 40, "versions": {"torch": "2"}, "machine": machine}]
     (folder / "table.json").write_text(json.dumps({"origins": origins}), encoding="utf-8")
     text = fill(block("memory-quick"), tmp_path / "results", base=docs)
-    assert "A note.\n\n#### parity\n" in text
+    assert "A note.\n\n### parity\n" in text
     link = "../results/compare/memory-quick/parity-rmc-1/summary.json"
     assert f"| [90%]({link}) |" in text
     assert "![accuracy](../results/compare/memory-quick/accuracy.png)" in text
-    assert "<sub>P, 1 threads, device cpu, torch 2, commit aaaaaaaaaaaa.</sub>" in text
+    assert "<sub>P, 1 thread, device cpu, torch 2, commit aaaaaaaaaaaa.</sub>" in text
 
 
 def test_what_a_command_printed_and_pictures_from_the_page(tmp_path):

@@ -356,6 +356,8 @@ class RelationalMemoryCell(RelationalMemoryBase):
         num_blocks: rounds of attention per step; each has its own projection and norms.
         attention_mlp_layers: layers of the MLP after the attention, shared by the blocks.
         gate_style: ``"unit"`` (a gate per element), ``"memory"`` (a gate per slot) or None.
+        gate_inputs: what the gates read besides the memory: the ``"projected"`` input, as in
+            Sonnet, or the ``"raw"`` one, which has fewer weights if I is below M.
         forget_bias: constant added to the forget gate's logits.
         input_bias: constant added to the input gate's logits.
         input_rows: None for inputs ``[B, I]``; n for matrices ``[B, n, I]`` (Sonnet's

@@ -20,7 +20,7 @@ from .wikitext import PARTS, WikiText
 NAMES = ("pydoc", *PARTS)
 PIECE = 1 << 20  # characters read at a time
 MOST_NULS = 0.1  # share of NULs in a text; UTF-16 has half, in most scripts
-FEW_CHARACTERS = 100  # a shorter text may have as many NULs as one of this length
+FEW_CHARACTERS = 10  # a shorter text may have as many NULs as one of this length
 CLOCK_GRAIN = 2_000_000_000  # ns; a file modified this recently may change and keep its time stamp
 
 
