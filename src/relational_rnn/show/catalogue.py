@@ -38,10 +38,12 @@ class Catalogue:
         self._opened = lru_cache(OPEN_MODELS)(_open)
 
     def runs(self) -> dict[str, Run]:
-        """The runs by title, in the order in which the page lists them."""
+        """The runs by title, in the order in which the page lists them: the largest model first,
+        then the user's runs by name."""
         if self._given:
             return {run.title: run for run in self._given}
-        folders = [SHIPPED / name for name in shipped_models()]
+        shipped = (SHIPPED / name for name in shipped_models())
+        folders = sorted(shipped, key=lambda folder: -Run(folder).weights_path.stat().st_size)
         folders += sorted(path.parent for path in RUNS.glob("*/config.yaml"))
         runs = [self._read(folder) for folder in folders]
         return {run.title: run for run in runs}
