@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from .config import TaskConfig
+from .config import LanguageModelingConfig, TaskConfig
 from .config.fields import WIDTH, options
 from .errors import UserError
 from .registry import build_model
@@ -51,8 +51,7 @@ def nearest_size(config: Config, weights: int, **sizes: int) -> Config:
     The largest width with at most as many weights is taken, or the next one if only that is within
     ``TOLERANCE``, or one that needs no projection to the embedding. If none is, the smaller one
     gets larger keys (rmc), a wider MLP (transformer), or in a generated task a wider readout (lstm,
-    gru). If that is not within ``TOLERANCE`` either,
-    the nearest of all these is taken.
+    gru). If that is not within ``TOLERANCE`` either, the nearest of all these is taken.
 
     Args:
         config: the configuration.
@@ -115,12 +114,12 @@ def of_equal_size(config: Config, weights: int) -> Config:
 
 def _without_projection(config: TaskConfig) -> int:
     """The width of a language model's core whose output is as wide as the embedding; 0 for none."""
-    embedding = vars(config).get("embedding_size", 0)
-    if "head" not in vars(config):
+    if not isinstance(config, LanguageModelingConfig):
         return 0
     units = config.num_heads * config.mem_slots if config.model == "rmc" else 1
     units *= config.num_layers if config.skip else 1
-    return embedding // units if embedding % units == 0 else 0
+    width, rest = divmod(config.embedding_size, units)
+    return 0 if rest else width
 
 
 def _with(config: Config, **fields: Any) -> Config:

@@ -51,7 +51,7 @@ class Catalogue:
     def _read(self, folder: Path) -> Run:
         """The run in a folder, a new one if its configuration has changed."""
         try:
-            changed = (folder / "config.yaml").stat().st_mtime_ns
+            changed = Run(folder).config_path.stat().st_mtime_ns
         except OSError:
             changed = -1
         if self._found.get(folder, (None,))[0] != changed:
