@@ -97,8 +97,7 @@ SIZES = (
     LANGUAGE_MODEL,
     _square(10, 4, 1, 2048),
 )
-"""By width of the memory, slots, and rows of work. For one step of one sequence at 1 x 768, and at
-1 x 2048, ``"auto"`` does not take the native core."""
+"""By width of the memory, slots, and rows of work."""
 
 
 class TimedSize:

@@ -5,7 +5,6 @@ import copy
 import gc
 import json
 import os
-import re
 import shutil
 import sys
 import threading
@@ -59,6 +58,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "deep products": {"batch": 20, "steps": 2, "heads": 3, "head": 90, "key": 9, "input_size": 300},
     "a few rows with deep products, over steps": {"steps": 4, "batch": 2, "heads": 3, "head": 90},
     "few rows, whole vectors": {"steps": 2, "batch": 2, "slots": 3, "heads": 2, "head": 16},
+    "most rows of a step that are few": {"steps": 1, "batch": 48, "heads": 3, "head": 27, "key": 9},
+    "most rows of all steps that are few": {"steps": 4, "batch": 8, "slots": 3, "gate": "memory"},
     "few rows, deep products": {"steps": 2, "heads": 3, "head": 90, "key": 20, "input_size": 300},
 }
 
@@ -191,8 +192,17 @@ def test_repeats_to_the_last_bit(problem: Callable[..., Any], count: int) -> Non
         assert torch.equal(second[name], value), name
 
 
-def test_threads_do_not_change_the_outputs(problem: Callable[..., Any]) -> None:
-    shape = {"batch": 60, "slots": 4, "steps": 6}
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param({"batch": 60, "slots": 4, "steps": 6}, id="many rows"),
+        pytest.param({"batch": 48, "steps": 2}, id="few rows"),
+        pytest.param({"batch": 48, "steps": 3}, id="few rows, more steps"),
+    ],
+)
+def test_threads_do_not_change_the_outputs(
+    problem: Callable[..., Any], shape: dict[str, Any]
+) -> None:
     results = []
     for count in (1, 2, 7):
         with threads(count):
@@ -475,46 +485,6 @@ def test_auto_leaves_bfloat16_parameters_to_the_loop(
 def test_auto_takes_it(problem: Callable[..., Any]) -> None:
     given = problem().to(torch.float32)
     assert dispatch.choose(*given[:4]) == "native"
-
-
-@pytest.mark.parametrize(
-    ("steps", "rows", "width", "learns", "backend"),
-    [
-        (1, 21, 768, True, "native"),
-        (1, 22, 768, True, "reference"),
-        (1, 63, 768, True, "reference"),
-        (1, 64, 768, True, "native"),
-        (1, 63, 767, True, "native"),
-        (1, 63, 768, False, "native"),
-        (2, 63, 768, True, "native"),
-        (1, 7, 2048, False, "native"),
-        (1, 8, 2048, False, "reference"),
-        (2, 7, 2048, True, "native"),
-        (25, 3, 2048, True, "fused"),
-        (25, 4, 2048, True, "native"),
-        (2, 63, 2048, True, "native"),
-        (2, 64, 2048, True, "native"),
-    ],
-)
-def test_auto_leaves_wide_weights_with_few_rows_to_the_others(
-    steps: int, rows: int, width: int, learns: bool, backend: str
-) -> None:
-    assert dispatch.on_cpu(steps, rows, width, learns=learns) == backend
-
-
-def test_auto_and_the_kernel_agree_on_few_rows() -> None:
-    found = re.search(r"constexpr int64_t FEW_ROWS = (\d+);", build.SOURCE.read_text("utf-8"))
-    assert found is not None
-    assert int(found[1]) == dispatch.UNPACKED_ROWS
-
-
-@pytest.mark.parametrize("learns", [True, False])
-def test_auto_asks_whether_a_backward_pass_can_follow(learns: bool) -> None:
-    core = RelationalMemory(3, 1, 768, attention_mlp_layers=1)
-    inputs, memory = torch.zeros(1, 32, 1, 3), core.initial_state(32)
-    with torch.set_grad_enabled(learns):
-        chosen = dispatch.choose(inputs, memory, core.core_parameters(), core.options)
-    assert chosen == ("reference" if learns else "native")
 
 
 def in_worker(index: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..second_derivative import refuse_second_derivative
 from . import reference
 from .fused import recurrence as fused
-from .hoist import dtypes, needs_tape
+from .hoist import dtypes
 from .native import build
 from .native import recurrence as native_recurrence
 from .parameters import Interruptions, Options, Parameters
@@ -25,16 +25,6 @@ WIDEST_ROW = 8192
 """Elements of a padded row that a Triton program holds in registers."""
 TRITON_DEVICES = ("cuda",)
 """Device types on which ``"auto"`` considers Triton."""
-FEW_ROWS = 64
-"""Rows of memory (batch times slots) below which the width of the memory decides, see `on_cpu`."""
-LONE_ROWS = 4
-"""Rows below which the loop's products, shared among threads, are faster for the widest weights."""
-UNPACKED_ROWS = 24
-"""Rows of memory of all steps up to which kernel.cpp does not pack the weights."""
-CACHED_ELEMENTS = 2**14
-"""Elements of the memories of a batch below which they stay in the cache next to the CPU."""
-WIDE, VERY_WIDE = 768, 2048
-"""Widths of a memory row."""
 
 
 def why_not_triton(memory: Tensor, p: Parameters, o: Options) -> str | None:
@@ -105,41 +95,15 @@ def choose(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str:
     """The backend that ``"auto"`` means for this problem.
 
     On a CUDA device ``"triton"`` where it can run and agrees with the reference
-    (`triton.self_check`); on a CPU what `on_cpu` says where the native core can run; else
-    ``"fused"``.
+    (`triton.self_check`); on a CPU ``"native"`` where it can run: it was the fastest at every size
+    measured (docs/speed.md); else ``"fused"``.
     """
     if memory.device.type in TRITON_DEVICES and why_not_triton(memory, p, o) is None:
         from .triton.self_check import passes  # Triton is optional, and slow to import
 
         return "triton" if passes(inputs, memory, p, o) else "fused"
-    if native_recurrence.why_not_problem(inputs, memory, p) is None:
-        batch, slots, width = memory.shape
-        learns = needs_tape((inputs, memory, *p))
-        backend = on_cpu(inputs.shape[0], batch * slots, width, learns=learns)
-        if backend != "native" or build.available():
-            return backend
-    return "fused"
-
-
-def on_cpu(steps: int, rows: int, width: int, *, learns: bool) -> str:
-    """The fastest backend for float32 on a CPU, from the measurements in docs/speed.md.
-
-    The native core, unless wide weights serve few rows of memory that do not repay packing them,
-    but are too many to stay in the cache while each weight is read once.
-
-    Args:
-        steps: number T of time steps.
-        rows: batch times slots.
-        width: M, of a memory row.
-        learns: whether a backward pass can follow.
-    """
-    unpacked = steps * rows <= UNPACKED_ROWS and rows * width < CACHED_ELEMENTS
-    if rows < FEW_ROWS and not unpacked:
-        if steps == 1 and ((learns and width >= WIDE) or width >= VERY_WIDE):
-            return "reference"
-        if width >= VERY_WIDE and rows < LONE_ROWS:
-            return "fused"
-    return "native"
+    runs = native_recurrence.why_not_problem(inputs, memory, p) is None and build.available()
+    return "native" if runs else "fused"
 
 
 def relational_memory(

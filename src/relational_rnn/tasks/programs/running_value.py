@@ -1,4 +1,9 @@
-"""The value of a program after each of its characters: what a reader of the program could know."""
+"""The value of a program after each of its characters: what a reader of the program could know.
+
+The operations of a program nest from the left, so its value is always an affine function of the
+value before the operation that is being read, ``a * left + b``: after ``12+3``, of 12 with a = 1
+and b = 30. The coefficients are found for all characters at once; only ``left`` takes a loop.
+"""
 
 import torch
 from torch import Tensor
@@ -22,15 +27,17 @@ def running_values(programs: Tensor) -> tuple[Tensor, Tensor]:
         The values [T, B] int64 modulo 10 ** (digits + 1), and the digits of a literal [B] int64.
         In the padding, the value is that of the whole program.
     """
-    is_digit = (programs >= 1) & (programs <= 10)
-    digits = _first_run(is_digit)  # [B]
+    digits = _first_run((programs >= 1) & (programs <= 10))  # [B]
     modulus = 10 ** (digits + 1)
-    state = _State(digits)
+    kinds = _kinds(programs)
+    a, b = _coefficients(programs, kinds, digits)
+    replaces = kinds >= _SUM
+    left = value = torch.zeros_like(digits)
     values = []
-    for ids, digit in zip(programs, is_digit, strict=True):
-        value = state.value() % modulus
-        state.read(ids, digit, value)
-        values.append(state.value() % modulus)
+    for replaced, factor, term in zip(replaces, a, b, strict=True):
+        left = torch.where(replaced, value, left)
+        value = (factor * left + term) % modulus
+        values.append(value)
     return torch.stack(values), digits
 
 
@@ -41,76 +48,69 @@ def _first_run(marked: Tensor) -> Tensor:
     return (marked & ~ended).sum(dim=0)
 
 
-class _State:
-    """A reader of B programs, one character of each at a time.
-
-    Attributes:
-        operation: [B] what the operand in progress belongs to, one of the numbers below.
-        left: [B] value before the operation.
-        operand: [B] the operand in progress, with zeros for digits not yet read.
-        place: [B] digits of the operand that have been read.
-    """
-
-    def __init__(self, digits: Tensor) -> None:
-        self.digits = digits
-        zero = torch.zeros_like(digits)
-        self.operation = self.left = self.operand = self.place = zero
-        self.compared = self.bound = self.count = zero
-        self.greater = self.in_count = zero.bool()
-
-    def read(self, ids: Tensor, is_digit: Tensor, value: Tensor) -> None:
-        """Read a character ``ids`` [B] of each program, whose values so far are ``value`` [B]."""
-        symbol = {name: ids == VOCABULARY.index[name] for name in "+-*if<>e[]"}
-        self.in_count = (self.in_count | symbol["["]) & ~symbol["]"]
-        self.count = torch.where(is_digit & self.in_count, ids - 1, self.count)
-        of_operand = is_digit & ~self.in_count
-        power = 10 ** (self.digits - 1 - self.place).clamp(min=0)
-        self.operand = torch.where(of_operand, self.operand + (ids - 1) * power, self.operand)
-        self.place = self.place + of_operand.long()
-
-        comparison = symbol["<"] | symbol[">"]
-        otherwise = symbol["e"] & (self.operation == _BOUND)
-        self.compared = torch.where(comparison, self.operand, self.compared)
-        self.greater = torch.where(comparison, symbol[">"], self.greater)
-        self.bound = torch.where(otherwise, self.operand, self.bound)
-        in_loop_head = (self.operation == _LOOP) & (self.place == 0)  # the "+" of "x+="
-        starts = {
-            _SUM: symbol["+"] & ~in_loop_head,
-            _DIFFERENCE: symbol["-"],
-            _PRODUCT: symbol["*"],
-            _COMPARED: symbol["i"],
-            _LOOP: symbol["f"] & (self.operation != _COMPARED),  # not the "f" of "if"
-        }
-        for operation, begins in starts.items():
-            self.left = torch.where(begins, value, self.left)
-            self._begin(operation, begins)
-        self._begin(_BOUND, comparison)
-        self._begin(_OTHERWISE, otherwise)
-
-    def _begin(self, operation: int, begins: Tensor) -> None:
-        self.operation = self.operation.masked_fill(begins, operation)
-        self.operand = self.operand.masked_fill(begins, 0)
-        self.place = self.place.masked_fill(begins, 0)
-
-    def value(self) -> Tensor:
-        """Values [B], not reduced; ``left`` is."""
-        left, operand = self.left, self.operand
-        holds = torch.where(self.greater, self.compared > self.bound, self.compared < self.bound)
-        choices = {
-            _FIRST: operand,
-            _SUM: left + operand,
-            _DIFFERENCE: left - operand,
-            _PRODUCT: left * operand,
-            _COMPARED: left,
-            _BOUND: left,
-            _OTHERWISE: torch.where(holds, left, operand),
-            _LOOP: left + self.count * operand,
-        }
-        stacked = torch.stack([choices[operation] for operation in range(len(choices))])
-        value = stacked.gather(0, self.operation[None])[0]
-        return torch.where((self.place > 0) | (self.operation == _FIRST), value, left)
+# What an operand is: the first one, C or D of "AifB<CelseD", the right one of + - *, B, or the step
+# of a loop. From _SUM on, it begins an operation on the value so far.
+_NONE, _FIRST, _BOUND, _OTHERWISE, _SUM, _DIFFERENCE, _PRODUCT, _COMPARED, _LOOP = range(-1, 8)
 
 
-# What an operand is: the first one, the right one of + - *, B, C or D of "AifB<CelseD", or the
-# step of a loop.
-_FIRST, _SUM, _DIFFERENCE, _PRODUCT, _COMPARED, _BOUND, _OTHERWISE, _LOOP = range(8)
+def _kinds(programs: Tensor) -> Tensor:
+    """What kind of operand each character announces [T, B]: _NONE, or one of the numbers above."""
+    begins = {"+": _SUM, "-": _DIFFERENCE, "*": _PRODUCT, "i": _COMPARED, "f": _LOOP}
+    begins |= {"<": _BOUND, ">": _BOUND, "e": _OTHERWISE}
+    table = torch.full((len(VOCABULARY),), _NONE, device=programs.device)
+    for symbol, kind in begins.items():
+        table[VOCABULARY.index[symbol]] = kind
+    kinds = table[programs]
+    # but the second letter of "if", the "+" of "x+=" and the last letter of "else" announce nothing
+    before = programs[:-1]
+    second = torch.stack([before == VOCABULARY.index[symbol] for symbol in "ixs"]).any(dim=0)
+    kinds[1:].masked_fill_(second, _NONE)
+    return kinds
+
+
+def _coefficients(programs: Tensor, kinds: Tensor, digits: Tensor) -> tuple[Tensor, Tensor]:
+    """Coefficients a and b [T, B] of the value, ``a * left + b``, after each character."""
+    opened = (programs == VOCABULARY.index["["]).cumsum(dim=0)
+    in_count = opened > (programs == VOCABULARY.index["]"]).cumsum(dim=0)
+    is_digit = (programs >= 1) & (programs <= 10)
+    announced = kinds != _NONE
+
+    read = is_digit & ~in_count
+    place = _since(read.cumsum(dim=0), announced)  # digits of the operand that have been read
+    digit = ((programs - 1) * 10 ** (digits - place).clamp(min=0)).where(read, 0)
+    operand = _since(digit.cumsum(dim=0), announced)
+    whole = operand.roll(1, dims=0)  # at the next announcement, the operand before it
+    kind = _latest(kinds, announced)
+    kind = kind.where(announced.cumsum(dim=0) > 0, _FIRST)
+
+    compared = _latest(whole, kinds == _BOUND)
+    bound = _latest(whole, kinds == _OTHERWISE)
+    greater = _latest(programs, kinds == _BOUND) == VOCABULARY.index[">"]
+    holds = torch.where(greater, compared > bound, compared < bound)
+    count = _latest(programs - 1, is_digit & in_count)
+
+    zero, one = torch.zeros_like(operand), torch.ones_like(operand)
+    a, b = one, zero  # while nothing of the operand has been read, and for _BOUND and _COMPARED
+    cases = (
+        (kind == _SUM, one, operand),
+        (kind == _DIFFERENCE, one, -operand),
+        (kind == _PRODUCT, operand, zero),
+        ((kind == _OTHERWISE) & ~holds, zero, operand),
+        (kind == _LOOP, one, count * operand),
+    )
+    for where, factor, term in cases:
+        where = where & (place > 0)
+        a, b = torch.where(where, factor, a), torch.where(where, term, b)
+    first = kind == _FIRST
+    return torch.where(first, zero, a), torch.where(first, operand, b)
+
+
+def _since(total: Tensor, marked: Tensor) -> Tensor:
+    """How much a running total [T, B], which never falls, has risen since the last mark."""
+    return total - total.where(marked, 0).cummax(dim=0).values
+
+
+def _latest(values: Tensor, marked: Tensor) -> Tensor:
+    """The value at the last mark up to each step [T, B]; before the first one, the first value."""
+    steps = torch.arange(len(values), device=values.device)[:, None]
+    return values.gather(0, steps.where(marked, 0).cummax(dim=0).values)

@@ -334,50 +334,87 @@ void pack_panel(const float* weight, bool transposed, int64_t count, int64_t dep
   }
 }
 
+// Packing the weights costs more than it saves for so many rows at once, or of all steps.
+constexpr int64_t FEW_ROWS = 48, UNPACKED_ROWS = 96;
+
+// ROWS rows of a against W rows of a weight, `at_once` of these at a time: as many sums as registers
+// hold, and no more streams than a cache has ways when the rows are a power of two apart.
+template <int ROWS>
+INLINE void dot_rows(const float* a, int64_t ld, const float* const* w, int64_t depth,
+                     vec (*sums)[W]) {
+  constexpr int at_once = W > 8 ? 8 : W < 4 ? W : 4;
+  for (int first = 0; first < W; first += at_once) {
+    vec s[ROWS][at_once];
+    UNROLL for (int r = 0; r < ROWS; r++) {
+      UNROLL for (int i = 0; i < at_once; i++) s[r][i] = zero();
+    }
+    columns(depth, [&](int64_t k, auto lanes) {
+      vec x[ROWS];
+      UNROLL for (int r = 0; r < ROWS; r++) x[r] = lanes.load(a + r * ld + k);
+      UNROLL for (int i = 0; i < at_once; i++) {
+        const vec y = lanes.load(w[first + i] + k);
+        UNROLL for (int r = 0; r < ROWS; r++) s[r][i] += x[r] * y;
+      }
+    });
+    UNROLL for (int r = 0; r < ROWS; r++) {
+      UNROLL for (int i = 0; i < at_once; i++) sums[r][first + i] = s[r][i];
+    }
+  }
+}
+
 // output [rows, count] = epilogue(a [rows, depth] times weight [count, depth]'), for a few rows: no
-// packing, and a weight is read once.
+// packing, and a weight is read once from memory.
 void product_of_few(int64_t rows, int64_t count, int64_t depth, Rows a, const float* weight,
                     Output output, const Epilogue& e) {
   for (int64_t j = 0; j < count; j += W) {
     const int n = static_cast<int>(least(W, count - j));
     const float* w[W];
     for (int i = 0; i < W; i++) w[i] = weight + (j + (i < n ? i : n - 1)) * depth;
-    for (int64_t r = 0; r < rows; r++) {
-      vec sums[W];
-      UNROLL for (int i = 0; i < W; i++) sums[i] = zero();
-      columns(depth, [&](int64_t k, auto lanes) {
-        const vec x = lanes.load(a.at + r * a.ld + k);
-        UNROLL for (int i = 0; i < W; i++) sums[i] += x * lanes.load(w[i] + k);
-      });
-      const vec x = sum_each(sums);
-      float* to = output.at + r * output.ld + j;
-      if (n == W) store(to, finish(e, x, r, j, output.ld, Whole()));
-      else First{n}.store(to, finish(e, x, r, j, output.ld, First{n}));
+    for (int64_t r = 0; r < rows;) {
+      const int64_t some = least(3, rows - r);
+      const float* from = a.at + r * a.ld;
+      vec sums[3][W];
+      if (some == 3) dot_rows<3>(from, a.ld, w, depth, sums);
+      else if (some == 2) dot_rows<2>(from, a.ld, w, depth, sums);
+      else dot_rows<1>(from, a.ld, w, depth, sums);
+      for (int64_t i = 0; i < some; i++, r++) {
+        const vec x = sum_each(sums[i]);
+        float* to = output.at + r * output.ld + j;
+        if (n == W) store(to, finish(e, x, r, j, output.ld, Whole()));
+        else First{n}.store(to, finish(e, x, r, j, output.ld, First{n}));
+      }
     }
   }
 }
 
-// output [rows, count] = epilogue(a [rows, depth] times weight [depth, count]), likewise.
+// output [rows, count] = epilogue(a [rows, depth] times weight [depth, count]), likewise. Columns are
+// cut so that the output stays in the first cache.
 void product_back_of_few(int64_t rows, int64_t count, int64_t depth, Rows a, const float* weight,
                          Output output, const Epilogue& e) {
   constexpr int SOME = 8;  // rows of the weight that are summed before: also for less rounding
-  for (int64_t k = 0; k < depth; k += SOME) {
-    const int n = static_cast<int>(least(SOME, depth - k));
-    for (int64_t r = 0; r < rows; r++) {
-      float* to = output.at + r * output.ld;
+  const int64_t block = vectors_of(8192 / rows) * W;
+  for (int64_t j = 0; j < count; j += block) {
+    const int64_t width = least(block, count - j);
+    for (int64_t k = 0; k < depth; k += SOME) {
+      const int n = static_cast<int>(least(SOME, depth - k));
       const float* w[SOME];
-      vec x[SOME];
-      for (int i = 0; i < SOME; i++) {
-        w[i] = weight + (k + (i < n ? i : 0)) * count;
-        x[i] = all(i < n ? a.at[r * a.ld + k + i] : 0.0f);
+      float x[FEW_ROWS][SOME];
+      for (int i = 0; i < SOME; i++) w[i] = weight + (k + (i < n ? i : 0)) * count + j;
+      for (int64_t r = 0; r < rows; r++) {
+        for (int i = 0; i < SOME; i++) x[r][i] = i < n ? a.at[r * a.ld + k + i] : 0.0f;
       }
-      columns(count, [&](int64_t c, auto lanes) {
-        const vec total = k > 0 || e.add ? lanes.load(to + c) : zero();
-        vec sums[4];
-        UNROLL for (int i = 0; i < 4; i++) {
-          sums[i] = x[i] * lanes.load(w[i] + c) + x[i + 4] * lanes.load(w[i + 4] + c);
+      columns(width, [&](int64_t c, auto lanes) {
+        vec y[SOME];
+        UNROLL for (int i = 0; i < SOME; i++) y[i] = lanes.load(w[i] + c);
+        for (int64_t r = 0; r < rows; r++) {
+          float* to = output.at + r * output.ld + j + c;
+          const vec total = k > 0 || e.add ? lanes.load(to) : zero();
+          vec sums[4];
+          UNROLL for (int i = 0; i < 4; i++) {
+            sums[i] = all(x[r][i]) * y[i] + all(x[r][i + 4]) * y[i + 4];
+          }
+          lanes.store(to, total + ((sums[0] + sums[1]) + (sums[2] + sums[3])));
         }
-        lanes.store(to + c, total + ((sums[0] + sums[1]) + (sums[2] + sums[3])));
       });
     }
   }
@@ -418,30 +455,35 @@ void product(int64_t groups, int64_t rows, int64_t count, int64_t depth, Rows a,
   }
 }
 
-constexpr int64_t FEW_ROWS = 24;  // up to which packing costs more than it saves
-
-// d_weight [outs, ins] = d_out [rows, outs]' in [rows, ins], or `add` it, where the rows of `in` are
-// those of all groups. For a few rows: d_weight is written once, from beginning to end.
-void weight_gradient_of_few(int64_t groups, int64_t rows, int64_t outs, int64_t ins,
-                            const float* d_out, Rows in, float* d_weight, bool add) {
+// Rows `begin` to `end` of d_weight [outs, ins] = d_out [rows, outs]' in [rows, ins], or `add` them,
+// where the rows of `in` are those of all groups. For a few rows: each of d_weight is written once.
+void weight_gradient_of_few(int64_t groups, int64_t rows, int64_t begin, int64_t end, int64_t outs,
+                            int64_t ins, const float* d_out, Rows in, float* d_weight, bool add) {
+  constexpr int SOME = 8;  // rows of the gradient that share the loads of an input
   const int64_t each = rows / groups;
   const float* from[FEW_ROWS];
   for (int64_t r = 0; r < rows; r++) from[r] = in.at + r / each * in.group + r % each * in.ld;
-  for (int64_t o = 0; o < outs; o++) {
-    float* to = d_weight + o * ins;
+  const auto some = [&](int64_t o, auto number) {
+    constexpr int count = decltype(number)::value;
     columns(ins, [&](int64_t c, auto lanes) {
-      vec total = add ? lanes.load(to + c) : zero();
+      float* to = d_weight + o * ins + c;
+      vec totals[count];
+      UNROLL for (int i = 0; i < count; i++) totals[i] = add ? lanes.load(to + i * ins) : zero();
       for (int64_t r = 0; r < rows; r++) {
-        total += all(d_out[r * outs + o]) * lanes.load(from[r] + c);
+        const vec x = lanes.load(from[r] + c);
+        UNROLL for (int i = 0; i < count; i++) totals[i] += all(d_out[r * outs + o + i]) * x;
       }
-      lanes.store(to + c, total);
+      UNROLL for (int i = 0; i < count; i++) lanes.store(to + i * ins, totals[i]);
     });
-  }
+  };
+  int64_t o = begin;
+  for (; o + SOME <= end; o += SOME) some(o, std::integral_constant<int, SOME>());
+  for (; o < end; o++) some(o, std::integral_constant<int, 1>());
 }
 
 // The same for many rows. `panel` has room for rows * PANEL floats.
-void weight_gradient_of_many(int64_t groups, int64_t rows, int64_t outs, int64_t ins,
-                             const float* d_out, Rows in, float* d_weight, bool add,
+void weight_gradient_of_many(int64_t groups, int64_t rows, int64_t begin, int64_t end, int64_t outs,
+                             int64_t ins, const float* d_out, Rows in, float* d_weight, bool add,
                              float* panel) {
   const Epilogue nothing;
   const int64_t each = rows / groups;
@@ -465,9 +507,9 @@ void weight_gradient_of_many(int64_t groups, int64_t rows, int64_t outs, int64_t
     tile.tail = static_cast<int>(width % W);
     tile.b = is_panel ? in.at : panel;
     tile.b_k = ld;
-    tiles(outs, [&](int64_t o, int64_t n) {
-      tile.a = d_out + o;
-      tile.c = d_weight + o * ins + j;
+    tiles(end - begin, [&](int64_t o, int64_t n) {
+      tile.a = d_out + begin + o;
+      tile.c = d_weight + (begin + o) * ins + j;
       kernel_of(n, vectors)(tile, nothing);
     });
   }
@@ -622,6 +664,7 @@ struct Core : Problem {
   int64_t M, F, head_width, logits, answers, gate_inputs;  // logits: 2 G; answers: N + n rows
   int64_t slices, slice, chunk;  // slice: sequences; chunk: steps of one weight gradient
   bool packs;                    // the weights
+  bool shares;  // the gradients of matrices: a thread makes some rows of them, for all slices
 
   explicit Core(const Problem& p) : Problem(p) {
     M = heads * head_size;
@@ -634,8 +677,9 @@ struct Core : Problem {
     const int64_t rounds = (batch + most * threads - 1) / (most * threads);
     slices = least(batch, rounds * threads);
     slice = (batch + slices - 1) / slices;
-    packs = steps * slice * slots > FEW_ROWS;
+    packs = batch * slots > FEW_ROWS || steps * batch * slots > UNPACKED_ROWS;
     chunk = least(steps, (GRADIENT_ROWS + slice * slots - 1) / (slice * slots));
+    shares = threads > 1 && slices <= threads && chunk == steps;
   }
   int64_t lanes(int64_t b) const { return padded(b * slots * heads); }
   // The first sequence of a slice: sizes differ by one at most.
@@ -645,6 +689,7 @@ struct Core : Problem {
     return name == INPUT_QKV_WEIGHT || name == INPUT_GATES_WEIGHT || name == QKV_WEIGHT ||
            name == MLP_WEIGHT || name == GATE_MEMORY_WEIGHT;
   }
+  // Of a weight, in floats.
   int64_t size(int name) const {
     switch (name) {
       case INPUT_QKV_WEIGHT: return F * input_size;
@@ -1250,45 +1295,61 @@ void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, co
   if (wanted) times(M, F, d_qkv, packed.qkv, o.weights[QKV_WEIGHT], s.d_memory, ways);
 }
 
-// Gradients of weights and inputs from the factors of steps t to t + count. Those of matrices are
-// added to what is there, or are the first.
-void chunk_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_t b,
-                const Packed& packed, const float* pages, int64_t page_floats,
-                const BackwardScratch& s, float* const* d, bool add) {
-  const int64_t M = o.M, F = o.F, R = b * o.slots, L = o.layers, I = o.input_size;
-  const int64_t J = o.gate_inputs, logits = o.logits, state = o.slots * M, n = b * o.rows;
-  const Factors& f = s.factors;
+// Gradients of matrices, added to what is there or the first, from the factors of steps t to
+// t + count: the part-th of `parts` parts of their rows. `panel` has room as in BackwardScratch.
+void weights_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_t b,
+                  const float* pages, int64_t page_floats, const Factors& f, float* panel,
+                  float* const* d, bool add, int64_t part, int64_t parts) {
+  const int64_t M = o.M, F = o.F, R = b * o.slots, I = o.input_size, J = o.gate_inputs;
+  const int64_t state = o.slots * M;
   const Page page(o, Room{const_cast<float*>(pages)}, b);
   const auto gradient = [&](int64_t groups, int64_t rows, int64_t outs, int64_t ins,
-                            const float* d_out, Rows in, float* d_weight, float* d_bias) {
+                            const float* d_out, Rows in, float* d_weight) {
+    const auto edge = [&](int64_t k) { return k == parts ? outs : outs * k / parts / 8 * 8; };
+    const int64_t begin = edge(part), end = edge(part + 1);
     rows *= groups;
-    if (rows <= FEW_ROWS) weight_gradient_of_few(groups, rows, outs, ins, d_out, in, d_weight, add);
-    else weight_gradient_of_many(groups, rows, outs, ins, d_out, in, d_weight, add, s.panel);
-    if (d_bias != nullptr) bias_gradient(rows, outs, d_out, d_bias);
+    if (rows <= FEW_ROWS) {
+      weight_gradient_of_few(groups, rows, begin, end, outs, ins, d_out, in, d_weight, add);
+    } else {
+      weight_gradient_of_many(groups, rows, begin, end, outs, ins, d_out, in, d_weight, add, panel);
+    }
   };
-  const int64_t others = t > 0 ? count : count - 1;  // steps whose memory before is an output
-  const float* before = o.memories + ((t > 0 ? t - 1 : 0) * o.batch + first) * state;
-  for (int64_t l = 0; l < L; l++) {
+  for (int64_t l = 0; l < o.layers; l++) {
     const Rows in = l == 0 ? Rows{f.attended, M, R * M}
                            : Rows{page.hidden + (l - 1) * R * M, M, page_floats};
-    gradient(count, R, M, M, f.mlp + l * f.layer, in, d[MLP_WEIGHT] + l * M * M,
-             d[MLP_BIAS] + l * M);
+    gradient(count, R, M, M, f.mlp + l * f.layer, in, d[MLP_WEIGHT] + l * M * M);
   }
-  const Rows inputs{o.inputs + (t * o.batch + first) * J, I, o.batch * J};
-  gradient(count, n, F, I, f.inputs, inputs, d[INPUT_QKV_WEIGHT], d[INPUT_QKV_BIAS]);
+  const float* inputs = o.inputs + (t * o.batch + first) * J;
+  gradient(count, b * o.rows, F, I, f.inputs, {inputs, I, o.batch * J}, d[INPUT_QKV_WEIGHT]);
   if (o.gate_width) {
-    gradient(count, R, logits, M, f.gates, {f.squashed, M, R * M}, d[GATE_MEMORY_WEIGHT], nullptr);
-    gradient(count, b, logits, J, f.input_gates, {inputs.at, J, inputs.group},
-             d[INPUT_GATES_WEIGHT], d[INPUT_GATES_BIAS]);
+    gradient(count, R, o.logits, M, f.gates, {f.squashed, M, R * M}, d[GATE_MEMORY_WEIGHT]);
+    gradient(count, b, o.logits, J, f.input_gates, {inputs, J, o.batch * J},
+             d[INPUT_GATES_WEIGHT]);
   }
+  const int64_t others = t > 0 ? count : count - 1;  // steps whose memory before is an output
+  const float* before = o.memories + ((t > 0 ? t - 1 : 0) * o.batch + first) * state;
   if (others > 0) {
     gradient(others, R, F, M, f.qkv + (count - others) * R * F, {before, M, o.batch * state},
-             d[QKV_WEIGHT], d[QKV_BIAS]);
+             d[QKV_WEIGHT]);
     add = true;
   }
   if (others < count) {
-    gradient(1, R, F, M, f.qkv, {o.memory + first * state, M}, d[QKV_WEIGHT], d[QKV_BIAS]);
+    gradient(1, R, F, M, f.qkv, {o.memory + first * state, M}, d[QKV_WEIGHT]);
   }
+}
+
+// Gradients of biases, added to what is there, and of inputs, from the factors of steps t to
+// t + count.
+void inputs_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_t b,
+                 const Packed& packed, const Factors& f, float* const* d) {
+  const int64_t M = o.M, F = o.F, R = b * o.slots, I = o.input_size, J = o.gate_inputs;
+  const int64_t logits = o.logits, n = b * o.rows;
+  for (int64_t l = 0; l < o.layers; l++) {
+    bias_gradient(count * R, M, f.mlp + l * f.layer, d[MLP_BIAS] + l * M);
+  }
+  bias_gradient(count * n, F, f.inputs, d[INPUT_QKV_BIAS]);
+  bias_gradient(count * R, F, f.qkv, d[QKV_BIAS]);
+  if (o.gate_width) bias_gradient(count * b, logits, f.input_gates, d[INPUT_GATES_BIAS]);
   if (o.d_inputs == nullptr) return;
   float* to = o.d_inputs + (t * o.batch + first) * J;
   Epilogue e;
@@ -1305,32 +1366,40 @@ struct BackwardRoom {
   Packed packed;
   Constants constants;
   Room threads;
-  int64_t gradients, each;  // floats of a thread's gradients, and of all it needs
+  int64_t each;  // floats of a thread: its gradients, and its scratch
 
   BackwardRoom(const Core& o, Room room) : packed(o, room, true), constants(o, room), threads(room) {
     Room count{nullptr};
-    for (int name = 0; name < NAMES; name++) count.take(o.size(name));
-    gradients = count.used;
+    for (int name = 0; name < NAMES; name++) count.take(own_floats(o, name));
     BackwardScratch scratch(o, count);
     each = count.used;
   }
   int64_t floats(const Core& o) const { return threads.used + o.threads * each; }
-  Room of_thread(const Core& o, int64_t thread) const {
-    return Room{o.workspace + threads.used + thread * each};
+
+  // Of the gradient of a weight, for each thread.
+  static int64_t own_floats(const Core& o, int name) {
+    return o.shares && o.is_matrix(name) ? 0 : o.size(name);
+  }
+  // A thread's scratch, and in d where it sums gradients: the first one in the results.
+  BackwardScratch of_thread(const Core& o, int64_t thread, float** d) const {
+    Room own{o.workspace + threads.used + thread * each};
+    for (int name = 0; name < NAMES; name++) {
+      const int64_t n = own_floats(o, name);
+      float* sums = own.take(n);
+      d[name] = thread == 0 || n == 0 ? o.d_weights[name] : sums;
+    }
+    return BackwardScratch(o, own);
   }
 };
 
 void backward_thread(const Core& o, int64_t thread) {
   const BackwardRoom room(o, Room{o.workspace});
-  Room own = room.of_thread(o, thread);
   float* d[NAMES];
+  const BackwardScratch s = room.of_thread(o, thread, d);
   for (int name = 0; name < NAMES; name++) {
-    float* sums = own.take(o.size(name));
-    d[name] = thread == 0 ? o.d_weights[name] : sums;
     if (o.size(name) && !o.is_matrix(name)) std::memset(d[name], 0, sizeof(float) * o.size(name));
   }
   bool add = false;
-  const BackwardScratch s(o, own);
   const int64_t page_floats = Page(o, Room{nullptr}, o.slice).floats, state = o.slots * o.M;
   for (int64_t slice = thread; slice < o.slices; slice += o.threads) {
     const int64_t first = o.begin(slice), b = o.begin(slice + 1) - first;
@@ -1339,13 +1408,16 @@ void backward_thread(const Core& o, int64_t thread) {
     if (o.d_last) std::memcpy(s.d_memory, o.d_last + first * state, bytes);
     else std::memset(s.d_memory, 0, bytes);
     for (int64_t end = o.steps; end > 0;) {
-      const int64_t begin = end > o.chunk ? end - o.chunk : 0;
+      const int64_t begin = end > o.chunk ? end - o.chunk : 0, count = end - begin;
       for (int64_t t = end - 1; t >= begin; t--) {
         const Page page(o, Room{pages + t * page_floats}, b);
         step_back(o, t, t - begin, first, b, room.packed, room.constants, page, s, d);
       }
-      chunk_back(o, begin, end - begin, first, b, room.packed, pages + begin * page_floats,
-                 page_floats, s, d, add);
+      if (!o.shares) {
+        weights_back(o, begin, count, first, b, pages + begin * page_floats, page_floats,
+                     s.factors, s.panel, d, add, 0, 1);
+      }
+      inputs_back(o, begin, count, first, b, room.packed, s.factors, d);
       add = true;
       end = begin;
     }
@@ -1359,15 +1431,30 @@ void backward_pack(const Core& o, int64_t thread) {
   if (thread == 0) room.constants.fill(o);
 }
 
+// This thread's rows of the gradients of matrices, from the factors of all slices.
+void backward_share(const Core& o, int64_t thread) {
+  const BackwardRoom room(o, Room{o.workspace});
+  float* d[NAMES];
+  float* panel = room.of_thread(o, thread, d).panel;
+  const int64_t page_floats = Page(o, Room{nullptr}, o.slice).floats;
+  for (int64_t slice = 0; slice < o.slices; slice++) {
+    const int64_t first = o.begin(slice), b = o.begin(slice + 1) - first;
+    const Factors factors = room.of_thread(o, slice, d).factors;
+    weights_back(o, 0, o.steps, first, b, o.tape + slice * o.steps * page_floats, page_floats,
+                 factors, panel, d, slice > 0, thread, o.threads);
+  }
+}
+
 // Add the other threads' gradients to the first one's, always in the same order. Then undo the
 // factor in the gain and bias of the queries.
 void backward_sum(const Core& o, int64_t thread) {
   const BackwardRoom room(o, Room{o.workspace});
   for (int64_t other = 1; other < o.threads; other++) {
-    Room own = room.of_thread(o, other);
+    float* d[NAMES];
+    room.of_thread(o, other, d);
     for (int name = 0; name < NAMES; name++) {
-      const int64_t n = o.size(name);
-      const float* from = own.take(n);
+      const int64_t n = room.own_floats(o, name);
+      const float* from = d[name];
       float* to = o.d_weights[name];
       const int64_t begin = n * thread / o.threads, end = n * (thread + 1) / o.threads;
       columns(end - begin, [&](int64_t c, auto lanes) {
@@ -1465,6 +1552,7 @@ void rrnn_backward(const Problem* problem) {
   const Core o(*problem);
   run(o, backward_pack);
   run(o, backward_thread);
+  if (o.shares) run(o, backward_share);
   run(o, backward_sum);
 }
 }
