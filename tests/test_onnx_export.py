@@ -66,13 +66,14 @@ def test_a_sequence_of_fixed_length_with_its_initial_memory(tmp_path):
     ],
     ids=str,
 )
-def test_a_step_of_a_language_model(tmp_path, fields):
+def test_a_step_of_a_language_model(tmp_path, fields, caplog):
     torch.manual_seed(0)
     words = ["<eos>", *map(str, range(19)), "Käse"]
     sizes = {"embedding_size": 8, "head_size": 4, "num_heads": 2, **fields}
     model = LanguageModel(LanguageModelingConfig(**sizes), len(words), 0).eval()
     path = tmp_path / "model.onnx"
     export_language_model(model, Vocabulary(words), path)
+    assert not caplog.records  # nothing of PyTorch's on the terminal
     session = onnxruntime.InferenceSession(path)
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["vocabulary"]) == words

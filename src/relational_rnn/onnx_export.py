@@ -1,7 +1,10 @@
 """A language model as an ONNX file: one step, for programs without PyTorch."""
 
 import json
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,6 +18,8 @@ from .tasks.language_modeling import Vocabulary
 from .tasks.language_modeling.file_tokenizer import FileTokenizer
 
 BATCH = torch.export.Dim("batch")
+REGISTRATION = "torch.onnx._internal.exporter._registration"
+"""PyTorch's logger that warns when torchvision is missing."""
 
 
 class Step(nn.Module):
@@ -56,13 +61,12 @@ def export_language_model(model: LanguageModel, vocabulary: Vocabulary, path: Pa
         import onnxscript  # noqa: F401 - torch.onnx needs it
     except ImportError as error:
         raise UserError(
-            f"writing ONNX needs the package {error.name!r}; install it with: "
-            'pip install "relational-rnn[onnx]"'
+            f"--onnx: {error.name} is not installed; run: pip install onnx onnxscript"
         ) from error
     # two sequences: a batch of one would be taken for a constant
     state = model.initial_state(2)
     names = [f"state_{number}" for number in range(len(state))]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet(REGISTRATION):
         warnings.simplefilter("ignore")  # of PyTorch's own parts
         program = torch.onnx.export(
             Step(model),
@@ -76,6 +80,18 @@ def export_language_model(model: LanguageModel, vocabulary: Vocabulary, path: Pa
     assert program is not None
     _describe(program, vocabulary, state)
     write_bytes(path, program.model_proto.SerializeToString())
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Without the warnings of a logger."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _describe(program: torch.onnx.ONNXProgram, vocabulary: Vocabulary, state: State) -> None:

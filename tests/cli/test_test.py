@@ -99,8 +99,19 @@ def test_words_unknown_to_the_model_are_counted(rrnn, make_run, text, tmp_path):
     assert "2 of the " in answer.err
     assert "are unknown to the model and are read as <unk>" in answer.err
     assert answer.err.count("\n") == 1
+    assert "perplexity of so many" not in answer.err
     scored = rrnn("score", "mine", other / "test.txt", "--json")
     assert answer.json["loss"] == pytest.approx(scored.json["loss"], rel=1e-6)
+
+
+def test_a_text_of_mostly_unknown_words_is_no_measure(rrnn, make_run, text, tmp_path):
+    make_run()
+    other = tmp_path / "other"
+    shutil.copytree(text, other)
+    for split in ("valid", "test"):
+        (other / f"{split}.txt").write_text("zebra mat zebra okapi\n", encoding="utf-8")
+    answer = rrnn("test", "mine", "--data", other)
+    assert answer.err.endswith("; a perplexity of so many <unk> says little about the words\n")
 
 
 def test_a_run_of_a_generated_task_gets_accuracies(rrnn, tmp_path):
@@ -156,7 +167,7 @@ def test_a_shipped_model_without_pyarrow_or_network(
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     without = rrnn("test", "wikitext2-rmc")
     assert (without.code, without.out, without.err.count("\n")) == (2, "", 1)
-    assert "run pip install pyarrow, or pass --data FOLDER" in without.err
+    assert "run: pip install pyarrow, or pass --data FOLDER" in without.err
 
     answer = rrnn("test", "wikitext2-rmc", "--data", text, "--json")
     assert answer.code == 0, answer.err

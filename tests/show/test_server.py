@@ -81,5 +81,5 @@ def test_a_missing_extra_is_one_line(capsys, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     assert main(["show"]) == 2
     assert one_line(capsys) == (
-        f"error: rrnn show: {package} is not installed; run: pip install 'relational-rnn[show]'"
+        f"error: rrnn show: {package} is not installed; run: pip install starlette uvicorn"
     )

@@ -26,8 +26,8 @@ WORDS = 80
 """Length of the sample of generated text."""
 VERDICT = (
     "note: one recipe and few steps for both; with tuned recipes the two cores tie on WikiText-2 "
-    "(docs/wikitext2.md), and the RMC's core takes several times as long as an LSTM's "
-    "(docs/speed.md)"
+    "(docs/wikitext2.md), and a core takes about as long for each of its slots as an LSTM with as "
+    "many weights (docs/speed.md)"
 )
 
 

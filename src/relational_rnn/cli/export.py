@@ -62,12 +62,15 @@ def run(arguments: Namespace) -> None:
     if arguments.transformers is not None:
         model, vocabulary = load_language_model(found), found.vocabulary
         try:
+            from transformers.utils.logging import disable_progress_bar
+
             from ..causal_lm import save_for_transformers
         except ImportError as error:
             raise UserError(
-                f"writing for transformers needs the package {error.name!r}; install it with: "
-                'pip install "relational-rnn[transformers]"'
+                f"--transformers: {error.name} is not installed; run: "
+                "pip install transformers tokenizers"
             ) from error
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         save_for_transformers(model, vocabulary, arguments.transformers)
         written["transformers"] = str(arguments.transformers)
     for what in KINDS:

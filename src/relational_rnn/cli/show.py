@@ -33,7 +33,7 @@ def run(arguments: Namespace) -> None:
     for package in ("starlette", "uvicorn"):
         if find_spec(package) is None:
             raise UserError(
-                f"rrnn show: {package} is not installed; run: pip install 'relational-rnn[show]'"
+                f"rrnn show: {package} is not installed; run: pip install starlette uvicorn"
             )
     from ..show.app import make_app
     from ..show.catalogue import Catalogue

@@ -159,9 +159,12 @@ def _tokens(
         )
     if encoded.unknown:
         total = sum(map(len, encoded.tokens.values()))
+        meaning = ""
+        if encoded.unknown > total / 4:
+            meaning = "; a perplexity of so many <unk> says little about the words"
         print(
             f"note: {encoded.unknown:,} of the {total:,} tokens read ({', '.join(sorted(splits))}) "
-            "are unknown to the model and are read as <unk>",
+            f"are unknown to the model and are read as <unk>{meaning}",
             file=sys.stderr,
         )
     tokens = {str(split): ids for split, ids in encoded.tokens.items()}

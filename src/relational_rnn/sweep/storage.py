@@ -30,7 +30,7 @@ def need_optuna() -> None:
     try:
         import optuna
     except ModuleNotFoundError as error:
-        raise UserError("rrnn sweep needs Optuna; run pip install optuna") from error
+        raise UserError("rrnn sweep: optuna is not installed; run: pip install optuna") from error
     optuna.logging.set_verbosity(logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 

@@ -167,7 +167,7 @@ def test_without_pyarrow(tmp_path, monkeypatch):
     with pytest.raises(UserError) as caught:
         open_corpus("wikitext-103", cache_dir=tmp_path)
     assert str(caught.value) == (
-        "wikitext-103: reading it needs pyarrow, which is not installed; run "
+        "wikitext-103: reading it needs pyarrow, which is not installed; run: "
         "pip install pyarrow, or pass --data FOLDER with train.txt, valid.txt and "
         "test.txt"
     )

@@ -106,7 +106,7 @@ class WikiText:
             from pyarrow.parquet import ParquetFile
         except ImportError:
             raise UserError(
-                f"{self.name}: reading it needs pyarrow, which is not installed; run "
+                f"{self.name}: reading it needs pyarrow, which is not installed; run: "
                 f"pip install pyarrow, {FOLDER_INSTEAD}"
             ) from None
 
