@@ -151,7 +151,8 @@ def test_with_reset_the_perplexity_is_of_each_line_alone(core):
         reading = {"start": 10, "batch_size": batch_size, "bptt": bptt}
         torch.testing.assert_close(token_losses(model, text, **reading), torch.cat(alone))
         score = evaluate(model, text, **reading)
-        assert score.perplexity == pytest.approx(torch.cat(alone).double().mean().exp().item())
+        expected = torch.cat(alone).double().mean().exp().item()
+        assert score.perplexity == pytest.approx(expected, rel=1e-5)  # float32, 18 steps deep
     off = LanguageModel(replace(config, reset=None), 11)
     off.load_state_dict(model.state_dict())
     assert not torch.allclose(token_losses(off, text, start=10), torch.cat(alone))

@@ -197,7 +197,7 @@ def test_torch_compile_leaves_the_loop_alone_and_compiles_what_is_around() -> No
         found, expected = compiled(inputs), loss(inputs)
         torch.testing.assert_close(found, expected)
         gradients = [torch.autograd.grad(x, [*core.parameters()]) for x in (found, expected)]
-        torch.testing.assert_close(*gradients)
+        torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)  # float32, 21 steps deep
 
 
 def test_print_shows_what_is_unusual() -> None:

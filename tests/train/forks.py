@@ -100,6 +100,8 @@ def meeting(processes: int) -> Iterator[dict[str, str]]:
 
 def serve() -> None:
     """Answer requests until there are no more."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library writes to stdout is no answer
     for line in sys.stdin:
         request = json.loads(line)
         with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
@@ -114,7 +116,7 @@ def serve() -> None:
             for name, file in (("stdout", stdout), ("stderr", stderr)):
                 file.seek(0)
                 ended[name] = file.read()
-        print(json.dumps(ended), flush=True)
+        print(json.dumps(ended), file=answers, flush=True)
 
 
 if __name__ == "__main__":
