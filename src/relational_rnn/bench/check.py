@@ -18,9 +18,9 @@ from .cases import CORES, MODELS, Case
 from .work import SEED, BaselineModel, autocast, words
 
 STEPS, BATCH_SIZE = 6, 8
-SLACK = {"float32": 1e-5, "bfloat16": 1e-1}
-"""Of a tensor's norm, for where eager code is exact by luck. In bfloat16, one ReLU on the other side
-of 0 changes a gradient by a few percent."""
+SLACK = {"float32": (1e-5, 1e-5), "bfloat16": (1e-2, 1e-1)}
+"""Of the norm of a result or a gradient, where eager code is exact by luck. In bfloat16, one ReLU on
+the other side of 0 changes a gradient by a few percent."""
 EAGER = {
     "rmc": {"model": "rmc", "backend": "reference"},
     "lstm": {"model": "lstm-loop"},
@@ -141,7 +141,7 @@ def _compare(found: Results, eager: Results, exact: Results, case: Case) -> None
             f"{case.name}: not in both results: {', '.join(sorted(found.keys() ^ exact.keys()))}"
         )
     for name, right in exact.items():
-        slack = SLACK[case.variant.dtype] * right.norm()
+        slack = SLACK[case.variant.dtype][name.startswith("gradient")] * right.norm()
         allowed = 2 * (eager[name] - right).norm() + slack
         error = (found[name] - right).norm()
         if not error <= allowed:  # not "greater": NaN is wrong too
