@@ -19,8 +19,8 @@ from .work import SEED, BaselineModel, autocast, words
 
 STEPS, BATCH_SIZE = 6, 8
 SLACK = {"float32": (1e-5, 1e-5), "bfloat16": (1e-2, 1e-1)}
-"""Of the norm of a result or a gradient, where eager code is exact by luck. In bfloat16, one ReLU on
-the other side of 0 changes a gradient by a few percent."""
+"""Of the norm of a result or a gradient, where eager code is exact by luck. In bfloat16, one ReLU
+on the other side of 0 changes a gradient by a few percent."""
 EAGER = {
     "rmc": {"model": "rmc", "backend": "reference"},
     "lstm": {"model": "lstm-loop"},
