@@ -240,8 +240,10 @@ def test_curves_are_drawn_and_read(open_page):
     expect(page.locator("#tasks section")).to_have_count(2)
     expect(page.locator(".chart .line")).to_have_count(8)
     expect(page.locator("table.runs").first).to_contain_text("memory")
+    expect(page.locator("table.runs").first).to_contain_text("best validation perplexity")
     chart = page.locator(".chart").first
-    expect(chart.locator(".reading")).to_contain_text("memory 8.000")
+    expect(chart).to_contain_text("Validation perplexity during training")
+    expect(chart.locator(".reading")).to_contain_text("lastmemory 8.000")
     chart.locator("svg").focus()
     for _ in range(40):
         page.keyboard.press("ArrowLeft")
