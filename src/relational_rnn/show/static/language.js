@@ -28,7 +28,7 @@ export function setModels(runs) {
 function offerComparisons() {
   const chosen = models.find((run) => run.id === find("reader").value);
   const fitting = models.filter((run) => run !== chosen && run.vocabulary === chosen?.vocabulary);
-  const none = fitting.length ? "nothing" : "no other model has its vocabulary";
+  const none = fitting.length ? "nothing" : "no model shares its vocabulary";
   fill(find("compare"), [["", none], ...fitting.map((run) => [run.id, `${run.name} · ${run.core}`])]);
   find("compare").disabled = !fitting.length;
 }
