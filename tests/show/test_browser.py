@@ -132,6 +132,35 @@ def test_words_stream_and_a_word_is_replaced_by_an_alternative(open_page):
     assert texts(columns)[10] == word
 
 
+@any_screen
+def test_the_values_of_four_slots_stand_in_one_line(open_page, viewport):
+    page = open_page("language", viewport=viewport)
+    write(page, button="Read only").nth(2).click()
+    card = page.get_by_label("The selected word")
+    gate = card.get_by_role("row", name="input gate, by slot").locator(".swatch")
+    expect(gate).to_have_count(4)
+    assert len({chip.bounding_box()["y"] for chip in gate.all()}) == 1
+    assert card.evaluate("card => card.scrollWidth <= card.clientWidth")
+
+
+@any_screen
+@pytest.mark.parametrize(
+    ("tab", "staff", "legend"),
+    [("language", "#staff", "#staff-legend"), ("reasoning", "#steps", "#reasoning-legend")],
+)
+def test_rows_are_named_as_in_the_legend(open_page, viewport, tab, staff, legend):
+    page = open_page(tab, viewport=viewport)
+    if tab == "language":
+        write(page)
+    names = page.locator(f"{staff} .names").first.locator(".row")
+    expect(names.first).to_be_visible()
+    expect(names).to_have_text(page.locator(f"{legend} b").all_inner_texts(), use_inner_text=True)
+    sides = "all => all.map((it) => it.getBoundingClientRect()).map((box) => [box.left, box.right])"
+    (beginning, _), *_ = page.locator(f"{staff} .column").evaluate_all(sides)
+    for left, right in names.locator("span").evaluate_all(sides):
+        assert 0 <= left < right <= beginning
+
+
 def test_only_read_writes_nothing(open_page):
     columns = write(open_page("language"), "the dog saw a zebra", "Read only")
     expect(columns).to_have_count(6)
