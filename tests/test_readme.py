@@ -30,6 +30,7 @@ FENCE = re.compile(r"^(?:<!-- ([^\n]*) -->\n)?```([\w{}-]*)\n(.*?)^```", re.DOTA
 FENCED = re.compile(r"```.*?```", re.DOTALL)
 TRAIN = ("--max-steps", "2", "--embedding-size", "8", "--head-size", "4", "--bptt", "8")
 CODE = ("bash", "python", "yaml", "sh", "console", "pycon")
+WIDEST = 90  # characters of a line of code that the column of the site holds
 READERS = {"read as a sweep": read_plan, "read as a suite": read_suite}
 
 page_of = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -62,7 +63,7 @@ def arguments_of(line):
 
 def commands(page, *, runnable):
     """The arguments of every line that calls rrnn."""
-    lines = "\n".join(fences(page, "bash", runnable=runnable)).splitlines()
+    lines = "\n".join(fences(page, "bash", runnable=runnable)).replace("\\\n", "").splitlines()
     starts = ("rrnn ", ".venv/bin/rrnn ", "srun rrnn ", "torchrun ")
     return [arguments_of(line) for line in lines if line.startswith(starts)]
 
@@ -127,6 +128,13 @@ def test_blocks_of_code_are_run_or_say_why_not(page):
         if language in CODE:
             assert language in ("bash", "python", "yaml"), language
             assert re.fullmatch(r"runnable|not run: .+|from: .+|read as a .+", mark), text
+
+
+@any_page
+def test_lines_of_code_fit_the_column_of_the_site(page):
+    for _, language, text in blocks(page):
+        if language in CODE:
+            assert [line for line in text.splitlines() if len(line) > WIDEST] == []
 
 
 def unwrapped(code):

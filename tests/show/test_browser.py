@@ -15,12 +15,16 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SECONDS = 1000  # Playwright counts in milliseconds
 MARKUP = "<img/src=x/onerror=alert(1)>"  # a word
 PHONE = {"width": 390, "height": 844}
+VECTORS = "vectors-of-five-features-with-a-name-of-two-lines"
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.timeout(300),
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
 ]
+any_screen = pytest.mark.parametrize(
+    "viewport", [{"width": 1280, "height": 800}, PHONE], ids=["desktop", "phone"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +37,11 @@ def folder(tmp_path_factory):
 def address(folder):
     """The address of ``rrnn show`` with two language models and two of Nth farthest."""
     with contextlib.chdir(folder):
-        save_language("memory", words=[*WORDS, MARKUP], mem_slots=2)
+        save_language("memory", words=[*WORDS, MARKUP], mem_slots=4)
         save_language("<b>lstm", words=[*WORDS, MARKUP], model="lstm", hidden_size=8)
         save_nth_farthest("points")
-        save_nth_farthest("vectors", features=5)
-    names = ["memory", "<b>lstm", "points", "vectors"]
+        save_nth_farthest(VECTORS, features=5)
+    names = ["memory", "<b>lstm", "points", VECTORS]
     command = [sys.executable, "-m", "relational_rnn", "show", *names, "--port", "0"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         yield process.stdout.readline().split()[0]
@@ -128,6 +132,35 @@ def test_words_stream_and_a_word_is_replaced_by_an_alternative(open_page):
     assert texts(columns)[10] == word
 
 
+@any_screen
+def test_the_values_of_four_slots_stand_in_one_line(open_page, viewport):
+    page = open_page("language", viewport=viewport)
+    write(page, button="Read only").nth(2).click()
+    card = page.get_by_label("The selected word")
+    gate = card.get_by_role("row", name="input gate, by slot").locator(".swatch")
+    expect(gate).to_have_count(4)
+    assert len({chip.bounding_box()["y"] for chip in gate.all()}) == 1
+    assert card.evaluate("card => card.scrollWidth <= card.clientWidth")
+
+
+@any_screen
+@pytest.mark.parametrize(
+    ("tab", "staff", "legend"),
+    [("language", "#staff", "#staff-legend"), ("reasoning", "#steps", "#reasoning-legend")],
+)
+def test_rows_are_named_as_in_the_legend(open_page, viewport, tab, staff, legend):
+    page = open_page(tab, viewport=viewport)
+    if tab == "language":
+        write(page)
+    names = page.locator(f"{staff} .names").first.locator(".row")
+    expect(names.first).to_be_visible()
+    expect(names).to_have_text(page.locator(f"{legend} b").all_inner_texts(), use_inner_text=True)
+    sides = "all => all.map((it) => it.getBoundingClientRect()).map((box) => [box.left, box.right])"
+    (beginning, _), *_ = page.locator(f"{staff} .column").evaluate_all(sides)
+    for left, right in names.locator("span").evaluate_all(sides):
+        assert 0 <= left < right <= beginning
+
+
 def test_only_read_writes_nothing(open_page):
     columns = write(open_page("language"), "the dog saw a zebra", "Read only")
     expect(columns).to_have_count(6)
@@ -182,13 +215,13 @@ def answers(page):
     return page.locator("#answers").inner_text()
 
 
-@pytest.mark.parametrize("run", ["runs/points", "runs/vectors"])
+@pytest.mark.parametrize("run", ["runs/points", f"runs/{VECTORS}"])
 def test_a_point_is_dragged_and_the_answer_changes(open_page, run):
     page = open_page("reasoning")
     expect(page.locator("#heads table").first).to_be_visible()
     page.get_by_label("Model").last.select_option(run)
     page.get_by_role("button", name="New example").click()
-    features = "5 features" if run == "runs/vectors" else "the vectors' own"
+    features = "5 features" if VECTORS in run else "the vectors' own"
     expect(page.locator("#plane-note")).to_contain_text(features)
     points = page.locator("#plane .point")
     expect(points).to_have_count(4)
@@ -207,6 +240,30 @@ def test_a_point_is_dragged_and_the_answer_changes(open_page, run):
     dragged = point.get_attribute("aria-label")
     point.press("ArrowUp")
     expect(point).not_to_have_attribute("aria-label", dragged)
+
+
+@any_screen
+def test_a_long_name_is_shown_in_full_by_the_menu_of_models(open_page, viewport):
+    page = open_page("reasoning", viewport=viewport)
+    expect(page.locator("#heads table").first).to_be_visible()
+    menu = page.locator("#answerer")
+    menu.select_option(f"runs/{VECTORS}")
+    needed, there = menu.evaluate(
+        """menu => {
+          const style = getComputedStyle(menu);
+          const sides = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
+          const ends = parseFloat(style.paddingTop) + parseFloat(style.paddingBottom);
+          const text = document.createElement("div");
+          text.style.font = style.font;
+          text.style.width = `${menu.clientWidth - sides}px`;
+          text.textContent = menu.selectedOptions[0].textContent;
+          document.body.append(text);
+          const needed = text.offsetHeight;
+          text.remove();
+          return [needed, menu.clientHeight - ends];
+        }"""
+    )
+    assert needed <= there
 
 
 def test_the_memory_is_watched_step_by_step(open_page):
@@ -240,8 +297,10 @@ def test_curves_are_drawn_and_read(open_page):
     expect(page.locator("#tasks section")).to_have_count(2)
     expect(page.locator(".chart .line")).to_have_count(8)
     expect(page.locator("table.runs").first).to_contain_text("memory")
+    expect(page.locator("table.runs").first).to_contain_text("best validation perplexity")
     chart = page.locator(".chart").first
-    expect(chart.locator(".reading")).to_contain_text("memory 8.000")
+    expect(chart).to_contain_text("Validation perplexity during training")
+    expect(chart.locator(".reading")).to_contain_text("lastmemory 8.000")
     chart.locator("svg").focus()
     for _ in range(40):
         page.keyboard.press("ArrowLeft")

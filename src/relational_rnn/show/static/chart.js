@@ -72,7 +72,7 @@ function addCursor(svg, reading, { lines, toX, right, showX, showY }) {
   let at = null;
   const show = () => {
     cursor.setAttribute("d", at === null ? "" : `M${toX(at)} ${TOP}V${HEIGHT - BOTTOM}`);
-    reading.replaceChildren(...(at === null ? [] : [make("span", { textContent: showX(at) })]),
+    reading.replaceChildren(make("span", { textContent: at === null ? "last" : showX(at) }),
       ...lines.filter((line) => line.points.length).map((line) => {
         const key = make("i");
         key.style.background = line.colour;

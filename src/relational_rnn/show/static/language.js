@@ -28,7 +28,7 @@ export function setModels(runs) {
 function offerComparisons() {
   const chosen = models.find((run) => run.id === find("reader").value);
   const fitting = models.filter((run) => run !== chosen && run.vocabulary === chosen?.vocabulary);
-  const none = fitting.length ? "nothing" : "no other model has its vocabulary";
+  const none = fitting.length ? "nothing" : "no model shares its vocabulary";
   fill(find("compare"), [["", none], ...fitting.map((run) => [run.id, `${run.name} · ${run.core}`])]);
   find("compare").disabled = !fitting.length;
 }
@@ -77,13 +77,13 @@ function add(word) {
 
 function column(word) {
   const layer = word.layers[Number(find("layer").value) || 0];
-  const rows = [{ name: "surprise", short: "loss", height: 26, bar: (word.loss ?? 0) / MOST_NATS }];
+  const rows = [{ name: "surprise", height: 26, bar: (word.loss ?? 0) / MOST_NATS }];
   const ahead = word.other ? (word.other.loss - word.loss) / MOST_AHEAD : 0;
   if (told.compare) {
-    rows.push({ name: "advantage", short: "adv.", height: 26, ahead: Math.max(-1, Math.min(1, ahead)) });
+    rows.push({ name: "advantage", height: 26, ahead: Math.max(-1, Math.min(1, ahead)) });
   }
   rows.push(...memoryRows(layer));
-  rows.push({ name: "memory moved", short: "moved", height: 20, bar: layer.moved / MOST_MOVED });
+  rows.push({ name: "memory moved", height: 20, bar: layer.moved / MOST_MOVED });
   const before = words[words.indexOf(word) - 1];
   const breaks = words.indexOf(word) > 1 && before.word === "↵" && word.word !== "↵";
   const share = word.probability === null ? "the first" : percent(word.probability);

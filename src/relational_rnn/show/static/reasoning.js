@@ -114,7 +114,7 @@ const layer = () => answer.layers[Number(find("layer-2").value) || 0];
 function column(step) {
   const id = example.ids[step];
   const share = answer.probabilities[step][answer.correct];
-  const rows = [{ name: "correct answer", short: "corr.", height: 26, bar: share }];
+  const rows = [{ name: "correct answer", height: 26, bar: share }];
   if (layer()) {
     const { attention, input_gate: written, forget_gate: kept } = layer();
     rows.push(...memoryRows({

@@ -56,7 +56,7 @@ function drawTask(task, members) {
     name: run.name, colour, dashed, points: (curve[kind] ?? []).map((point) => [point[against()], point[2]]),
   }));
   const showX = against() ? duration : (steps) => `${compact(steps)}${steps ? " steps" : ""}`;
-  drawChart(valid, { title: `Validation ${measure}`, lines: lines("valid"), showX,
+  drawChart(valid, { title: `Validation ${measure} during training`, lines: lines("valid"), showX,
     showY: (value, brief) => figure(measure, value, brief), mayBeLogarithmic: measure === "perplexity" });
   drawChart(train, { title: "Training loss in nats", lines: lines("train"), showX,
     showY: (value, brief) => (brief ? String(value) : value.toPrecision(3)) });
@@ -65,7 +65,7 @@ function drawTask(task, members) {
 }
 
 function table(measure, looks) {
-  const names = ["run", "core", "state", "steps", `best ${measure}`];
+  const names = ["run", "core", "state", "steps", `best validation ${measure}`];
   return make("table", { className: "runs" },
     make("thead", {}, make("tr", {}, ...names.map((name) => make("th", { scope: "col", textContent: name })))),
     make("tbody", {}, ...looks.map(({ run, colour, curve }) => {

@@ -1,8 +1,8 @@
 // Columns in lines like those of sheet music: a word or step, and below it what the memory did.
 //
 // A column is { text, label, rows }, perhaps with `breaks` (it begins a line), `given` (typed, not drawn)
-// and a `tint`. A row is { name, short, height } with either `bar` (0 to
-// 1), `ahead` (-1 to 1, a bar from the middle) or `values` (0 to 1 each, cells one below the other).
+// and a `tint`. A row is { name, height } with either `bar` (0 to 1), `ahead` (-1 to 1, a bar from the
+// middle) or `values` (0 to 1 each, cells one below the other).
 // All columns of a staff have the same rows. The names stand left of every line.
 
 import { make } from "./elements.js";
@@ -123,9 +123,7 @@ function drawRow(row) {
 }
 
 function drawName(row) {
-  const name = make("span", { className: "row" },
-    make("span", { className: "full", textContent: row.name }),
-    make("span", { className: "brief", textContent: row.short }));
+  const name = make("span", { className: "row" }, make("span", { textContent: row.name }));
   name.style.height = `${row.height}px`;
   name.style.marginTop = `${GAP}px`;
   return name;
@@ -135,9 +133,9 @@ function drawName(row) {
 export function memoryRows({ to_input: heads, input_gate: written, forget_gate: kept }) {
   const rows = [];
   const cells = (values) => Math.max(14, values.length * Math.max(3, Math.min(9, 32 / values.length)));
-  if (heads) rows.push({ name: "attention", short: "att.", height: cells(heads), values: heads });
-  if (written) rows.push({ name: "input gate", short: "in", height: cells(written), values: written });
-  if (kept) rows.push({ name: "forget gate", short: "keep", height: cells(kept), values: kept });
+  if (heads) rows.push({ name: "attention", height: cells(heads), values: heads });
+  if (written) rows.push({ name: "input gate", height: cells(written), values: written });
+  if (kept) rows.push({ name: "forget gate", height: cells(kept), values: kept });
   return rows;
 }
 

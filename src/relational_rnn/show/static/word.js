@@ -50,11 +50,11 @@ function comparison(word, names) {
 function memoryTable({ to_input: heads, input_gate: written, forget_gate: kept, moved }) {
   const rows = [];
   const add = (name, values) => rows.push(make("tr", {}, make("th", { scope: "row", textContent: name }),
-    make("td", { className: "swatches" }, ...values.map(swatch))));
-  if (heads) add("attention, by head", heads);
-  if (written) add("input gate, by slot", written);
-  if (kept) add("forget gate, by slot", kept);
-  rows.push(make("tr", {}, make("th", { scope: "row", textContent: "moved, of its norm" }),
+    make("td", {}, make("div", { className: "swatches" }, ...values.map(swatch)))));
+  if (heads) add("attention, by\u00a0head", heads);
+  if (written) add("input gate, by\u00a0slot", written);
+  if (kept) add("forget gate, by\u00a0slot", kept);
+  rows.push(make("tr", {}, make("th", { scope: "row", textContent: "memory moved" }),
     make("td", { textContent: `${(moved * 100).toFixed(0)} %` })));
   return make("table", { className: "did" }, ...rows);
 }
