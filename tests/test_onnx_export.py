@@ -15,7 +15,11 @@ from relational_rnn.tasks.language_modeling import Vocabulary
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
-pytestmark = pytest.mark.filterwarnings("ignore")  # of PyTorch's exporter
+OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # of PyTorch's exporter
+    pytest.mark.xfail(OLD, reason="PyTorch's exporter before 2.13", strict=False),
+]
 
 SIZES = {"input_size": 3, "mem_slots": 2, "head_size": 4, "num_heads": 2}
 BUDGET = {"atol": 1e-5, "rtol": 1e-5}

@@ -50,8 +50,8 @@ def export_language_model(model: LanguageModel, vocabulary: Vocabulary, path: Pa
         path: of the file.
 
     Raises:
-        UserError: the file exists or cannot be written, or the packages of the extra ``onnx`` are
-            not installed.
+        UserError: the file exists or cannot be written, the packages of the extra ``onnx`` are not
+            installed, or PyTorch's exporter fails, as that of 2.9 does.
     """
     if path.exists():
         raise UserError(f"{path}: exists already; give a new file")
@@ -68,15 +68,21 @@ def export_language_model(model: LanguageModel, vocabulary: Vocabulary, path: Pa
     names = [f"state_{number}" for number in range(len(state))]
     with warnings.catch_warnings(), _quiet(REGISTRATION):
         warnings.simplefilter("ignore")  # of PyTorch's own parts
-        program = torch.onnx.export(
-            Step(model),
-            (torch.zeros(2, dtype=torch.int64), *state),
-            input_names=["tokens", *names],
-            output_names=["log_probabilities", *(f"next_{name}" for name in names)],
-            dynamic_shapes=({0: BATCH}, tuple({0: BATCH} for _ in state)),
-            dynamo=True,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                Step(model),
+                (torch.zeros(2, dtype=torch.int64), *state),
+                input_names=["tokens", *names],
+                output_names=["log_probabilities", *(f"next_{name}" for name in names)],
+                dynamic_shapes=({0: BATCH}, tuple({0: BATCH} for _ in state)),
+                dynamo=True,
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise UserError(
+                f"--onnx: PyTorch {torch.__version__} cannot export this model; it was tested with "
+                "PyTorch 2.13, install that or a newer one"
+            ) from error
     assert program is not None
     _describe(program, vocabulary, state)
     write_bytes(path, program.model_proto.SerializeToString())

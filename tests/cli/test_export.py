@@ -15,12 +15,28 @@ def test_writes_a_step_that_another_program_can_run(make_run, rrnn, tmp_path):
     run = make_run()
     path = tmp_path / "mine.onnx"
     answer = rrnn("export", "mine", "--onnx", path, "--json")
+    if "cannot export this model" in answer.err:
+        pytest.skip(answer.err)
     assert (answer.code, answer.err) == (0, "")
     assert answer.json == {"run": "runs/mine", "onnx": str(path)}
     session = onnxruntime.InferenceSession(path)
     words = json.loads(session.get_modelmeta().custom_metadata_map["vocabulary"])
     assert words == run.vocabulary.words
     assert [one.name for one in session.get_inputs()] == ["tokens", "state_0"]
+
+
+def test_an_exporter_that_fails_is_one_line(make_run, rrnn, tmp_path, monkeypatch):
+    pytest.importorskip("onnxscript")
+    make_run()
+
+    def fail(*_, **__):
+        raise torch.onnx.errors.OnnxExporterError("many\nlines")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    answer = rrnn("export", "mine", "--onnx", tmp_path / "mine.onnx")
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert f"--onnx: PyTorch {torch.__version__} cannot export this model" in answer.err
+    assert not (tmp_path / "mine.onnx").exists()
 
 
 def test_needs_to_know_what_to_write(make_run, rrnn):

@@ -2,7 +2,7 @@
 
 The reference is eager code in float64: the RMC's ``reference`` backend, the other of the two LSTM
 implementations, and the head's log-probabilities of all words. A case may have twice the error of
-the same eager code in its own dtype, plus `SLACK`. The check uses a shorter window.
+the same eager code in its own dtype, plus a small floor. The check uses a shorter window.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,9 +18,7 @@ from .cases import CORES, MODELS, Case
 from .work import SEED, BaselineModel, autocast, words
 
 STEPS, BATCH_SIZE = 6, 8
-SLACK = {"float32": (1e-5, 1e-5), "bfloat16": (1e-2, 1e-1)}
-"""Of the norm of a result or a gradient, where eager code is exact by luck. In bfloat16, one ReLU
-on the other side of 0 changes a gradient by a few percent."""
+SLACK = {"float32": 1e-5, "bfloat16": 1e-2}  # of a tensor's norm, for where eager code is exact
 EAGER = {
     "rmc": {"model": "rmc", "backend": "reference"},
     "lstm": {"model": "lstm-loop"},
@@ -141,7 +139,7 @@ def _compare(found: Results, eager: Results, exact: Results, case: Case) -> None
             f"{case.name}: not in both results: {', '.join(sorted(found.keys() ^ exact.keys()))}"
         )
     for name, right in exact.items():
-        slack = SLACK[case.variant.dtype][name.startswith("gradient")] * right.norm()
+        slack = SLACK[case.variant.dtype] * right.norm()
         allowed = 2 * (eager[name] - right).norm() + slack
         error = (found[name] - right).norm()
         if not error <= allowed:  # not "greater": NaN is wrong too
