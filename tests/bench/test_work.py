@@ -47,7 +47,7 @@ def test_micro_batches_make_the_same_step(tiny):
         parted.step()
     torch.testing.assert_close(parted.state, whole.state)
     for one, other in zip(whole.model.parameters(), parted.model.parameters(), strict=True):
-        torch.testing.assert_close(one, other)
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)  # three steps of Adam
 
 
 def flops(work):
@@ -61,14 +61,14 @@ def flops(work):
 def test_floor_of_the_lstm_is_the_products_of_its_loop(tiny):
     core = Core(tiny("lstm-loop"))
     # The loop forms no gradient of the state that it starts from.
-    first = 2 * 4 * 32 * 8
+    first = 2 * 4 * 128 * 32
     assert flops(Floor(core).step) == flops(core.step) + first
 
 
 @pytest.mark.parametrize("slots", [1, 3])
 def test_floor_of_the_rmc(tiny, slots):
-    steps, batch, size, inputs, layers = 3, 4, 8, 8, 3
-    qkv, gates = 2 * (2 * 3 + 4), 2 * size
+    steps, batch, size, inputs, layers = 3, 4, 32, 32, 3
+    qkv, gates = 2 * (2 * 3 + 16), 2 * size
     with_memory = batch * slots * size * (qkv + layers * size + gates)
     with_input = batch * inputs * (qkv + gates)
     # Each product three times: forward, back to its input, back to its weight.
