@@ -94,16 +94,19 @@ TASK_CONFIGS := cpu-copy cpu-reverse cpu-double cpu-addition cpu-nth-farthest cp
 	cpu-nth-farthest-lstm-maximum
 TASK_RUNS := $(foreach c,$(TASK_CONFIGS),$(foreach s,1 2 3,results/tasks/$(c)-$(s)/summary.json))
 # One seed of each task at the paper's size.
-PAPER_CONFIGS := cpu-nth-farthest-paper cpu-addition-paper cpu-control-paper cpu-program-paper
+PAPER_CONFIGS := cpu-nth-farthest-paper cpu-addition-paper cpu-control-paper cpu-program-paper \
+	cpu-copy-paper cpu-reverse-paper cpu-double-paper
 PAPER_RUNS := $(foreach c,$(PAPER_CONFIGS),results/tasks/$(c)-1/summary.json)
 runs-of = $(dir $(filter $(foreach c,$(1),results/tasks/cpu-$(c)%),$(TASK_RUNS)))
+paper-runs-of = $(foreach c,$(1),results/tasks/cpu-$(c)-paper-1)
 
 tasks: $(TASK_RUNS) $(PAPER_RUNS)
 	$(VENV)/bin/rrnn report $(call runs-of,nth-farthest) --output results/tasks/nth-farthest
 	$(VENV)/bin/rrnn report $(call runs-of,copy reverse double) --output results/tasks/memorization
 	$(VENV)/bin/rrnn report $(call runs-of,addition) --output results/tasks/programs
-	$(VENV)/bin/rrnn report $(dir $(filter %-farthest-paper-1/summary.json,$(PAPER_RUNS))) --output results/tasks/nth-farthest-paper
-	$(VENV)/bin/rrnn report $(dir $(filter-out %-farthest-paper-1/summary.json,$(PAPER_RUNS))) --output results/tasks/programs-paper
+	$(VENV)/bin/rrnn report $(call paper-runs-of,nth-farthest) --output results/tasks/nth-farthest-paper
+	$(VENV)/bin/rrnn report $(call paper-runs-of,addition control program) --output results/tasks/programs-paper
+	$(VENV)/bin/rrnn report $(call paper-runs-of,copy reverse double) --output results/tasks/memorization-paper
 
 results/tasks/%/summary.json: | $(VENV)/.user
 	name=$*; test -d runs/$* || $(VENV)/bin/rrnn train $${name%-?} --seed $${name##*-} --run $*

@@ -33,6 +33,7 @@ def test_every_drill_runs_without_a_failure(tmp_path, drills):
         assert all(row["tries"] or "skipped" in str(row["outcomes"]) for row in result["rows"])
 
 
+@pytest.mark.slow
 def test_a_package_that_does_not_check_its_weights_fails(tmp_path):
     """In a copy of the package, weights and digests are no longer verified."""
     for name in ("drills", "src"):

@@ -53,6 +53,7 @@ def test_full_disk_is_told_in_one_line(monkeypatch, capsys):
         corpus.MEASUREMENT.run()
 
 
+@pytest.mark.slow
 def test_measured(tmp_path):
     told = []
     result = corpus.MEASUREMENT.run(

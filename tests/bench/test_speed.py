@@ -59,6 +59,7 @@ def test_the_lstm_as_a_loop_is_timed_as_a_core(tiny):
     assert speed.draw(result).axes
 
 
+@pytest.mark.slow
 def test_the_same_products_are_measured_once(tiny):
     names = ("lstm", "lstm-loop", "rmc reference", "rmc fused float32")
     told = []

@@ -39,6 +39,7 @@ def test_the_backend_of_a_notebook_and_a_matplotlibrc(make_run, latex):
     assert b"report/curves.png" in done.stdout
 
 
+@pytest.mark.slow
 def test_training_with_the_backend_of_a_notebook():
     few = ("--valid-examples", 10, "--test-examples", 10, "--max-steps", 1, "--head-size", 4)
     done = command("train", "nth-farthest", *few, MPLBACKEND="module://no_such_package.inline")

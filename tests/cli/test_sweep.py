@@ -36,6 +36,7 @@ def two_heads(write):
     write(space={"num_heads": [1, 2]}, trials=2)
 
 
+@pytest.mark.slow
 def test_rows_against_published_figures(rrnn, write):
     write(rows=[{"num_heads": 1, "published": 10}, {"num_heads": 2, "published": 5}])
     answer = rrnn("sweep", "tiny.yaml", "--run", "mine", "--max-steps", 1, "--json", "--workers", 2)

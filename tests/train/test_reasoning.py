@@ -100,6 +100,7 @@ def test_a_small_task_is_learned(rrnn, tmp_path):
 
 
 # Without the norm before the read-out, which each process computes over its own examples.
+@pytest.mark.slow
 @pytest.mark.distributed
 def test_two_processes_equal_one(command, several, tmp_path):
     runs = []
