@@ -16,6 +16,8 @@ SIGNALS = tuple(
 REPEAT_SECONDS = 1.0
 """A second SIGTERM or SIGHUP within this time is the same request: ``timeout`` and launchers
 signal a process and then its group."""
+ACKNOWLEDGE_SECONDS = 5.0
+"""How long the end of training waits for the thread that acknowledges a signal."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -28,6 +30,13 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(signal.strsignal(number))
         self.number = number
+
+
+def _acknowledge(number: int, acknowledge: Callable[[int], None], held: _thread.LockType) -> None:
+    try:
+        acknowledge(number)
+    finally:
+        held.release()
 
 
 class Stopper:
@@ -53,6 +62,7 @@ class Stopper:
         self.caught = 0
         self._time = 0.0
         self._acknowledge: Callable[[int], None] | None = None
+        self._acknowledging: _thread.LockType | None = None  # held until the thread is done
         self._before: dict[int, Any] = {}
         self._terminals: list[int] = []
 
@@ -95,8 +105,11 @@ class Stopper:
         self._acknowledge = acknowledge
 
     def resume_raising(self) -> None:
-        """From now on every signal raises again."""
+        """From now on every signal raises again; waits for an acknowledgement under way."""
         self._acknowledge = None
+        if self._acknowledging is not None:
+            self._acknowledging.acquire(timeout=ACKNOWLEDGE_SECONDS)
+            self._acknowledging = None
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -105,7 +118,10 @@ class Stopper:
         first, self.caught, self._time = not self.caught, number, now
         self._leave_closed_terminals()
         if first and self._acknowledge is not None:
-            _thread.start_new_thread(self._acknowledge, (number,))
+            self._acknowledging = _thread.allocate_lock()
+            self._acknowledging.acquire()
+            given = number, self._acknowledge, self._acknowledging
+            _thread.start_new_thread(_acknowledge, given)
         else:
             raise Interrupted(number)
 

@@ -610,7 +610,8 @@ def test_the_signature_names_every_parameter(module: Any) -> None:
     by_position = [x for x in parameters.values() if x.kind is x.POSITIONAL_OR_KEYWORD]
     assert len(by_position) == 4
     assert "Args:" in module.__doc__
-    assert all(f"        {name}: " in module.__doc__ for name in parameters)
+    documentation = inspect.getdoc(module) or ""
+    assert all(f"\n    {name}: " in documentation for name in parameters)
 
 
 @pytest.mark.parametrize("module", [RelationalMemory, RelationalMemoryCell])

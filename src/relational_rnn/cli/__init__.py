@@ -110,6 +110,8 @@ def _reporting_errors(given: list[str]) -> int:
             raise
         filename = error.filename or "the output"
         _print_error(f"{os.fsdecode(filename)}: {error.strerror}")
+        if error.filename is None:  # what is left in the buffer would fail again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     return code
 

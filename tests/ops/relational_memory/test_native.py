@@ -58,8 +58,11 @@ SHAPES: dict[str, dict[str, Any]] = {
     "deep products": {"batch": 20, "steps": 2, "heads": 3, "head": 90, "key": 9, "input_size": 300},
     "a few rows with deep products, over steps": {"steps": 4, "batch": 2, "heads": 3, "head": 90},
     "few rows, whole vectors": {"steps": 2, "batch": 2, "slots": 3, "heads": 2, "head": 16},
-    "most rows of a step that are few": {"steps": 1, "batch": 48, "heads": 3, "head": 27, "key": 9},
+    "most rows of a step that are few": {"steps": 1, "batch": 96, "heads": 3, "head": 27, "key": 9},
     "most rows of all steps that are few": {"steps": 4, "batch": 8, "slots": 3, "gate": "memory"},
+    "most input rows that are few": {"steps": 1, "batch": 12, "rows": 8, "input_size": 40},
+    "few rows, too many input rows": {"steps": 1, "batch": 10, "rows": 10, "heads": 3, "head": 17},
+    "few rows, too many input rows, raw": {"rows": 40, "batch": 3, "gate_inputs": "raw"},
     "few rows, deep products": {"steps": 2, "heads": 3, "head": 90, "key": 20, "input_size": 300},
 }
 
@@ -198,6 +201,7 @@ def test_repeats_to_the_last_bit(problem: Callable[..., Any], count: int) -> Non
         pytest.param({"batch": 60, "slots": 4, "steps": 6}, id="many rows"),
         pytest.param({"batch": 48, "steps": 2}, id="few rows"),
         pytest.param({"batch": 48, "steps": 3}, id="few rows, more steps"),
+        pytest.param({"batch": 10, "steps": 1, "rows": 10}, id="many input rows"),
     ],
 )
 def test_threads_do_not_change_the_outputs(

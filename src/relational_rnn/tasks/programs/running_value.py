@@ -20,8 +20,9 @@ def running_values(programs: Tensor) -> tuple[Tensor, Tensor]:
     from the first digit of its last operand on: ``AifB<CelseD`` is A until D is read.
 
     Args:
-        programs: ids [T, B] int64 of :data:`VOCABULARY`, padded at the end. The literals of a
-            program must have the same number of digits, at most :data:`LONGEST`.
+        programs: ids [T, B] int64 of :data:`VOCABULARY`, padded at the end: programs as the
+            generators write them. The literals of a program must have the same number of digits,
+            at most :data:`LONGEST`.
 
     Returns:
         The values [T, B] int64 modulo 10 ** (digits + 1), and the digits of a literal [B] int64.

@@ -180,7 +180,6 @@ INLINE vec tanh_of(vec x) {
   return y / (y + all(2.0f));
 }
 
-
 // ---------------------------------------------------------------------------------- products
 
 // A tile of a product, TILE_ROWS x TILE_VECTORS vectors, is held in registers.
@@ -334,11 +333,12 @@ void pack_panel(const float* weight, bool transposed, int64_t count, int64_t dep
   }
 }
 
-// Packing the weights costs more than it saves for so many rows at once, or of all steps.
-constexpr int64_t FEW_ROWS = 48, UNPACKED_ROWS = 96;
+// Up to so many rows of all steps, packing the weights costs more than it saves.
+constexpr int64_t FEW_ROWS = 96;
+constexpr int SOME_OUTS = 8;  // rows of a weight's gradient that share the loads of an input
 
 // ROWS rows of a against W rows of a weight, `at_once` of these at a time: as many sums as registers
-// hold, and no more streams than a cache has ways when the rows are a power of two apart.
+// hold, and about as many streams as a cache has ways when the rows are a power of two apart.
 template <int ROWS>
 INLINE void dot_rows(const float* a, int64_t ld, const float* const* w, int64_t depth,
                      vec (*sums)[W]) {
@@ -392,7 +392,7 @@ void product_of_few(int64_t rows, int64_t count, int64_t depth, Rows a, const fl
 void product_back_of_few(int64_t rows, int64_t count, int64_t depth, Rows a, const float* weight,
                          Output output, const Epilogue& e) {
   constexpr int SOME = 8;  // rows of the weight that are summed before: also for less rounding
-  const int64_t block = vectors_of(8192 / rows) * W;
+  const int64_t block = padded(4096 / rows);
   for (int64_t j = 0; j < count; j += block) {
     const int64_t width = least(block, count - j);
     for (int64_t k = 0; k < depth; k += SOME) {
@@ -459,7 +459,6 @@ void product(int64_t groups, int64_t rows, int64_t count, int64_t depth, Rows a,
 // where the rows of `in` are those of all groups. For a few rows: each of d_weight is written once.
 void weight_gradient_of_few(int64_t groups, int64_t rows, int64_t begin, int64_t end, int64_t outs,
                             int64_t ins, const float* d_out, Rows in, float* d_weight, bool add) {
-  constexpr int SOME = 8;  // rows of the gradient that share the loads of an input
   const int64_t each = rows / groups;
   const float* from[FEW_ROWS];
   for (int64_t r = 0; r < rows; r++) from[r] = in.at + r / each * in.group + r % each * in.ld;
@@ -477,7 +476,7 @@ void weight_gradient_of_few(int64_t groups, int64_t rows, int64_t begin, int64_t
     });
   };
   int64_t o = begin;
-  for (; o + SOME <= end; o += SOME) some(o, std::integral_constant<int, SOME>());
+  for (; o + SOME_OUTS <= end; o += SOME_OUTS) some(o, std::integral_constant<int, SOME_OUTS>());
   for (; o < end; o++) some(o, std::integral_constant<int, 1>());
 }
 
@@ -677,7 +676,7 @@ struct Core : Problem {
     const int64_t rounds = (batch + most * threads - 1) / (most * threads);
     slices = least(batch, rounds * threads);
     slice = (batch + slices - 1) / slices;
-    packs = batch * slots > FEW_ROWS || steps * batch * slots > UNPACKED_ROWS;
+    packs = steps * batch * (slots > rows ? slots : rows) > FEW_ROWS;
     chunk = least(steps, (GRADIENT_ROWS + slice * slots - 1) / (slice * slots));
     shares = threads > 1 && slices <= threads && chunk == steps;
   }
@@ -1305,8 +1304,11 @@ void weights_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_
   const Page page(o, Room{const_cast<float*>(pages)}, b);
   const auto gradient = [&](int64_t groups, int64_t rows, int64_t outs, int64_t ins,
                             const float* d_out, Rows in, float* d_weight) {
-    const auto edge = [&](int64_t k) { return k == parts ? outs : outs * k / parts / 8 * 8; };
+    const auto edge = [&](int64_t k) {
+      return k == parts ? outs : outs * k / parts / SOME_OUTS * SOME_OUTS;
+    };
     const int64_t begin = edge(part), end = edge(part + 1);
+    if (begin == end) return;
     rows *= groups;
     if (rows <= FEW_ROWS) {
       weight_gradient_of_few(groups, rows, begin, end, outs, ins, d_out, in, d_weight, add);
