@@ -122,6 +122,9 @@ def test_the_loss_is_not_finite_after_a_checkpoint(rrnn, start, text, tmp_path):
     "count", [pytest.param(6, id="a checkpoint"), pytest.param(10, id="metrics")]
 )
 def test_the_disk_is_full(rrnn, start, tmp_path, count):
+    other = tmp_path / "other"
+    other.mkdir()
+    assert rrnn(*start, "--max-steps", 1, cwd=other).code == 0  # its text is prepared once
     ended = rrnn(*start, at=("sync", count, "ENOSPC"))
     refused(ended, "the disk is full")
     last = tmp_path / "runs" / "run" / "checkpoints" / "last.ckpt"
