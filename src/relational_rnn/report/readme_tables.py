@@ -31,7 +31,7 @@ MISSING = "*Not measured yet.*\n"
 CAPTIONS = {
     "bench/speed.png": "Blue: one core, forward and backward; the black mark is the time of its "
     "matrix products alone. Green: a whole training step. Yellow: its peak memory.",
-    "bench/speed-earlier.png": "The same on a processor that multiplies bfloat16 faster.",
+    "bench/speed-earlier.png": "The same on an earlier processor.",
     "bench/speed-avx2.png": "The same on a processor without bfloat16 products.",
     "bench/sizes.png": "Less is better; the black line is the time of the matrix products alone. "
     "The less work a step has, the more a loop of PyTorch calls (blue, orange) costs, compared "
@@ -60,9 +60,11 @@ CAPTIONS = {
     "pair of vectors.",
     "rl/recall.png": "Right answers over training, three seeds of each core.",
     "tasks/programs/curves.png": "All three seeds learn to add three-digit numbers.",
-    "tasks/programs-paper/curves.png": "Addition, with heads for training only and a curriculum, "
-    "is learned; control, with heads, and full programs, without, are not. The peaks of the "
-    "training loss are where the curriculum adds a digit.",
+    "tasks/programs-paper/curves.png": "With heads for training only, addition is learned; of "
+    "control and full programs a half. The peaks of the training loss of addition are where the "
+    "curriculum adds a digit.",
+    "tasks/memorization-paper/curves.png": "Strings of 20 digits: reversing is the easiest, "
+    "doubling the hardest.",
 }
 """What to see in a picture."""
 
