@@ -204,7 +204,7 @@ def test_repeats_to_the_last_bit(problem: Callable[..., Any], count: int) -> Non
         pytest.param({"batch": 10, "steps": 1, "rows": 10}, id="many input rows"),
     ],
 )
-def test_threads_do_not_change_the_outputs(
+def test_threads_change_no_more_than_the_last_bits(
     problem: Callable[..., Any], shape: dict[str, Any]
 ) -> None:
     results = []
@@ -213,8 +213,6 @@ def test_threads_do_not_change_the_outputs(
             results.append(run(problem(**shape).to(torch.float32)))
     for name, value in results[0].items():
         for other in results[1:]:
-            if name in ("outputs", "last", "memory", "inputs"):
-                assert torch.equal(other[name], value), name
             torch.testing.assert_close(other[name], value, atol=1e-5, rtol=1e-4)
 
 
