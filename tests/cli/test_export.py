@@ -25,6 +25,24 @@ def test_writes_a_step_that_another_program_can_run(make_run, rrnn, tmp_path):
     assert [one.name for one in session.get_inputs()] == ["tokens", "state_0"]
 
 
+def test_for_transformers_a_folder_is_needed(make_run, rrnn, tmp_path):
+    pytest.importorskip("transformers")
+    make_run()
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("mine", encoding="utf-8")
+    for name, reason in (
+        ("file", "cannot be created"),
+        ("file/below", "cannot be created"),
+        ("full", "has files already; give a new folder"),
+    ):
+        answer = rrnn("export", "mine", "--transformers", tmp_path / name)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.startswith(f"error: {tmp_path / name}: {reason}")
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+    assert len(list((tmp_path / "full").iterdir())) == 1
+
+
 def test_an_exporter_that_fails_is_one_line(make_run, rrnn, tmp_path, monkeypatch):
     pytest.importorskip("onnxscript")
     make_run()

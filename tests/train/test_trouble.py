@@ -95,6 +95,15 @@ def test_a_second_interrupt_stops_at_once(rrnn, start, tmp_path):
     assert rrnn("train", "--resume", "run", at=events).code == 130
 
 
+def test_a_signal_during_the_last_validation_is_not_lost(rrnn, start, tmp_path):
+    ended = rrnn(*start, "--max-steps", 6, at=("validation", 1, signal.SIGTERM))
+    assert ended.code == 143
+    assert ended.stderr == "stopping after this step\n"
+    assert not (tmp_path / "runs" / "run" / "summary.json").exists()
+    assert rrnn("train", "--resume", "run").code == 0
+    assert (tmp_path / "runs" / "run" / "summary.json").exists()
+
+
 def test_a_signal_before_any_validation_leaves_a_model_to_use(rrnn, start, tmp_path):
     assert rrnn(*start, at=("step", 2, signal.SIGINT)).code == 130
     assert (tmp_path / "runs" / "run" / "model.safetensors").exists()

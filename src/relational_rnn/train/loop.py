@@ -138,6 +138,8 @@ class Loop(Callback):
         speed = self.row_tokens / self.row_seconds
         if validate or self._due(config.log_every):
             self._log(pl_module, speed, validate=validate)
+        if validate and not self.stopped_by:  # a signal may have come during the validation
+            self._agree(trainer, pl_module)
         text = pl_module.describe({"loss": self.loss})
         self.display.step(state.step, text, f"{speed:,.0f} {pl_module.unit}/s")
         if save:
