@@ -7,6 +7,7 @@ hint for an unknown option. Torch is imported inside ``run`` alone: help is imme
 """
 
 import argparse
+import contextlib
 import errno
 import io
 import os
@@ -111,7 +112,8 @@ def _reporting_errors(given: list[str]) -> int:
         filename = error.filename or "the output"
         _print_error(f"{os.fsdecode(filename)}: {error.strerror}")
         if error.filename is None:  # what is left in the buffer would fail again at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            with contextlib.suppress(io.UnsupportedOperation):  # a stream without a file
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     return code
 
