@@ -9,7 +9,11 @@ import { openRuns, setRuns } from "./runs.js";
 const NAMES = ["language", "reasoning", "runs"];
 const opened = { language: () => {}, reasoning: openReasoning, runs: openRuns };
 
+let current = location.hash.slice(1);
+if (!NAMES.includes(current)) current = "language";
+
 function open(name) {
+  current = name;
   for (const each of NAMES) {
     const tab = find(`tab-${each}`);
     tab.setAttribute("aria-selected", each === name);
@@ -32,7 +36,6 @@ NAMES.forEach((name, place) => {
   });
 });
 
-const asked = location.hash.slice(1);
 try {
   const runs = await get("/api/runs");
   setModels(runs);
@@ -42,4 +45,4 @@ try {
   find("language-note").textContent = error.message;
   find("language-note").hidden = false;
 }
-open(NAMES.includes(asked) ? asked : "language");
+open(current); // which may be another one than was asked for: the tabs work while the runs are read
