@@ -103,7 +103,7 @@ def _reporting_errors(given: list[str]) -> int:
         return 2
     except BrokenPipeError:
         # The reader of the output is gone: print nothing more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 1
     except OSError as error:
         # Errors of a file that the user named, or of the output; any other is not a user's mistake.
@@ -112,10 +112,14 @@ def _reporting_errors(given: list[str]) -> int:
         filename = error.filename or "the output"
         _print_error(f"{os.fsdecode(filename)}: {error.strerror}")
         if error.filename is None:  # what is left in the buffer would fail again at exit
-            with contextlib.suppress(io.UnsupportedOperation):  # a stream without a file
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()
         return 2
     return code
+
+
+def _discard_output() -> None:
+    with contextlib.suppress(io.UnsupportedOperation):  # a stream without a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_error(error: object) -> None:

@@ -60,7 +60,7 @@ def run(arguments: Namespace) -> None:
         write_hub_folder(found, arguments.hub)
         written["hub"] = str(arguments.hub)
     if arguments.transformers is not None:
-        from ..report.pages import make_folder
+        from ..report.pages import make_empty_folder
 
         model, vocabulary = load_language_model(found), found.vocabulary
         try:
@@ -72,9 +72,7 @@ def run(arguments: Namespace) -> None:
                 f"--transformers: {error.name} is not installed; run: "
                 "pip install transformers tokenizers"
             ) from error
-        make_folder(arguments.transformers)
-        if any(arguments.transformers.iterdir()):
-            raise UserError(f"{arguments.transformers}: has files already; give a new folder")
+        make_empty_folder(arguments.transformers)
         disable_progress_bar()  # type: ignore[no-untyped-call]
         save_for_transformers(model, vocabulary, arguments.transformers)
         written["transformers"] = str(arguments.transformers)

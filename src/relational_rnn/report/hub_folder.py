@@ -12,7 +12,7 @@ from ..nn.sharing import CONFIG, Shareable
 from ..registry import is_generated, load_model
 from ..run_digests import KEY, with_digests
 from ..runs import Run
-from .pages import make_folder, render
+from .pages import make_empty_folder, render
 
 CARD = "README.md"
 METRICS = {"perplexity": "perplexity", "accuracy": "accuracy", "answer_accuracy": "whole answers"}
@@ -43,9 +43,7 @@ def write_hub_folder(run: Run, folder: Path) -> None:
             "the run itself can be shared"
         )
     model = load_model(run)
-    make_folder(folder)
-    if any(folder.iterdir()):
-        raise UserError(f"{folder}: has files already; give a new folder")
+    make_empty_folder(folder)
     if not is_generated(run.config):
         assert isinstance(model, Shareable)
         write_text(folder / CONFIG, model.arguments_as_json())

@@ -44,3 +44,14 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be created: {error.strerror}") from error
+
+
+def make_empty_folder(folder: Path) -> None:
+    """Create a folder as `make_folder` does; one that exists must be empty.
+
+    Raises:
+        UserError: it cannot be created, or has files already.
+    """
+    make_folder(folder)
+    if any(folder.iterdir()):
+        raise UserError(f"{folder}: has files already; give a new folder")
