@@ -12,7 +12,7 @@ from relational_rnn.config import (
     ProgramsConfig,
     StateTrackingConfig,
 )
-from relational_rnn.evaluate.accuracy import Score, answer, by_difficulty, by_place, evaluate
+from relational_rnn.evaluate.accuracy import Score, answer, by_difficulty, evaluate
 from relational_rnn.registry import build_task, build_task_model
 from relational_rnn.tasks.sampling import Batch
 
@@ -57,9 +57,10 @@ def test_places_are_counted_from_the_last_character():
     targets = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 0], [8, 0, 0, 0]])  # 158, 26, 37 and 4
     batch = Batch(torch.zeros(2, 4, 1), targets, torch.full((4,), 2))
     wrong = [(2, 0), (1, 2), (0, 2)]  # the 8, the 7 and the 3
-    rows = by_place(answer(Oracle(wrong), batch, batch_size=4))
-    assert [(row["place"], row["examples"]) for row in rows] == [(0, 4), (1, 3), (2, 1)]
-    assert [row["accuracy"] for row in rows] == pytest.approx([2 / 4, 2 / 3, 1])
+    answers = answer(Oracle(wrong), batch, batch_size=4)
+    scores = [Score.of(answers.at_place(place).sums()) for place in range(3)]
+    assert [score.examples for score in scores] == [4, 3, 1]
+    assert [score.accuracy for score in scores] == pytest.approx([2 / 4, 2 / 3, 1])
 
 
 CONFIGS = [

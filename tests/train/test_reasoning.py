@@ -82,6 +82,36 @@ def test_the_most_accurate_weights_are_kept(rrnn, tmp_path):
     assert most["step"] != least["step"], "the two must differ for this test"
 
 
+@pytest.mark.parametrize(
+    ("task", "arguments", "parts"),
+    [
+        ("nth-farthest", (), ["n_0", "n_1", "n_2", "m_step_0", "m_step_1", "m_step_2"]),
+        ("programs", ("--length", 2), ["place_0", "place_1", "place_2"]),
+        ("memorization", ("--category", "copy", "--length", 3), ["place_0", "place_1", "place_2"]),
+        ("state-tracking", (), []),
+    ],
+)
+def test_validations_tell_kinds_of_question_and_places_apart(
+    rrnn, tmp_path, task, arguments, parts
+):
+    command = (*start(task), *arguments, "--max-steps", 9, "--valid-examples", 60)
+    assert rrnn(*command).code == 0
+    table = rows(tmp_path / "runs" / "run")
+    columns = [f"valid_accuracy_{part}" for part in parts]
+    assert [name for name in table[0] if name.startswith("valid_accuracy_")] == columns
+    validated = [row for row in table if row["valid_accuracy"]]
+    assert validated
+    for row in validated:
+        values = [float(row[name]) for name in columns]
+        for group in (
+            [v for v, name in zip(values, columns, strict=True) if mark in name]
+            for mark in ("_n_", "_m_step_", "_place_")
+        ):
+            if group:
+                assert min(group) <= float(row["valid_accuracy"]) <= max(group)
+                assert 0 <= min(group) <= max(group) <= 1
+
+
 def test_the_level_of_a_curriculum_rises_and_is_saved(rrnn, tmp_path):
     assert rrnn(*start("programs")).code == 0
     last = torch.load(tmp_path / "runs/run/checkpoints/last.ckpt", weights_only=True)
@@ -115,7 +145,10 @@ def test_two_processes_equal_one(command, several, tmp_path):
         assert ended.code == 0, ended.stderr
         runs.append(folder / "runs" / "run")
     for one, two in zip(*map(rows, runs), strict=True):
-        for name in ("valid_loss", "valid_accuracy", "valid_answer_accuracy"):
+        for name in (
+            *("valid_loss", "valid_accuracy", "valid_answer_accuracy", "valid_accuracy_place_0"),
+            *("valid_accuracy_place_1", "valid_accuracy_place_2"),
+        ):
             if one[name]:
                 assert float(two[name]) == pytest.approx(float(one[name]), rel=1e-3)
 

@@ -12,6 +12,7 @@ from ..models import TaskModel
 from ..progress import progress
 from ..registry import build_task
 from ..tasks.sampling import Batch, BatchSource, Task
+from ..tasks.task import Kind
 
 
 class Score(NamedTuple):
@@ -48,6 +49,20 @@ class Answers(NamedTuple):
     losses: Tensor  # [S, B] nats
     right: Tensor  # [S, B] bool
     counted: Tensor  # [S, B] bool, no padding
+
+    def of_kind(self, kind: Kind, batch: Batch) -> "Answers":
+        """Those to questions of a kind, of a batch that may hold several."""
+        if kind.which is None:
+            return self
+        which = kind.which(batch)
+        return Answers(*(part[:, which] for part in self))
+
+    def at_place(self, place: int) -> "Answers":
+        """The characters at a place, from 0 for the last one: in a number, of 10 ** place."""
+        lengths = self.counted.sum(dim=0)  # [B]
+        steps = torch.arange(len(self.counted), device=lengths.device)[:, None]  # [S, 1]
+        found = (lengths - 1 - steps == place).nonzero(as_tuple=True)
+        return Answers(*(part[found][None] for part in self))
 
     def sums(self) -> Tensor:
         """Loss, right characters, characters, right answers, answers: ``[5]`` on the CPU."""
@@ -125,29 +140,13 @@ def by_difficulty(model: TaskModel, config: GeneratedConfig) -> list[dict[str, A
     for task, kinds in shared:
         answers, batch = _answers(model, task, config, "test", examples)
         for kind in kinds:
-            some = answers
-            if kind.which is not None:
-                which = kind.which(batch)
-                some = Answers(*(part[:, which] for part in answers))
-            rows.append({**kind.label, **Score.of(some.sums())._asdict()})
+            score = Score.of(answers.of_kind(kind, batch).sums())
+            rows.append({**kind.label, **score._asdict()})
     if isinstance(config, WritingConfig):
-        rows += by_place(answers)
-    return rows
-
-
-def by_place(answers: Answers) -> list[dict[str, Any]]:
-    """Scores of each place of the answers, counted from 0 for the last character: one row each.
-
-    In a number, place p is the digit of 10 ** p.
-    """
-    lengths = answers.counted.sum(dim=0)  # [B]
-    steps = torch.arange(len(answers.counted), device=lengths.device)[:, None]  # [S, 1]
-    places = lengths - 1 - steps  # [S, B]
-    rows = []
-    for place in range(len(answers.counted)):
-        found = (places == place).nonzero(as_tuple=True)
-        some = Answers(*(part[found][None] for part in answers))
-        rows.append({"place": place, **Score.of(some.sums())._asdict()})
+        rows += [
+            {"place": place, **Score.of(answers.at_place(place).sums())._asdict()}
+            for place in range(len(answers.counted))
+        ]
     return rows
 
 

@@ -12,10 +12,15 @@ from ..config import GeneratedConfig
 from ..evaluate.accuracy import Score, answer
 from ..models import TaskModel
 from ..registry import build_task
+from ..tasks.memorization import Memorization
+from ..tasks.programs import Programs
 from ..tasks.sampling import BatchSource
 from ..tasks.task import GeneratedTask
 from . import auxiliary
 from .module import TrainingModule
+
+MOST_PARTS = 40
+"""Kinds of question, or places of an answer, that metrics.csv has columns for: the first ones."""
 
 
 class Examples(NamedTuple):
@@ -79,13 +84,18 @@ class ReasoningTraining(TrainingModule):
     """
 
     unit = "examples"
-    measures = ("accuracy", "answer_accuracy")
     model: TaskModel
 
     def __init__(self, config: GeneratedConfig, model: TaskModel, origin: dict[str, Any]) -> None:
         super().__init__(config, model, origin)
         self.config = config
         self.task = build_task(config, training=True)
+        self.tested = build_task(config, training=False)
+        self.kinds = [kind for kind in self.tested.kinds() if kind.which is not None][:MOST_PARTS]
+        self.places = 0
+        if isinstance(self.tested, Memorization | Programs):
+            self.places = min(self.tested.target_steps, MOST_PARTS)
+        self.measures = ("accuracy", "answer_accuracy", *self._parts())
         self.auxiliary = auxiliary.build(config, model.core.output_size)
 
     @staticmethod
@@ -125,20 +135,39 @@ class ReasoningTraining(TrainingModule):
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Loss and accuracies on a fixed set of examples, as hard as the test examples."""
+        """Loss and accuracies on a fixed set of examples, as hard as the test examples.
+
+        The accuracies of the kinds of question, and of the places of an answer, are of those that
+        the set has.
+        """
         model = cast(TaskModel, self.evaluated).eval()
         world_size = self.trainer.world_size
         size = max(1, self.config.valid_examples // world_size) * world_size
-        batch = self._source(build_task(self.config, training=False), "valid", size).batch(0)
+        batch = self._source(self.tested, "valid", size).batch(0)
         with self.trainer.precision_plugin.val_step_context():
             answers = answer(
                 model, batch, batch_size=self.config.eval_batch_size, title="validating"
             )
-            sums = answers.sums()
+            parts = [
+                answers,
+                *(answers.of_kind(kind, batch) for kind in self.kinds),
+                *(answers.at_place(place) for place in range(self.places)),
+            ]
+            sums = torch.stack([part.sums() for part in parts])
         model.train()
         exact = self.loss_sum.dtype
-        score = Score.of(self.mean_of_processes(sums.to(self.device, exact)))
-        return {name: getattr(score, name) for name in ("loss", *self.measures)}
+        score, *others = map(Score.of, self.mean_of_processes(sums.to(self.device, exact)))
+        scores = {name: getattr(score, name) for name in ("loss", "accuracy", "answer_accuracy")}
+        named = zip(self._parts(), others, strict=True)
+        return scores | {name: other.accuracy for name, other in named if other.examples}
+
+    def _parts(self) -> list[str]:
+        """Names of the accuracies of parts of the validation set."""
+        labels = [
+            "_".join(f"{key}_{value}" for key, value in kind.label.items()) for kind in self.kinds
+        ]
+        places = [f"place_{place}" for place in range(self.places)]
+        return [f"accuracy_{label}" for label in labels + places]
 
     def error(self, scores: dict[str, float]) -> float:
         """Fraction of wrong characters, or answers, as in the paper.
