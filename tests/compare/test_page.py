@@ -48,6 +48,7 @@ def test_every_figure_links_to_its_run(written):
     page = paths["page"].read_text(encoding="utf-8")
     table = paths["table"].read_text(encoding="utf-8")
     accuracy = "[67.0% (66.0% to 68.0%)](parity-rmc-0.01-2/summary.json)"
+    assert f"| parity | {accuracy} | [" in table
     assert f"| rmc | 6,300 | 0.01 | {accuracy}" in table
     assert "[6.0 s (5.0 s to –); 2 of 3](parity-rmc-0.01-3/summary.json)" in table
     assert "| core | length 8 | length 16 |" in table

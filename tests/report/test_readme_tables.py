@@ -135,21 +135,28 @@ def test_tasks(tmp_path):
     assert "| far-1 | Nth farthest, 8 objects, 16 features | " in text
 
 
-def test_a_comparison_links_to_its_runs_from_the_page(tmp_path):
-    folder, docs = tmp_path / "results" / "compare" / "memory-quick", tmp_path / "docs"
+@pytest.mark.parametrize(
+    ("name", "suite", "whole"),
+    [("memory-quick", "memory-quick", True), ("memory-suite", "memory", False)],
+)
+def test_a_comparison_links_to_its_runs_from_the_page(tmp_path, name, suite, whole):
+    folder, docs = tmp_path / "results" / "compare" / suite, tmp_path / "docs"
     folder.mkdir(parents=True)
     docs.mkdir()
-    table = "# memory-quick\n\nA note.\n\n## parity\n\n| [90%](parity-rmc-1/summary.json) |\n"
+    all_tasks = "| parity | [90%](parity-rmc-1/summary.json) |"
+    one_task = "| rmc | [91%](parity-rmc-2/summary.json) |"
+    table = f"# {suite}\n\nA note.\n\n{all_tasks}\n\n## parity\n\n{one_task}\n"
     (folder / "table.md").write_text(table, encoding="utf-8")
     (folder / "accuracy.png").write_bytes(b"")
     machine = {"processor": "P", "threads": 1, "device": "cpu"}
     origins = [{"commit": "a" * 40, "versions": {"torch": "2"}, "machine": machine}]
     (folder / "table.json").write_text(json.dumps({"origins": origins}), encoding="utf-8")
-    text = fill(block("memory-quick"), tmp_path / "results", base=docs)
-    assert "A note.\n\n### parity\n" in text
-    link = "../results/compare/memory-quick/parity-rmc-1/summary.json"
-    assert f"| [90%]({link}) |" in text
-    assert "![accuracy](../results/compare/memory-quick/accuracy.png)" in text
+    text = fill(block(name), tmp_path / "results", base=docs)
+    link = f"../results/compare/{suite}"
+    assert f"A note.\n\n| parity | [90%]({link}/parity-rmc-1/summary.json) |" in text
+    table = f"\n\n### parity\n\n| rmc | [91%]({link}/parity-rmc-2/summary.json) |"
+    assert (table in text, f"({link}/table.md)" in text) == (whole, not whole)
+    assert f"![accuracy]({link}/accuracy.png)" in text
     assert "<sub>P, 1 thread, device cpu, torch 2, commit aaaaaaaaaaaa.</sub>" in text
 
 

@@ -28,7 +28,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of one task, a row for each core."""
+    """A table of one task with a row for each core, or of all tasks."""
 
     header: list[str]
     rows: list[list[Text]]
@@ -68,6 +68,7 @@ def write_comparison(
         name=suite.name,
         note=note(suite),
         missing=sum(row.missing for row in rows),
+        overview=overview_table(rows),
         picture=Markup(as_svg(picture)),
         tasks=[
             {"name": task, "main": main_table(suite, some), "difficulty": difficulty_table(some)}
@@ -110,7 +111,7 @@ def as_table(suite: Suite, rows: Sequence[Row]) -> WideTable:
 
 def as_markdown(suite: Suite, rows: Sequence[Row]) -> str:
     """The tables as a Markdown file with links to the runs."""
-    parts = [f"# {suite.name}", note(suite)]
+    parts = [f"# {suite.name}", note(suite), _markdown(overview_table(rows))]
     for task, some in _by_task(rows).items():
         parts += [f"## {task}", _markdown(main_table(suite, some))]
         difficulty = difficulty_table(some)
@@ -130,6 +131,17 @@ def note(suite: Suite) -> str:
         f"the median of {seeds} and links to its run; the lowest and the highest follow in "
         "brackets. CPU time is of training alone, without validation."
     )
+
+
+def overview_table(rows: Sequence[Row]) -> Table:
+    """The test accuracy of each core, a row for each task."""
+    tasks = _by_task(rows)
+    cores = [row.core for row in next(iter(tasks.values()))]
+    lines = [
+        [Text(task), *(_figure(row.accuracy, _percent) for row in some)]
+        for task, some in tasks.items()
+    ]
+    return Table(["test accuracy", *cores], lines)
 
 
 def main_table(suite: Suite, rows: Sequence[Row], *, named: bool = True) -> Table:

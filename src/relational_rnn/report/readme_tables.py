@@ -329,14 +329,21 @@ def _drills(results: Path, base: Path) -> str:
     return "\n".join([table, *(f"<sub>{line}.</sub>\n" for line in origins)])
 
 
-def _compare(name: str) -> Callable[[Path, Path], str]:
-    """The tables and the picture of a comparison, with links from the page to its runs."""
+def _compare(name: str, *, whole: bool = True) -> Callable[[Path, Path], str]:
+    """The tables and the picture of a comparison, with links from the page to its runs.
+
+    Args:
+        name: of the comparison.
+        whole: whether to show the tables of every task, not only the one of all tasks.
+    """
 
     def make(results: Path, base: Path) -> str:
         folder = results / "compare" / name
         if not (folder / "table.md").is_file():
             return ""
         _, _, text = (folder / "table.md").read_text(encoding="utf-8").partition("\n\n")
+        if not whole:
+            text = text.partition("\n\n## ")[0] + "\n\n[Tables of each task](table.md)\n"
         text = re.sub(r"\]\(([^)]*)\)", lambda match: f"]({_link(folder / match[1], base)})", text)
         text = re.sub("^## ", "### ", text, flags=re.MULTILINE)
         picture = _picture(folder / "accuracy.png", results, base)
@@ -358,6 +365,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "cores": _changes("wikitext2-cores"),
     "tasks": _tasks,
     "memory-quick": _compare("memory-quick"),
+    "memory-suite": _compare("memory", whole=False),
     "speed": _bench("speed"),
     "sizes": _bench("sizes"),
     "core-sizes": _core_sizes,
