@@ -7,7 +7,7 @@ sums and products allow it, and comparisons involve literals only.
 Letters: B programs, N operations, L digits of a literal, S columns of an operation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -30,6 +30,7 @@ def sample_programs(
     *,
     max_length: int,
     max_nesting: int,
+    counts: Callable[[tuple[int, int], np.random.Generator], Ids],
 ) -> tuple[Ids, Ids, Ids]:
     """Return programs [B, T], their lengths [B] and answers [B, max_length + 1] as int64 ids.
 
@@ -41,13 +42,14 @@ def sample_programs(
         max_length: upper bound of ``lengths``.
         max_nesting: upper bound of ``nestings``. The bounds determine T, the characters of the
             longest possible program.
+        counts: draws how often the loops run, from 1 to 9, for a shape [B, max_nesting].
     """
     B, L, N = len(lengths), max_length, max_nesting
     chosen = generator.integers(0, len(operators), (B, N))
     chosen = np.array([OPERATORS.index(name) for name in operators])[chosen]  # [B, N]
     digits = generator.integers(0, 10, (B, 1 + 3 * N, L))  # 3 literals per operation, and 1
     digits[..., 0] = generator.integers(1, 10, (B, 1 + 3 * N))
-    counts = generator.integers(1, 10, (B, N))
+    drawn_counts = counts((B, N), generator)
     greater = generator.integers(0, 2, (B, N))
 
     depth = np.arange(N)
@@ -60,7 +62,7 @@ def sample_programs(
             np.where(bracketed, index["("], PAD)[..., None],
             np.where(bracketed, index[")"], PAD)[..., None],
             np.where(greater, index[">"], index["<"])[..., None],
-            counts[..., None] + 1,
+            drawn_counts[..., None] + 1,
             ids[:, 1:].reshape(B, N, 3 * L),
         ],
         axis=2,
@@ -78,7 +80,7 @@ def sample_programs(
     programs, program_lengths = _squeeze(columns, longest_program(L, N, operators))
 
     powers = np.array([10**k for k in range(L + 2)], dtype=np.int64 if L <= 8 else object)
-    values = _values(digits, lengths, nestings, chosen, counts, greater, powers)
+    values = _values(digits, lengths, nestings, chosen, drawn_counts, greater, powers)
     return programs, program_lengths, _answers(values, powers[:-1])
 
 

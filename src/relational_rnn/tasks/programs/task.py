@@ -42,7 +42,8 @@ class Programs:
         self.category = one_of("category", category, CATEGORIES)
         self.length = between("length", length, 1, LONGEST)
         self.nesting = between("nesting", nesting, 1, DEEPEST)
-        self.curriculum = Curriculum(curriculum, length, nesting)
+        loops = "for" in CATEGORIES[category]
+        self.curriculum = Curriculum(curriculum, length, nesting, loops=loops)
         self.vocabulary = VOCABULARY
         self.input_steps = longest_program(length, nesting, CATEGORIES[category])
         self.target_steps = length + 1
@@ -63,6 +64,7 @@ class Programs:
             generator,
             max_length=self.length,
             max_nesting=self.nesting,
+            counts=self.curriculum.counts,
         )
         return Batch(
             padded(torch.from_numpy(np.ascontiguousarray(programs.T)), self.input_steps).to(device),
