@@ -98,3 +98,39 @@ def test_frontier_draws_most_samples_at_the_current_length() -> None:
     shares = [float(np.mean(lengths == length)) for length in (1, 2, 3)]
     assert shares == pytest.approx([0.1, 0.1, 0.8], abs=0.02)
     assert float(np.mean(nestings == 2)) == pytest.approx(0.5, abs=0.02)
+
+
+def test_frontier_lengthens_literals_before_loops_run_more_than_once() -> None:
+    curriculum = Curriculum("frontier", 2, 1, loops=True)
+    generator = np.random.default_rng(1)
+    shape = 5_000, 2
+    assert set(curriculum.counts(shape, generator).flat) == {1}
+    assert curriculum.update(0.19)
+    assert (curriculum.length, curriculum.count) == (2, 1)
+    assert curriculum.update(0.19)
+    assert curriculum.update(0.19)
+    counts = curriculum.counts(shape, generator)
+    shares = [float(np.mean(counts == count)) for count in (1, 2, 3)]
+    assert shares == pytest.approx([1 / 6, 1 / 6, 2 / 3], abs=0.03)  # the newest: 1/2 + 1/2 x 1/3
+    other = Curriculum("frontier", 2, 1, loops=True)
+    other.load_state_dict(json.loads(json.dumps(curriculum.state_dict())))
+    assert other.count == 3
+    assert [curriculum.update(0.19) for _ in range(7)] == [True] * 6 + [False]
+    assert curriculum.count == 9
+    every = np.bincount(curriculum.counts(shape, generator).flat) / 10_000
+    assert every == pytest.approx([0, *[1 / 9] * 9], abs=0.02)
+
+
+def test_a_state_of_an_earlier_version_has_all_counts() -> None:
+    curriculum = Curriculum("frontier", 2, 1, loops=True)
+    state = curriculum.state_dict()
+    del state["count"]
+    curriculum.load_state_dict(state)
+    assert curriculum.count == 9
+
+
+@pytest.mark.parametrize("kind", ["maximum", "mix", "combined", "grow"])
+def test_loops_of_other_curricula_run_up_to_9_times(kind: str) -> None:
+    curriculum = Curriculum(kind, 2, 1, loops=True)
+    counts = curriculum.counts((5_000, 2), np.random.default_rng(1))
+    assert np.bincount(counts.flat) / 10_000 == pytest.approx([0, *[1 / 9] * 9], abs=0.02)

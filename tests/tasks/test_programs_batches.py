@@ -29,12 +29,17 @@ def _nesting(program: str) -> int:
     return program.count("(") + 1
 
 
+def _counts(task: Programs) -> set[str]:
+    programs = " ".join(program for program, _ in _decoded(task, 200, 0))
+    return set(re.findall(r"for\[(\d)\]", programs))
+
+
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(
     category=st.sampled_from(sorted(CATEGORIES)),
     length=st.integers(1, 12),  # beyond 8 digits the arithmetic is that of Python integers
     nesting=st.integers(1, 5),
-    curriculum=st.sampled_from(["maximum", "mix"]),
+    curriculum=st.sampled_from(["maximum", "mix", "frontier"]),
     seed=st.integers(0, 2**32),
 )
 def test_answers_are_those_of_evaluate(
@@ -45,6 +50,14 @@ def test_answers_are_those_of_evaluate(
         assert answer == evaluate(program, _length(program))
         assert _nesting(program) <= nesting
         assert _length(program) <= length
+
+
+def test_frontier_begins_with_loops_that_run_once() -> None:
+    task = Programs("control", length=3, nesting=2, curriculum="frontier")
+    assert _counts(task) == {"1"}
+    raised = [task.update(0.1) for _ in range(12)]
+    assert raised == [True] * 10 + [False] * 2  # 2 lengths, 8 counts
+    assert _counts(task) == set("123456789")
 
 
 def test_layout() -> None:
