@@ -11,7 +11,7 @@ CURRICULA = ("maximum", "naive", "mix", "combined", "grow", "frontier")
 
 _LEARNED = {"grow": 0.5, "frontier": 0.2}  # nats per character; below it, the level is raised
 _FRONTIER = 0.8  # share of the samples that "frontier" draws at the current length
-_LARGEST_COUNT = 9  # of a loop
+_COUNTS = (1, 2, 9)  # how often loops run at most, one level of "frontier" after the other
 
 
 class Curriculum:
@@ -26,8 +26,8 @@ class Curriculum:
     - ``frontier``: as ``grow``, but 80 % of the samples have the current length, the others are
       uniform below it, and the length is raised below 0.2 nats per character. The loss is then
       that of the current length: a digit at chance adds at least log(10) / (length + 1). Loops
-      run once, which makes them sums, until the greatest length is learned; then at most twice,
-      and so on up to 9 times. Half of them have the newest count.
+      run once, which makes them sums, until the greatest length is learned, then up to twice, most
+      of them twice, and when that is learned up to 9 times.
 
     ``update(loss)`` raises the level. ``naive`` and ``combined`` follow Sonnet's example: first the
     length is raised to its maximum, then the nesting, one at a time. A level is raised once at
@@ -55,7 +55,7 @@ class Curriculum:
         self.grows = kind in ("naive", "combined", "grow", "frontier")
         self.length = 1 if self.grows else self.max_length
         self.nesting = 1 if kind in ("naive", "combined") else self.max_nesting
-        self.count = 1 if loops and kind == "frontier" else _LARGEST_COUNT
+        self.count = _COUNTS[0 if loops and kind == "frontier" else -1]
         self._clear()
 
     def _clear(self) -> None:
@@ -77,7 +77,7 @@ class Curriculum:
     def counts(self, shape: tuple[int, int], generator: np.random.Generator) -> NDArray[np.int64]:
         """Return how often loops run, of the given shape."""
         counts = generator.integers(1, self.count, shape, endpoint=True)
-        if self.count < _LARGEST_COUNT:
+        if self.count < _COUNTS[-1]:
             counts[generator.random(shape) < 0.5] = self.count
         return counts
 
@@ -88,13 +88,13 @@ class Curriculum:
         self._clear()
         may_lengthen = self.length < self.max_length
         may_nest = self.nesting < self.max_nesting
-        may_repeat = self.count < _LARGEST_COUNT
+        may_repeat = self.count < _COUNTS[-1]
         if may_lengthen:
             self.length += 1
         elif may_nest:
             self.nesting += 1
         elif may_repeat:
-            self.count += 1
+            self.count = _COUNTS[_COUNTS.index(self.count) + 1]
         return may_lengthen or may_nest or may_repeat
 
     def _is_enough(self, loss: float) -> bool:
@@ -123,5 +123,5 @@ class Curriculum:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state returned by :meth:`state_dict`."""
         self.length, self.nesting = state["length"], state["nesting"]
-        self.count = state.get("count", _LARGEST_COUNT)  # none in checkpoints of earlier versions
+        self.count = state.get("count", _COUNTS[-1])  # none in checkpoints of earlier versions
         self._tries, self._losses = state["tries"], list(state["losses"])
