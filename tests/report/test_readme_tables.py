@@ -145,7 +145,7 @@ def test_a_comparison_links_to_its_runs_from_the_page(tmp_path, name, suite, who
     docs.mkdir()
     all_tasks = "| parity | [90%](parity-rmc-1/summary.json) |"
     one_task = "| rmc | [91%](parity-rmc-2/summary.json) |"
-    table = f"# {suite}\n\nA note.\n\n{all_tasks}\n\n## parity\n\n{one_task}\n"
+    table = f"# {suite}\n\nA note.\n\n## Test accuracy\n\n{all_tasks}\n\n## parity\n\n{one_task}\n"
     (folder / "table.md").write_text(table, encoding="utf-8")
     (folder / "accuracy.png").write_bytes(b"")
     machine = {"processor": "P", "threads": 1, "device": "cpu"}
@@ -153,7 +153,10 @@ def test_a_comparison_links_to_its_runs_from_the_page(tmp_path, name, suite, who
     (folder / "table.json").write_text(json.dumps({"origins": origins}), encoding="utf-8")
     text = fill(block(name), tmp_path / "results", base=docs)
     link = f"../results/compare/{suite}"
-    assert f"A note.\n\n| parity | [90%]({link}/parity-rmc-1/summary.json) |" in text
+    assert (
+        f"A note.\n\n### Test accuracy\n\n| parity | [90%]({link}/parity-rmc-1/summary.json) |"
+        in text
+    )
     table = f"\n\n### parity\n\n| rmc | [91%]({link}/parity-rmc-2/summary.json) |"
     assert (table in text, f"({link}/table.md)" in text) == (whole, not whole)
     assert f"![accuracy]({link}/accuracy.png)" in text

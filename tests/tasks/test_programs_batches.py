@@ -55,8 +55,8 @@ def test_answers_are_those_of_evaluate(
 def test_frontier_begins_with_loops_that_run_once() -> None:
     task = Programs("control", length=3, nesting=2, curriculum="frontier")
     assert _counts(task) == {"1"}
-    raised = [task.update(0.1) for _ in range(5)]
-    assert raised == [True] * 4 + [False]  # 2 lengths, 2 counts
+    raised = [task.update(0.1) for _ in range(6)]
+    assert raised == [True] * 5 + [False]  # to 2 and 3 digits, and to counts of 2, 3 and 9
     assert _counts(task) == set("123456789")
 
 

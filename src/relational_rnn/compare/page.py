@@ -111,7 +111,7 @@ def as_table(suite: Suite, rows: Sequence[Row]) -> WideTable:
 
 def as_markdown(suite: Suite, rows: Sequence[Row]) -> str:
     """The tables as a Markdown file with links to the runs."""
-    parts = [f"# {suite.name}", note(suite), _markdown(overview_table(rows))]
+    parts = [f"# {suite.name}", note(suite), "## Test accuracy", _markdown(overview_table(rows))]
     for task, some in _by_task(rows).items():
         parts += [f"## {task}", _markdown(main_table(suite, some))]
         difficulty = difficulty_table(some)
@@ -141,7 +141,7 @@ def overview_table(rows: Sequence[Row]) -> Table:
         [Text(task), *(_figure(row.accuracy, _percent) for row in some)]
         for task, some in tasks.items()
     ]
-    return Table(["test accuracy", *cores], lines)
+    return Table(["task", *cores], lines)
 
 
 def main_table(suite: Suite, rows: Sequence[Row], *, named: bool = True) -> Table:

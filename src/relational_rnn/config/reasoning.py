@@ -136,7 +136,7 @@ class ProgramsConfig(WritingConfig):
     up to the test's level (as in the paper); combined: uniform up to a rising level; grow: any
     nesting, with literals up to a length that rises when the loss is below 0.5 nats per
     character; frontier: as grow, but four fifths of the programs have that length, and it rises
-    below 0.2; then the loops, which have run once so far, run up to twice, then up to 9 times."""
+    below 0.2; then the loops, which have run once so far, run up to 2, 3 and 9 times."""
 
     def why_no_auxiliary(self) -> str | None:
         """Why this task has no auxiliary heads; None if it has."""

@@ -1,5 +1,7 @@
 """Accuracy on generated tasks: of every character, of whole answers, and by difficulty."""
 
+from collections.abc import Callable
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple, Self
 
@@ -11,8 +13,11 @@ from ..config import GeneratedConfig, WritingConfig
 from ..models import TaskModel
 from ..progress import progress
 from ..registry import build_task
+from ..tasks.memorization import Memorization
+from ..tasks.nth_farthest import NthFarthest
+from ..tasks.programs import Programs
 from ..tasks.sampling import Batch, BatchSource, Task
-from ..tasks.task import Kind
+from ..tasks.task import GeneratedTask, Kind
 
 
 class Score(NamedTuple):
@@ -75,6 +80,37 @@ class Answers(NamedTuple):
             torch.tensor(self.counted.shape[1]),
         )
         return torch.stack([value.cpu().double() for value in values])
+
+
+MOST_GROUPS = 40
+"""More groups than these would be a table that nobody reads."""
+
+
+def groups(task: GeneratedTask) -> dict[str, Callable[[Answers, Batch], Answers]]:
+    """Parts of the answers to one batch that are worth a score of their own, by name.
+
+    For nth farthest ``n_0``, ``n_1``, ... (the place asked for) and ``m_step_0``, ... (the step
+    that shows m), with up to 20 objects; where answers are written ``place_0`` (the last
+    character), ``place_1``, ..., 40 at most; else none.
+    """
+    if isinstance(task, NthFarthest) and 2 * task.objects <= MOST_GROUPS:
+        return {
+            f"{key}_{value}": partial(_of_kind, kind)
+            for kind in task.kinds()
+            for key, value in kind.label.items()
+        }
+    if isinstance(task, Memorization | Programs):
+        places = range(min(task.target_steps, MOST_GROUPS))
+        return {f"place_{place}": partial(_at_place, place) for place in places}
+    return {}
+
+
+def _of_kind(kind: Kind, answers: Answers, batch: Batch) -> Answers:
+    return answers.of_kind(kind, batch)
+
+
+def _at_place(place: int, answers: Answers, batch: Batch) -> Answers:
+    return answers.at_place(place)
 
 
 @torch.no_grad()

@@ -343,7 +343,9 @@ def _compare(name: str, *, whole: bool = True) -> Callable[[Path, Path], str]:
             return ""
         _, _, text = (folder / "table.md").read_text(encoding="utf-8").partition("\n\n")
         if not whole:
-            text = text.partition("\n\n## ")[0] + "\n\n[Tables of each task](table.md)\n"
+            text = (
+                "\n\n## ".join(text.split("\n\n## ")[:2]) + "\n\n[Tables of each task](table.md)\n"
+            )
         text = re.sub(r"\]\(([^)]*)\)", lambda match: f"]({_link(folder / match[1], base)})", text)
         text = re.sub("^## ", "### ", text, flags=re.MULTILINE)
         picture = _picture(folder / "accuracy.png", results, base)

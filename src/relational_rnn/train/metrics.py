@@ -60,7 +60,7 @@ class Metrics:
 
     Args:
         path: the table.
-        columns: names of its columns.
+        columns: names of its columns; a table that exists keeps those that it has.
         step: rows of later steps are removed; an interrupted run has written them after its last
             checkpoint.
         logger: receives every row as well.
@@ -88,62 +88,60 @@ class Metrics:
         self.columns = columns
         self.logger = logger
         self.digest = ""
-        kept = [",".join(columns)]
+        kept: list[str] = []
         if step and path.is_file():
-            kept += self._rows(step, digest)
-            for line in kept[1:]:
-                self.digest = _extended(self.digest, columns, line)
-        write_text(path, "\n".join(kept) + "\n")
+            kept = self._rows(step)
+            for line in kept:
+                self._extend_digest(line)
+            if digest not in ("", self.digest):
+                raise self._broken("its rows have changed since the last checkpoint was saved")
+        write_text(path, "\n".join([",".join(self.columns), *kept]) + "\n")
 
     def add(self, row: dict[str, float]) -> None:
         """Write one row to disk; missing columns stay empty."""
         text = io.StringIO()
-        csv.DictWriter(text, self.columns, lineterminator="\n").writerow(row)
+        writer = csv.DictWriter(text, self.columns, lineterminator="\n", extrasaction="ignore")
+        writer.writerow(row)
         line = text.getvalue()
         append_text(self.path, line)
-        self.digest = _extended(self.digest, self.columns, line.rstrip("\r\n"))
+        self._extend_digest(line)
         if self.logger is not None:
             self.logger.add(row)
 
-    def _rows(self, step: int, digest: str) -> list[str]:
+    def _extend_digest(self, line: str) -> None:
+        """Add a row: the digest is the one of the digest so far and the row."""
+        pairs = zip(self.columns, line.rstrip("\r\n").split(","), strict=True)
+        kept = ",".join(field for name, field in pairs if not TIMES.fullmatch(name))
+        self.digest = hashlib.sha256(f"{self.digest}\n{kept}".encode()).hexdigest()
+
+    def _rows(self, step: int) -> list[str]:
         """The rows up to a step, without one that was truncated when the run was killed.
 
-        A column that an earlier version did not write is empty in them. The digest is of the rows
-        as they are in the file.
+        Columns that an earlier version did not write stay away, so that the table of a run that is
+        killed again still has the digest of its checkpoint.
         """
         try:
             header, *lines = self.path.read_bytes().decode("utf-8").split("\n")[:-1] or [""]
         except UnicodeDecodeError as error:
             raise self._broken(f"not UTF-8 at byte {error.start}") from error
-        names: Sequence[str] = header.removesuffix("\r").split(",")
-        if not set(names) <= set(self.columns):
-            names = self.columns
-        kept, found = [], ""
+        names = header.removesuffix("\r").split(",")
+        if set(names) <= set(self.columns):
+            self.columns = names
+        kept = []
         for number, line in enumerate(lines, 2):
             fields = line.removesuffix("\r").split(",")
-            if len(fields) != len(names):
-                raise self._broken(f"line {number} has {len(fields)} of {len(names)} fields")
+            if len(fields) != len(self.columns):
+                raise self._broken(f"line {number} has {len(fields)} of {len(self.columns)} fields")
             if not STEP.fullmatch(fields[0]):
                 raise self._broken(f"line {number} begins with {fields[0][:20]!r}, not a step")
             if int(fields[0]) <= step:
-                found = _extended(found, names, ",".join(fields))
-                row = dict(zip(names, fields, strict=True))
-                kept.append(",".join(row.get(name, "") for name in self.columns))
-        if digest not in ("", found):
-            raise self._broken("its rows have changed since the last checkpoint was saved")
+                kept.append(",".join(fields))
         return kept
 
     def _broken(self, reason: str) -> UserError:
         return UserError(
             f"{self.path}: broken: {reason}; repair it, or move it away to resume without its rows"
         )
-
-
-def _extended(digest: str, names: Sequence[str], line: str) -> str:
-    """The digest of the rows so far, and of one more without its times."""
-    pairs = zip(names, line.split(","), strict=True)
-    kept = ",".join(field for name, field in pairs if not TIMES.fullmatch(name))
-    return hashlib.sha256(f"{digest}\n{kept}".encode()).hexdigest()
 
 
 def logger_class(name: str | None) -> type[Logger] | None:

@@ -9,18 +9,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..config import GeneratedConfig
-from ..evaluate.accuracy import Score, answer
+from ..evaluate.accuracy import Score, answer, groups
 from ..models import TaskModel
 from ..registry import build_task
-from ..tasks.memorization import Memorization
-from ..tasks.programs import Programs
 from ..tasks.sampling import BatchSource
 from ..tasks.task import GeneratedTask
 from . import auxiliary
 from .module import TrainingModule
-
-MOST_PARTS = 40
-"""Kinds of question, or places of an answer, that metrics.csv has columns for: the first ones."""
 
 
 class Examples(NamedTuple):
@@ -81,6 +76,12 @@ class ReasoningTraining(TrainingModule):
         config: the configuration of the run.
         model: the model to train.
         origin: identifies the run in its checkpoints, see :func:`.checkpoints.generated_origin`.
+
+    Attributes:
+        task: of the training examples.
+        tested: of the validation examples.
+        groups: parts of the validation whose accuracy is a column of metrics.csv, see
+            :func:`.groups`.
     """
 
     unit = "examples"
@@ -91,11 +92,12 @@ class ReasoningTraining(TrainingModule):
         self.config = config
         self.task = build_task(config, training=True)
         self.tested = build_task(config, training=False)
-        self.kinds = [kind for kind in self.tested.kinds() if kind.which is not None][:MOST_PARTS]
-        self.places = 0
-        if isinstance(self.tested, Memorization | Programs):
-            self.places = min(self.tested.target_steps, MOST_PARTS)
-        self.measures = ("accuracy", "answer_accuracy", *self._parts())
+        self.groups = groups(self.tested)
+        self.measures = (
+            "accuracy",
+            "answer_accuracy",
+            *(f"accuracy_{name}" for name in self.groups),
+        )
         self.auxiliary = auxiliary.build(config, model.core.output_size)
 
     @staticmethod
@@ -137,8 +139,7 @@ class ReasoningTraining(TrainingModule):
     def validate(self) -> dict[str, float]:
         """Loss and accuracies on a fixed set of examples, as hard as the test examples.
 
-        The accuracies of the kinds of question, and of the places of an answer, are of those that
-        the set has.
+        The accuracy of a group is missing if the set has no example of it.
         """
         model = cast(TaskModel, self.evaluated).eval()
         world_size = self.trainer.world_size
@@ -148,26 +149,15 @@ class ReasoningTraining(TrainingModule):
             answers = answer(
                 model, batch, batch_size=self.config.eval_batch_size, title="validating"
             )
-            parts = [
-                answers,
-                *(answers.of_kind(kind, batch) for kind in self.kinds),
-                *(answers.at_place(place) for place in range(self.places)),
-            ]
-            sums = torch.stack([part.sums() for part in parts])
+            found = [answers, *(group(answers, batch) for group in self.groups.values())]
+            sums = torch.stack([each.sums() for each in found])
         model.train()
         exact = self.loss_sum.dtype
-        score, *others = map(Score.of, self.mean_of_processes(sums.to(self.device, exact)))
+        total = self.mean_of_processes(sums.to(self.device, exact)) * world_size
+        score, *others = map(Score.of, total)
         scores = {name: getattr(score, name) for name in ("loss", "accuracy", "answer_accuracy")}
-        named = zip(self._parts(), others, strict=True)
-        return scores | {name: other.accuracy for name, other in named if other.examples}
-
-    def _parts(self) -> list[str]:
-        """Names of the accuracies of parts of the validation set."""
-        labels = [
-            "_".join(f"{key}_{value}" for key, value in kind.label.items()) for kind in self.kinds
-        ]
-        places = [f"place_{place}" for place in range(self.places)]
-        return [f"accuracy_{label}" for label in labels + places]
+        named = zip(self.groups, others, strict=True)
+        return scores | {f"accuracy_{name}": each.accuracy for name, each in named if each.examples}
 
     def error(self, scores: dict[str, float]) -> float:
         """Fraction of wrong characters, or answers, as in the paper.

@@ -11,11 +11,11 @@ CURRICULA = ("maximum", "naive", "mix", "combined", "grow", "frontier")
 
 _LEARNED = {"grow": 0.5, "frontier": 0.2}  # nats per character; below it, the level is raised
 _FRONTIER = 0.8  # share of the samples that "frontier" draws at the current length
-_COUNTS = (1, 2, 9)  # how often loops run at most, one level of "frontier" after the other
+_COUNTS = (1, 2, 3, 9)  # how often loops run at most, one level of "frontier" after the other
 
 
 class Curriculum:
-    """Draws the literal length and the nesting of every sample of a batch.
+    """Draws literal length and nesting of every sample of a batch, and how often its loops run.
 
     - ``maximum``: always the maximum (the paper's test).
     - ``naive``: the current level, which starts at length 1, nesting 1.
@@ -26,8 +26,9 @@ class Curriculum:
     - ``frontier``: as ``grow``, but 80 % of the samples have the current length, the others are
       uniform below it, and the length is raised below 0.2 nats per character. The loss is then
       that of the current length: a digit at chance adds at least log(10) / (length + 1). Loops
-      run once, which makes them sums, until the greatest length is learned, then up to twice, most
-      of them twice, and when that is learned up to 9 times.
+      run once, which makes them sums, until the greatest length is learned. Each time the loss is
+      below 0.2 again they run more often: up to 2, then 3, then 9 times. Of 2 and 3, half of the
+      loops have that count, and the others any up to it.
 
     ``update(loss)`` raises the level. ``naive`` and ``combined`` follow Sonnet's example: first the
     length is raised to its maximum, then the nesting, one at a time. A level is raised once at
