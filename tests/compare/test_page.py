@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from relational_rnn.compare.page import as_table, write_comparison
+from relational_rnn.compare.picture import draw
 from relational_rnn.compare.queue import Queue
 from relational_rnn.compare.results import collect, origins
 
@@ -100,3 +102,12 @@ def test_a_run_that_failed_is_named(make_suite, run_suite):
     paths = write_comparison(queue.plan, rows, queue.folder, origins(queue))
     assert "0, 2 failed" in paths["table"].read_text("utf-8")
     assert "parity-gru-0.01-1 failed: no such core here" in paths["page"].read_text("utf-8")
+
+
+def test_the_picture_has_one_sort_of_question(written):
+    _, (rmc, lstm), _ = written
+    figure = rmc.by_difficulty[0][1]
+    kinds = [*rmc.by_difficulty, ({"place": 0}, figure)]
+    (axes,) = draw([replace(rmc, by_difficulty=kinds), lstm]).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["8", "16"]
+    assert [len(line.get_xdata()) for line in axes.get_lines()] == [2, 2]

@@ -15,6 +15,8 @@ MARKERS = ("o", "s", "^", "D", "v")
 def draw(rows: Sequence[Row]) -> Figure:
     """The median over the seeds as a line, and the range of the seeds as a band.
 
+    Where a task has kinds of question of two sorts, the first one is shown.
+
     Args:
         rows: of a comparison; those without results are left out.
     """
@@ -32,8 +34,10 @@ def draw(rows: Sequence[Row]) -> Figure:
                 if row.task != task or not row.by_difficulty:
                     continue
                 number = cores.index(row.core)
-                labels = [label for label, _ in row.by_difficulty]
-                found = [each for _, each in row.by_difficulty]
+                keys = row.by_difficulty[0][0].keys()  # not the steps of m, nor the places
+                kinds = [kind for kind in row.by_difficulty if kind[0].keys() == keys]
+                labels = [label for label, _ in kinds]
+                found = [each for _, each in kinds]
                 places = list(range(len(found)))
                 colour = COLOURS[number % len(COLOURS)]
                 axes.plot(
