@@ -228,10 +228,8 @@ def test_a_point_is_dragged_and_the_answer_changes(open_page, run):
     before = answers(page)
     point = points.first
     label = point.get_attribute("aria-label")
-    box = point.bounding_box()
+    point.hover()  # once it stands still: the page may still be drawing the new example
     plane = page.locator("#plane").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(plane["x"] + plane["width"] / 2, plane["y"] + plane["height"] / 2, steps=6)
     page.mouse.up()
