@@ -226,9 +226,9 @@ def test_a_point_is_dragged_and_the_answer_changes(open_page, run):
     points = page.locator("#plane .point")
     expect(points).to_have_count(4)
     before = answers(page)
-    point = points.first
+    point = points.last  # drawn on top of the others: no other one is in the way
     label = point.get_attribute("aria-label")
-    point.hover()  # once it stands still: the page may still be drawing the new example
+    point.hover()  # scrolls to it
     plane = page.locator("#plane").bounding_box()
     page.mouse.down()
     page.mouse.move(plane["x"] + plane["width"] / 2, plane["y"] + plane["height"] / 2, steps=6)

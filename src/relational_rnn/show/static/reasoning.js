@@ -17,6 +17,7 @@ let playing = null;
 
 const plane = new Plane(find("plane"), () => ask());
 const staff = new Staff(find("steps"), (index) => toStep(index));
+let drawn = 0; // examples asked for
 const lastStep = () => example.ids.length - 1;
 
 export function setAnswerers(runs) {
@@ -35,10 +36,13 @@ export function openReasoning() {
 
 async function newExample() {
   stop();
+  const own = ++drawn;
   const run = find("answerer").value;
   try {
     const seed = Math.floor(Math.random() * 2 ** 32);
-    example = { run, ...await post("/api/example", { run, seed }) };
+    const found = await post("/api/example", { run, seed });
+    if (own !== drawn) return; // another one was asked for meanwhile
+    example = { run, ...found };
   } catch (error) {
     return tell(find("reasoning-note"), error.message);
   }
