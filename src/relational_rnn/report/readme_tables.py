@@ -61,8 +61,8 @@ CAPTIONS = {
     "rl/recall.png": "Right answers over training, three seeds of each core.",
     "tasks/programs/curves.png": "All three seeds learn to add three-digit numbers.",
     "tasks/programs-paper/curves.png": "With heads for training only, addition is learned; "
-    "control and full programs are not. The peaks of the training loss are where the curriculum adds "
-    "a digit or, in control, lets loops run more often.",
+    "control and full programs are not. The peaks of the training loss are where the curriculum "
+    "adds a digit or, in control, lets loops run more often.",
     "tasks/memorization-paper/curves.png": "Strings of 20 digits: reversing is the easiest, "
     "doubling the hardest.",
 }
