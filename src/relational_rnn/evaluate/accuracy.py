@@ -83,7 +83,7 @@ class Answers(NamedTuple):
 
 
 MOST_GROUPS = 40
-"""More groups than these would be a table that nobody reads."""
+"""Columns of metrics.csv for groups, at most."""
 
 
 def groups(task: GeneratedTask) -> dict[str, Callable[[Answers, Batch], Answers]]:
