@@ -344,7 +344,8 @@ def _compare(name: str, *, whole: bool = True) -> Callable[[Path, Path], str]:
         _, _, text = (folder / "table.md").read_text(encoding="utf-8").partition("\n\n")
         if not whole:
             text = (
-                "\n\n## ".join(text.split("\n\n## ")[:2]) + "\n\n[Tables of each task](table.md)\n"
+                "\n\n## ".join(text.split("\n\n## ")[:2])
+                + "\n\n[Tables of each task](compare.html)\n"
             )
         text = re.sub(r"\]\(([^)]*)\)", lambda match: f"]({_link(folder / match[1], base)})", text)
         text = re.sub("^## ", "### ", text, flags=re.MULTILINE)
