@@ -158,7 +158,7 @@ def test_a_comparison_links_to_its_runs_from_the_page(tmp_path, name, suite, who
         in text
     )
     table = f"\n\n### parity\n\n| rmc | [91%]({link}/parity-rmc-2/summary.json) |"
-    assert (table in text, f"({link}/compare.html)" in text) == (whole, not whole)
+    assert (table in text, f"({link}/table.json)" in text) == (whole, not whole)
     assert f"![accuracy]({link}/accuracy.png)" in text
     assert "<sub>P, 1 thread, device cpu, torch 2, commit aaaaaaaaaaaa.</sub>" in text
 

@@ -345,7 +345,7 @@ def _compare(name: str, *, whole: bool = True) -> Callable[[Path, Path], str]:
         if not whole:
             text = (
                 "\n\n## ".join(text.split("\n\n## ")[:2])
-                + "\n\n[Tables of each task](compare.html)\n"
+                + "\n\n[All figures of each task](table.json)\n"
             )
         text = re.sub(r"\]\(([^)]*)\)", lambda match: f"]({_link(folder / match[1], base)})", text)
         text = re.sub("^## ", "### ", text, flags=re.MULTILINE)
