@@ -60,9 +60,9 @@ CAPTIONS = {
     "pair of vectors.",
     "rl/recall.png": "Right answers over training, three seeds of each core.",
     "tasks/programs/curves.png": "All three seeds learn to add three-digit numbers.",
-    "tasks/programs-paper/curves.png": "With heads for training only, addition is learned; "
-    "control and full programs are not. The peaks of the training loss are where the curriculum "
-    "adds a digit or, in control, lets loops run more often.",
+    "tasks/programs-paper/curves.png": "With heads for training only, addition is learned, "
+    "control for the most part, full programs by half. The peaks of the training loss are where "
+    "the curriculum adds a digit or, in control, lets loops run more often.",
     "tasks/memorization-paper/curves.png": "Strings of 20 digits: reversing is the easiest, "
     "doubling the hardest.",
 }
@@ -366,6 +366,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "published-rows": _sweep("wikitext2-published"),
     "ablation": _changes("wikitext2-ablation"),
     "cores": _changes("wikitext2-cores"),
+    "dropout": _changes("wikitext2-regularization"),
     "tasks": _tasks,
     "memory-quick": _compare("memory-quick"),
     "memory-suite": _compare("memory", whole=False),
