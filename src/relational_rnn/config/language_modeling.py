@@ -60,7 +60,7 @@ class LanguageModelingConfig(TaskConfig):
 
     softmax_samples: int = option(0, at_least=0, limit=WORDS, group="optimisation")
     """Sampled softmax: words sampled for the training loss (Jean et al. 2015), which is then over
-    these words alone; 0: all words."""
+    these words alone, and lower than over all words; 0: all words."""
 
     embedding_dropout: float = option(0.0, at_least=0, below=1, group="model")
     """Dropout of the embedded words."""
