@@ -61,7 +61,7 @@ CAPTIONS = {
     "rl/recall.png": "Right answers over training, three seeds of each core.",
     "tasks/programs/curves.png": "All three seeds learn to add three-digit numbers.",
     "tasks/programs-paper/curves.png": "With heads for training only, addition is learned, "
-    "control for the most part, full programs by half. The peaks of the training loss are where "
+    "control in part, full programs hardly. The peaks of the training loss are where "
     "the curriculum adds a digit or, in control, lets loops run more often.",
     "tasks/memorization-paper/curves.png": "Strings of 20 digits: reversing is the easiest, "
     "doubling the hardest.",
