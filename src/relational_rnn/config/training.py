@@ -36,16 +36,24 @@ class TrainingConfig(Config):
     eval_batch_size: int = option(32, at_least=1, limit=BATCH, group="run")
     """Streams in a batch in evaluation."""
 
-    optimizer: Literal["adam", "adamw", "sgd"] = option("adamw", group="optimisation")
-    """Optimizer; adamw decouples weight decay from the gradient (Loshchilov and Hutter 2019)."""
+    optimizer: Literal["adam", "adamw", "muon", "sgd"] = option("adamw", group="optimisation")
+    """Optimizer: adamw decouples weight decay from the gradient (Loshchilov and Hutter 2019); muon
+    makes the updates of the core's matrices orthogonal (Jordan 2024), with adamw for the rest."""
 
     learning_rate: float = option(1e-3, above=0, group="optimisation", prominent=True)
     """Highest learning rate."""
 
     betas: tuple[float, float] = option(
-        (0.9, 0.999), at_least=0, below=1, group="optimisation", only=("optimizer", "adam", "adamw")
+        (0.9, 0.999),
+        at_least=0,
+        below=1,
+        group="optimisation",
+        only=("optimizer", "adam", "adamw", "muon"),
     )
     """Decay of the running averages of the gradient and of its square."""
+
+    muon_rms: float = option(0.2, above=0, group="optimisation", only=("optimizer", "muon"))
+    """Root mean square of the updates of the core's matrices, in units of the learning rate."""
 
     momentum: float = option(
         0.0, at_least=0, below=1, group="optimisation", only=("optimizer", "sgd")
@@ -53,7 +61,8 @@ class TrainingConfig(Config):
     """Momentum."""
 
     weight_decay: float = option(0.0, at_least=0, group="optimisation")
-    """Weight decay: on matrices alone for adamw, on all weights as an L2 penalty for the others."""
+    """Weight decay: on matrices alone for adamw and muon, on all weights as an L2 penalty for the
+    others."""
 
     clip: float | None = option(0.25, above=0, group="optimisation")
     """Largest norm of the gradient (Pascanu et al. 2013); null: no clipping."""

@@ -4,13 +4,15 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from ..config import TrainingConfig
+from .muon import Muon
 
 
 def build_optimizer(config: TrainingConfig, model: nn.Module) -> Optimizer:
     """Build the configured optimizer over all parameters of ``model``.
 
-    adamw decays matrices only, not biases or the weights of norms. adam and sgd apply the decay as
-    an L2 penalty on every parameter, as the recipes that use them did.
+    adamw and muon decay matrices only, not biases or the weights of norms. adam and sgd apply the
+    decay as an L2 penalty on every parameter, as the recipes that use them did. muon moves the
+    matrices of the core; embeddings and output layers are left to AdamW, as its authors advise.
     """
     named = dict(model.named_parameters())
     if config.optimizer == "sgd":
@@ -30,12 +32,25 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> Optimizer:
             weight_decay=config.weight_decay,
             fused=fused,
         )
-    matrices = [value for name, value in named.items() if _is_matrix(name)]
+    in_core = [name for name in named if _is_matrix(name) and "core" in name.split(".")]
+    chosen = in_core if config.optimizer == "muon" else []
+    matrices = [value for name, value in named.items() if _is_matrix(name) and name not in chosen]
     others = [value for name, value in named.items() if not _is_matrix(name)]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
+    if chosen:
+        return Muon(
+            [named[name] for name in chosen],
+            groups,
+            lr=config.learning_rate,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            rms=config.muon_rms,
+            low=config.precision == "bf16-mixed",
+            fused=fused,
+        )
     return AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
 
 
