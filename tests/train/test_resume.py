@@ -126,8 +126,10 @@ def test_micro_batches_and_the_plain_average(rrnn, text, tmp_path):
     assert last["callbacks"]["Loop"]["averaging"], "the average never began: choose other values"
 
 
-def test_more_steps_can_be_added(rrnn, text, tmp_path):
-    plain = ("train", "language-modeling", "--data", text, *SMALL, "--validate-every", 10)
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_more_steps_can_be_added(rrnn, text, tmp_path, optimizer):
+    start = ("train", "language-modeling", "--data", text, *SMALL, "--validate-every", 10)
+    plain = (*start, "--optimizer", optimizer)
     assert rrnn(*plain, "--run", "whole", "--max-steps", 30).code == 0
     assert rrnn(*plain, "--run", "half", "--max-steps", 20).code == 0
     assert rrnn("train", "--resume", "half", "--max-steps", 30).code == 0

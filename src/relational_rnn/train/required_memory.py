@@ -75,7 +75,7 @@ def required(config: TaskConfig, **sizes: int) -> float:
         if not EXHAUSTED.search(str(error)):
             raise
         return math.inf
-    moments = {"sgd": int(config.momentum > 0)}.get(config.optimizer, 2)
+    moments = {"sgd": int(config.momentum > 0), "muon": 1}.get(config.optimizer, 2)
     copies = 2 + moments + (config.averaging != "none")
     weights = copies * sum(parameter.numel() for parameter in model.parameters())
     examples = (config.micro_batch_size or config.batch_size) // config.devices

@@ -93,6 +93,12 @@ def test_the_seed_decides(write, file):
     assert first == again != other
 
 
+def test_a_negative_seed_is_refused(write, file, tmp_path):
+    with pytest.raises(UserError, match=r"^--seed: must be at least 0, got -1$"):
+        write(file, seed=-1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_many_files_are_split_as_whole_files(write, tmp_path):
     source = tmp_path / "files"
     (source / "deep/er").mkdir(parents=True)

@@ -109,13 +109,15 @@ def write_text_folder(
         output: the folder to write.
         tokenizer: what tokens the text is made of.
         shares: of each split; default 90/5/5.
-        seed: decides what goes to which split.
+        seed: decides what goes to which split, at least 0.
         characters: read only so many from the beginning.
 
     Raises:
         UserError: there is no such text, it has nothing that can be read or is too short to be
-            split, or ``output`` holds something else.
+            split, ``seed`` is negative, or ``output`` holds something else.
     """
+    if seed < 0:  # Python's generator would ignore the sign
+        raise UserError(f"--seed: must be at least 0, got {seed}")
     if not output.name:
         raise UserError(f"{output}: is no name for a new folder; choose another --output")
     with reporting_errors(output):
