@@ -102,7 +102,11 @@ def choose(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str:
         from .triton.self_check import passes  # Triton is optional, and slow to import
 
         return "triton" if passes(inputs, memory, p, o) else "fused"
-    runs = native_recurrence.why_not_problem(inputs, memory, p) is None and build.available()
+    runs = (
+        native_recurrence.why_not_problem(inputs, memory, p) is None
+        and build.available()
+        and native_recurrence.why_not_products(inputs, memory) is None
+    )
     return "native" if runs else "fused"
 
 

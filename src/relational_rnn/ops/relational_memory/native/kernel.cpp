@@ -1,4 +1,5 @@
-// The recurrence of the relational memory in float32, forward and backward, for one block.
+// The recurrence of the relational memory in float32, forward and backward, for one block. With
+// `low`, its larger products are in bfloat16, with sums in float32, on a CPU with AMX.
 //
 // Letters as in parameters.py: T time, B batch, n input rows, I input size, N memory slots,
 // H heads, K key size, V head size, M = H V, F = H (2 K + V), G gate width, L MLP layers.
@@ -15,6 +16,10 @@
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
+#endif
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
@@ -514,6 +519,233 @@ void weight_gradient_of_many(int64_t groups, int64_t rows, int64_t begin, int64_
   }
 }
 
+// ---------------------------------------------------------------------------------- bfloat16
+//
+// A product of AMX adds to 16 x 16 sums in float32 the product of a tile of a, 16 rows of 32 numbers,
+// and a tile of b, 16 columns of 32 numbers, whose row k has numbers 2 k and 2 k + 1 of each column.
+// Both are 16 rows of 16 pairs of bfloat16. A matrix of tiles has those of 16 rows (or columns) side
+// by side, and zeros where its numbers end.
+
+constexpr int SIDE = 16;            // rows of a tile, and pairs in each of them
+constexpr int TILE = SIDE * SIDE;   // pairs; a pair takes the room of a float
+constexpr int64_t BLOCK = 2 * SIDE;  // rows and columns of sums that are held in registers
+
+INLINE int64_t tiles_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
+// Floats of a matrix of tiles, for `count` rows or columns.
+INLINE int64_t tiled(int64_t count, int64_t depth) {
+  return tiles_of(count, SIDE) * tiles_of(depth, 2 * SIDE) * TILE;
+}
+
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__) && RRNN_WIDTH == 16
+#define RRNN_AMX 1
+
+// Linux lets a process use the tile registers once it has asked.
+bool may_use_tiles() {
+  constexpr long ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18;
+  static const bool granted = syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+  return granted;
+}
+
+// While it exists, this thread's tile registers are eight tiles.
+struct TileRegisters {
+  bool used;
+  explicit TileRegisters(bool use) : used(use) {
+    struct alignas(64) {
+      uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      uint16_t row_bytes[16] = {};
+      uint8_t rows[16] = {};
+    } shapes;
+    for (int i = 0; i < 8; i++) shapes.row_bytes[i] = 64, shapes.rows[i] = SIDE;
+    if (used) _tile_loadconfig(&shapes);
+  }
+  ~TileRegisters() {
+    if (used) _tile_release();
+  }
+};
+
+// Lane i: a[i] in the lower half, b[i] in the upper.
+INLINE vec pairs(vec a, vec b) {
+  const auto half = [](vec x) {
+    return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)x));
+  };
+  return (vec)_mm512_or_si512(half(a), _mm512_slli_epi32(half(b), 16));
+}
+
+// Numbers 2 i and 2 i + 1 of first and second, one after the other, in lane i.
+INLINE vec neighbours(vec first, vec second) {
+  return (vec)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+}
+
+// The first `count` numbers at p, of at most 16; zeros for the others.
+INLINE vec load_some(const float* p, int64_t count) {
+  return count >= W ? load(p) : count > 0 ? First{static_cast<int>(count)}.load(p) : zero();
+}
+
+// The tiles of rows [rows, depth], `ld` apart.
+void tile_rows(const float* from, int64_t ld, int64_t rows, int64_t depth, float* tiles) {
+  const int64_t across = tiles_of(depth, 2 * SIDE);
+  for (int64_t r = 0; r < rows; r++) {
+    const float* row = from + r * ld;
+    float* to = tiles + r / SIDE * across * TILE + r % SIDE * SIDE;
+    for (int64_t k = 0; k < depth; k += 2 * SIDE, to += TILE) {
+      store(to, neighbours(load_some(row + k, depth - k), load_some(row + k + W, depth - k - W)));
+    }
+  }
+}
+
+// The tile at columns j and numbers k of a matrix whose columns are rows [count, depth].
+INLINE void tile_transposed(const float* from, int64_t count, int64_t depth, int64_t j, int64_t k,
+                            float* tile) {
+  vec x[W];
+  for (int64_t i = 0; i < SIDE; i++) {
+    const float* row = from + (j + i) * depth + k;
+    x[i] = j + i < count ? neighbours(load_some(row, depth - k), load_some(row + W, depth - k - W))
+                         : zero();
+  }
+  transpose(x);  // only moves the pairs
+  for (int64_t i = 0; i < SIDE; i++) store(tile + i * SIDE, x[i]);
+}
+
+// The tile at columns j and numbers k of a matrix whose numbers are rows: row(k) [count].
+template <class Row>
+INLINE void tile_columns(Row row, int64_t count, int64_t depth, int64_t j, int64_t k, float* tile) {
+  for (int64_t i = 0; i < SIDE; i++) {
+    const int64_t first = k + 2 * i, second = first + 1;
+    const vec a = first < depth ? load_some(row(first) + j, count - j) : zero();
+    const vec b = second < depth ? load_some(row(second) + j, count - j) : zero();
+    store(tile + i * SIDE, pairs(a, b));
+  }
+}
+
+// As pack_panel, to tiles.
+void tile_panel(const float* weight, bool transposed, int64_t count, int64_t depth, int64_t j,
+                float* tiles) {
+  const int64_t across = tiles_of(depth, 2 * SIDE), end = least(count, j + PANEL);
+  for (; j < end; j += SIDE) {
+    for (int64_t k = 0; k < across; k++) {
+      float* tile = tiles + (j / SIDE * across + k) * TILE;
+      if (transposed) {
+        tile_transposed(weight, count, depth, j, k * 2 * SIDE, tile);
+      } else {
+        tile_columns([&](int64_t i) { return weight + i * count; }, count, depth, j, k * 2 * SIDE,
+                     tile);
+      }
+    }
+  }
+}
+
+// sums [.., BLOCK] = A rows of `across` tiles times B columns of as many.
+template <int A, int B>
+void multiply_tiles(const float* a, const float* b, int64_t across, float* sums) {
+  constexpr int64_t row = SIDE * sizeof(float), sums_row = BLOCK * sizeof(float);
+  asm volatile("" ::: "memory");  // the compiler does not know that tiles are read from memory
+  _tile_zero(0);
+  if constexpr (B > 1) _tile_zero(1);
+  if constexpr (A > 1) _tile_zero(2);
+  if constexpr (A > 1 && B > 1) _tile_zero(3);
+  for (int64_t k = 0; k < across; k++) {
+    _tile_loadd(4, a + k * TILE, row);
+    _tile_loadd(6, b + k * TILE, row);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (B > 1) {
+      _tile_loadd(7, b + (across + k) * TILE, row);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+    if constexpr (A > 1) {
+      _tile_loadd(5, a + (across + k) * TILE, row);
+      _tile_dpbf16ps(2, 5, 6);
+      if constexpr (B > 1) _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, sums, sums_row);
+  if constexpr (B > 1) _tile_stored(1, sums + SIDE, sums_row);
+  if constexpr (A > 1) _tile_stored(2, sums + SIDE * BLOCK, sums_row);
+  if constexpr (A > 1 && B > 1) _tile_stored(3, sums + SIDE * BLOCK + SIDE, sums_row);
+  asm volatile("" ::: "memory");
+}
+
+// The block at row r and column j of output [rows, count] = epilogue(a times b), of tiles.
+INLINE void multiply_block(int64_t r, int64_t rows, int64_t j, int64_t count, int64_t across,
+                           const float* a, const float* b, float* output, int64_t ld,
+                           const Epilogue& e) {
+  alignas(64) float sums[BLOCK * BLOCK];
+  const bool two_rows = rows - r > SIDE, two_columns = count - j > SIDE;
+  const auto multiply = two_rows ? two_columns ? multiply_tiles<2, 2> : multiply_tiles<2, 1>
+                                 : two_columns ? multiply_tiles<1, 2> : multiply_tiles<1, 1>;
+  multiply(a + r / SIDE * across * TILE, b, across, sums);
+  for (int64_t i = 0; i < least(BLOCK, rows - r); i++) {
+    float* to = output + (r + i) * ld + j;
+    columns(least(BLOCK, count - j), [&](int64_t c, auto lanes) {
+      vec x = lanes.load(sums + i * BLOCK + c);
+      if (e.add) x += lanes.load(to + c);
+      lanes.store(to + c, finish(e, x, r + i, j + c, ld, lanes));
+    });
+  }
+}
+
+// As `product`, of a weight in tiles; `tiles` has room for those of a.
+void product_low(int64_t groups, int64_t rows, int64_t count, int64_t depth, Rows a,
+                 const float* weight, Output output, const Epilogue& e, float* tiles) {
+  const int64_t across = tiles_of(depth, 2 * SIDE);
+  for (int64_t g = 0; g < groups; g++) {
+    tile_rows(a.at + g * a.group, a.ld, rows, depth, tiles);
+    for (int64_t j = 0; j < count; j += BLOCK) {
+      for (int64_t r = 0; r < rows; r += BLOCK) {
+        multiply_block(r, rows, j, count, across, tiles, weight + j / SIDE * across * TILE,
+                       output.at + g * output.group, output.ld, e);
+      }
+    }
+  }
+}
+
+// As weight_gradient_of_many. `tiles` has room for those of d_out, `panel` for two columns of them.
+void weight_gradient_low(int64_t groups, int64_t rows, int64_t begin, int64_t end, int64_t outs,
+                         int64_t ins, const float* d_out, Rows in, float* d_weight, bool add,
+                         float* panel, float* tiles) {
+  const int64_t each = rows / groups, across = tiles_of(rows, 2 * SIDE);
+  Epilogue e;
+  e.add = add;
+  for (int64_t o = begin; o < end; o += SIDE) {
+    for (int64_t k = 0; k < across; k++) {
+      vec x[2][W];
+      for (int half = 0; half < 2; half++) {
+        for (int64_t i = 0; i < W; i++) {
+          const int64_t r = k * 2 * SIDE + half * W + i;
+          x[half][i] = r < rows ? load_some(d_out + r * outs + o, end - o) : zero();
+        }
+        transpose(x[half]);
+      }
+      float* tile = tiles + ((o - begin) / SIDE * across + k) * TILE;
+      for (int64_t i = 0; i < SIDE; i++) store(tile + i * SIDE, neighbours(x[0][i], x[1][i]));
+    }
+  }
+  const auto row = [&](int64_t r) { return in.at + r / each * in.group + r % each * in.ld; };
+  for (int64_t j = 0; j < ins; j += BLOCK) {
+    for (int64_t c = j; c < least(ins, j + BLOCK); c += SIDE) {
+      for (int64_t k = 0; k < across; k++) {
+        tile_columns(row, ins, rows, c, k * 2 * SIDE, panel + ((c - j) / SIDE * across + k) * TILE);
+      }
+    }
+    for (int64_t o = begin; o < end; o += BLOCK) {
+      multiply_block(o - begin, end - begin, j, ins, across, tiles, panel, d_weight + begin * ins,
+                     ins, e);
+    }
+  }
+}
+#else
+bool may_use_tiles() { return false; }
+struct TileRegisters {
+  explicit TileRegisters(bool) {}
+};
+void tile_panel(const float*, bool, int64_t, int64_t, int64_t, float*) {}
+void product_low(int64_t, int64_t, int64_t, int64_t, Rows, const float*, Output, const Epilogue&,
+                 float*) {}
+void weight_gradient_low(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, const float*, Rows,
+                         float*, bool, float*, float*) {}
+#endif
+
+// ---------------------------------------------------------------------------------- biases
+
 // d_bias [outs] += sums over rows of d_out.
 void bias_gradient(int64_t rows, int64_t outs, const float* d_out, float* d_bias) {
   columns(outs, [&](int64_t c, auto lanes) {
@@ -623,7 +855,7 @@ enum Name {
 
 struct Problem {
   int64_t steps, batch, rows, input_size, slots, heads, key_size, head_size, layers, gate_width;
-  int64_t threads, keep_tape;
+  int64_t threads, keep_tape, low;  // low: products of many rows in bfloat16
   int64_t tape_floats, forward_floats, backward_floats;  // rrnn_measure fills them in
   double input_bias, forget_bias;  // constants of the gates
   // GOMP_parallel and omp_get_thread_num of the OpenMP library that PyTorch has loaded, or null
@@ -646,6 +878,7 @@ struct Problem {
 namespace {
 constexpr int64_t SLICE_ROWS = 96;     // rows of memory of a slice, so that a step stays in L2
 constexpr int64_t GRADIENT_ROWS = 192;  // rows of the product that makes a weight's gradient
+constexpr int64_t LOW_GRADIENT_ROWS = 1024;  // in bfloat16, where reading and writing the sums takes longer
 constexpr int64_t ALIGNED = 16;        // floats, a cache line
 
 // Hands out aligned pieces of a buffer; without a buffer it counts.
@@ -677,10 +910,16 @@ struct Core : Problem {
     slices = least(batch, rounds * threads);
     slice = (batch + slices - 1) / slices;
     packs = steps * batch * (slots > rows ? slots : rows) > FEW_ROWS;
-    chunk = least(steps, (GRADIENT_ROWS + slice * slots - 1) / (slice * slots));
+    low = low && packs && may_use_tiles();
+    const int64_t gradient_rows = low ? LOW_GRADIENT_ROWS : GRADIENT_ROWS;
+    chunk = least(steps, (gradient_rows + slice * slots - 1) / (slice * slots));
     shares = threads > 1 && slices <= threads && chunk == steps;
   }
   int64_t lanes(int64_t b) const { return padded(b * slots * heads); }
+  // Rows of memory or of inputs, of a step of a slice.
+  int64_t most_rows() const { return slice * (slots > rows ? slots : rows); }
+  // Floats that hold the tiles of what is multiplied, at most.
+  int64_t tiles(int64_t rows, int64_t depth) const { return low ? tiled(rows, depth) : 0; }
   // The first sequence of a slice: sizes differ by one at most.
   int64_t begin(int64_t s) const { return s * batch / slices; }
 
@@ -735,15 +974,16 @@ struct Packed {
   int64_t layer;  // floats of an MLP layer
 
   Packed(const Core& o, Room& room, bool back) {
-    layer = padded(o.M) * o.M;
     const auto floats = [&](int64_t outs, int64_t ins) {
+      const int64_t count = back ? ins : outs, depth = back ? outs : ins;
       if (!o.packs) return int64_t{0};
-      return back ? padded(ins) * outs : padded(outs) * ins;
+      return o.low ? tiled(count, depth) : padded(count) * depth;
     };
+    layer = floats(o.M, o.M);
     input_qkv = room.take(floats(o.F, o.input_size));
     input_gates = room.take(floats(o.logits, o.gate_inputs));
     qkv = room.take(floats(o.F, o.M));
-    mlp = room.take(o.layers * floats(o.M, o.M));
+    mlp = room.take(o.layers * layer);
     gates = room.take(floats(o.logits, o.M));
   }
 
@@ -755,7 +995,7 @@ struct Packed {
       const int64_t count = back ? ins : outs, depth = back ? outs : ins;
       for (int64_t j = 0; j < count; j += PANEL) {
         if (panels++ % o.threads == thread) {
-          pack_panel(from, !back, count, depth, j, to);
+          (o.low ? tile_panel : pack_panel)(from, !back, count, depth, j, to);
         }
       }
     };
@@ -927,7 +1167,7 @@ void rows_of(const Core& o, int64_t b, const Page& page, const Constants& consta
 
 // What a thread needs for one step forward of its slice.
 struct ForwardScratch {
-  float *page, *input_gates, *squashed, *rows, *attended, *mixed;
+  float *page, *input_gates, *squashed, *rows, *attended, *mixed, *tiles;
 
   ForwardScratch(const Core& o, Room& room) {
     const int64_t b = o.slice, r = b * o.slots;
@@ -937,6 +1177,7 @@ struct ForwardScratch {
     rows = room.take(b * o.answers * o.F);
     attended = room.take(r * o.M);
     mixed = room.take(r * o.M);
+    tiles = room.take(o.tiles(o.most_rows(), o.M > o.gate_inputs ? o.M : o.gate_inputs));
   }
 };
 
@@ -1018,7 +1259,8 @@ void step_forward(const Core& o, int64_t t, int64_t first, int64_t b, const Pack
   const auto times = [&](int64_t rows, int64_t count, int64_t depth, const float* a,
                          const float* in_panels, const float* weight, float* to,
                          const Epilogue& e) {
-    if (o.packs) product(1, rows, count, depth, {a, depth}, in_panels, {to, count}, e);
+    if (o.low) product_low(1, rows, count, depth, {a, depth}, in_panels, {to, count}, e, s.tiles);
+    else if (o.packs) product(1, rows, count, depth, {a, depth}, in_panels, {to, count}, e);
     else product_of_few(rows, count, depth, {a, depth}, weight, {to, count}, e);
   };
   Epilogue e;
@@ -1075,6 +1317,7 @@ void forward_thread(const Core& o, int64_t thread) {
   Room own{o.workspace + room.threads.used + thread * room.each};
   const ForwardScratch scratch(o, own);
   const int64_t page_floats = Page(o, Room{nullptr}, o.slice).floats;
+  const TileRegisters registers(o.low);
   for (int64_t s = thread; s < o.slices; s += o.threads) {
     const int64_t first = o.begin(s), b = o.begin(s + 1) - first;
     for (int64_t t = 0; t < o.steps; t++) {
@@ -1113,7 +1356,7 @@ struct Factors {
 
 struct BackwardScratch {
   Factors factors;
-  float *d_memory, *kept, *d_attended, *rows, *scores, *panel;
+  float *d_memory, *kept, *d_attended, *rows, *scores, *panel, *tiles;
 
   BackwardScratch(const Core& o, Room& room) : factors(o, room) {
     const int64_t b = o.slice, r = b * o.slots, answers = b * o.answers;
@@ -1122,13 +1365,21 @@ struct BackwardScratch {
     d_attended = room.take(r * o.M);
     rows = room.take(answers * o.F);
     scores = room.take(o.answers * o.lanes(b));
-    panel = room.take(o.chunk * (r > b * o.rows ? r : b * o.rows) * PANEL);
+    const int64_t most = o.most_rows(), widest = o.F > o.logits ? o.F : o.logits;
+    panel = room.take(o.low ? tiled(BLOCK, o.chunk * most) : o.chunk * most * PANEL);
+    const int64_t out = o.tiles(most, widest), gradient = o.tiles(widest, o.chunk * most);
+    tiles = room.take(out > gradient ? out : gradient);
   }
 };
 
-// A product with a weight [depth, count], or with its panels where there are any.
+// A product with a weight [depth, count], or with its panels or tiles where there are any.
 void product_back(const Core& o, int64_t groups, int64_t rows, int64_t count, int64_t depth, Rows a,
-                  const float* packed, const float* weight, Output to, const Epilogue& e) {
+                  const float* packed, const float* weight, Output to, const Epilogue& e,
+                  float* tiles) {
+  if (o.low) {
+    product_low(groups, rows, count, depth, a, packed, to, e, tiles);
+    return;
+  }
   if (o.packs) {
     product(groups, rows, count, depth, a, packed, to, e);
     return;
@@ -1235,7 +1486,7 @@ void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, co
   const Factors& f = s.factors;
   const auto times = [&](int64_t count, int64_t depth, const float* a, const float* in_panels,
                          const float* weight, float* to, const Epilogue& e) {
-    product_back(o, 1, R, count, depth, {a, depth}, in_panels, weight, {to, count}, e);
+    product_back(o, 1, R, count, depth, {a, depth}, in_panels, weight, {to, count}, e, s.tiles);
   };
   const float* mlp = o.weights[MLP_WEIGHT];
   float *d_logits = f.gates + q * R * o.logits, *d_mlp = f.mlp + q * R * M;
@@ -1295,10 +1546,12 @@ void step_back(const Core& o, int64_t t, int64_t q, int64_t first, int64_t b, co
 }
 
 // Gradients of matrices, added to what is there or the first, from the factors of steps t to
-// t + count: the part-th of `parts` parts of their rows. `panel` has room as in BackwardScratch.
+// t + count: the part-th of `parts` parts of their rows. `f` has the factors, of this thread or
+// of another, and `own` the room for panels and tiles.
 void weights_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_t b,
-                  const float* pages, int64_t page_floats, const Factors& f, float* panel,
-                  float* const* d, bool add, int64_t part, int64_t parts) {
+                  const float* pages, int64_t page_floats, const Factors& f,
+                  const BackwardScratch& own, float* const* d, bool add, int64_t part,
+                  int64_t parts) {
   const int64_t M = o.M, F = o.F, R = b * o.slots, I = o.input_size, J = o.gate_inputs;
   const int64_t state = o.slots * M;
   const Page page(o, Room{const_cast<float*>(pages)}, b);
@@ -1312,8 +1565,12 @@ void weights_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_
     rows *= groups;
     if (rows <= FEW_ROWS) {
       weight_gradient_of_few(groups, rows, begin, end, outs, ins, d_out, in, d_weight, add);
+    } else if (o.low) {
+      weight_gradient_low(groups, rows, begin, end, outs, ins, d_out, in, d_weight, add, own.panel,
+                          own.tiles);
     } else {
-      weight_gradient_of_many(groups, rows, begin, end, outs, ins, d_out, in, d_weight, add, panel);
+      weight_gradient_of_many(groups, rows, begin, end, outs, ins, d_out, in, d_weight, add,
+                              own.panel);
     }
   };
   for (int64_t l = 0; l < o.layers; l++) {
@@ -1343,7 +1600,8 @@ void weights_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_
 // Gradients of biases, added to what is there, and of inputs, from the factors of steps t to
 // t + count.
 void inputs_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_t b,
-                 const Packed& packed, const Factors& f, float* const* d) {
+                 const Packed& packed, const BackwardScratch& s, float* const* d) {
+  const Factors& f = s.factors;
   const int64_t M = o.M, F = o.F, R = b * o.slots, I = o.input_size, J = o.gate_inputs;
   const int64_t logits = o.logits, n = b * o.rows;
   for (int64_t l = 0; l < o.layers; l++) {
@@ -1356,11 +1614,11 @@ void inputs_back(const Core& o, int64_t t, int64_t count, int64_t first, int64_t
   float* to = o.d_inputs + (t * o.batch + first) * J;
   Epilogue e;
   product_back(o, count, n, I, F, {f.inputs, F, n * F}, packed.input_qkv,
-               o.weights[INPUT_QKV_WEIGHT], {to, I, o.batch * J}, e);
+               o.weights[INPUT_QKV_WEIGHT], {to, I, o.batch * J}, e, s.tiles);
   if (o.gate_width) {
     e.add = true;
     product_back(o, count, b, J, logits, {f.input_gates, logits, b * logits}, packed.input_gates,
-                 o.weights[INPUT_GATES_WEIGHT], {to, J, o.batch * J}, e);
+                 o.weights[INPUT_GATES_WEIGHT], {to, J, o.batch * J}, e, s.tiles);
   }
 }
 
@@ -1402,6 +1660,7 @@ void backward_thread(const Core& o, int64_t thread) {
     if (o.size(name) && !o.is_matrix(name)) std::memset(d[name], 0, sizeof(float) * o.size(name));
   }
   bool add = false;
+  const TileRegisters registers(o.low);
   const int64_t page_floats = Page(o, Room{nullptr}, o.slice).floats, state = o.slots * o.M;
   for (int64_t slice = thread; slice < o.slices; slice += o.threads) {
     const int64_t first = o.begin(slice), b = o.begin(slice + 1) - first;
@@ -1417,9 +1676,9 @@ void backward_thread(const Core& o, int64_t thread) {
       }
       if (!o.shares) {
         weights_back(o, begin, count, first, b, pages + begin * page_floats, page_floats,
-                     s.factors, s.panel, d, add, 0, 1);
+                     s.factors, s, d, add, 0, 1);
       }
-      inputs_back(o, begin, count, first, b, room.packed, s.factors, d);
+      inputs_back(o, begin, count, first, b, room.packed, s, d);
       add = true;
       end = begin;
     }
@@ -1437,13 +1696,14 @@ void backward_pack(const Core& o, int64_t thread) {
 void backward_share(const Core& o, int64_t thread) {
   const BackwardRoom room(o, Room{o.workspace});
   float* d[NAMES];
-  float* panel = room.of_thread(o, thread, d).panel;
+  const BackwardScratch own = room.of_thread(o, thread, d);
+  const TileRegisters registers(o.low);
   const int64_t page_floats = Page(o, Room{nullptr}, o.slice).floats;
   for (int64_t slice = 0; slice < o.slices; slice++) {
     const int64_t first = o.begin(slice), b = o.begin(slice + 1) - first;
     const Factors factors = room.of_thread(o, slice, d).factors;
     weights_back(o, 0, o.steps, first, b, o.tape + slice * o.steps * page_floats, page_floats,
-                 factors, panel, d, slice > 0, thread, o.threads);
+                 factors, own, d, slice > 0, thread, o.threads);
   }
 }
 
@@ -1532,8 +1792,14 @@ const char* rrnn_features() {
 #ifdef __AVX512VL__
          "avx512vl avx512bw avx512dq "
 #endif
+#ifdef RRNN_AMX
+         "avx512_bf16 amx_bf16 amx_tile "
+#endif
       ;
 }
+
+// Whether `low` has an effect: in a library for a CPU with AMX, on a system that lets it be used.
+int rrnn_multiplies_bfloat16() { return may_use_tiles(); }
 
 // Fills in how much memory the caller must provide.
 void rrnn_measure(Problem* problem) {

@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ CORE_WEIGHTS = WEIGHTS[4:]
 
 SIZES = (
     *("steps", "batch", "rows", "input_size", "slots", "heads", "key_size", "head_size", "layers"),
-    *("gate_width", "threads", "keep_tape"),
+    *("gate_width", "threads", "keep_tape", "low"),
     *("tape_floats", "forward_floats", "backward_floats"),  # of tape and workspaces; rrnn_measure
 )
 CONSTANTS = ("input_bias", "forget_bias")
@@ -62,7 +62,14 @@ class Problem(ctypes.Structure):
 
 def why_not(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None:
     """Why the native core cannot run this problem here; None if it can. May compile it."""
-    return why_not_problem(inputs, memory, p) or build.why_not()
+    return why_not_problem(inputs, memory, p) or build.why_not() or why_not_products(inputs, memory)
+
+
+def why_not_products(inputs: Tensor, memory: Tensor) -> str | None:
+    """Why this machine's library cannot multiply in the dtype of the products; None if it can."""
+    if dtypes(inputs, memory)[0] != torch.bfloat16 or build.library().rrnn_multiplies_bfloat16():
+        return None
+    return "products in bfloat16 need a CPU with AMX; leave out autocast, or use backend='fused'"
 
 
 def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None:
@@ -72,11 +79,9 @@ def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None
     if p.qkv_weight.shape[0] > 1:
         return f"num_blocks must be 1, got {p.qkv_weight.shape[0]}"
     products, state = dtypes(inputs, memory)
-    for kind, dtype in (
-        ("products", products),
-        ("memory", state),
-        ("parameters", p.qkv_weight.dtype),
-    ):
+    if products not in (torch.float32, torch.bfloat16):
+        return f"products must be in float32 or bfloat16, they are in {products}"
+    for kind, dtype in (("memory", state), ("parameters", p.qkv_weight.dtype)):
         if dtype != torch.float32:
             return f"{kind} must be in float32, they are in {dtype}"
     return None
@@ -88,24 +93,23 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
     It uses ``torch.get_num_threads()`` threads of PyTorch's OpenMP library. As with all of PyTorch,
     a process that is forked afterwards must not compute with several threads: start it by spawn.
     """
-    if torch.is_autocast_enabled("cpu"):
-        with torch.autocast("cpu", enabled=False):
-            return unroll(inputs, memory, p, o)
-    rows, given = input_weights(inputs.float(), p, raw_gates=o.gate_inputs == "raw")
-    tensors = memory.float(), rows, *given, *(getattr(p, name) for name in CORE_WEIGHTS)
-    # a plain call would lose the tangents of forward-mode AD; the attribute is PyTorch's own
-    if needs_tape(tensors) or getattr(forward_ad, "_current_level", 0) >= 0:
-        memories, last = Recurrence.apply(o, *tensors)  # type: ignore[no-untyped-call]
-    else:
-        memories = _forward(o, _contiguous(tensors), keep_tape=False)[0]
-        last = memories[-1].clone()
+    low = dtypes(inputs, memory)[0] == torch.bfloat16
+    with torch.autocast("cpu", enabled=False):
+        rows, given = input_weights(inputs.float(), p, raw_gates=o.gate_inputs == "raw", low=low)
+        tensors = memory.float(), rows, *given, *(getattr(p, name) for name in CORE_WEIGHTS)
+        # a plain call would lose the tangents of forward-mode AD; the attribute is PyTorch's own
+        if needs_tape(tensors) or getattr(forward_ad, "_current_level", 0) >= 0:
+            memories, last = Recurrence.apply(o, low, *tensors)  # type: ignore[no-untyped-call]
+        else:
+            memories = _forward(o, low, _contiguous(tensors), keep_tape=False)[0]
+            last = memories[-1].clone()
     if memory.dtype == torch.float32:
         return memories, last
     return memories.to(memory.dtype), last.to(memory.dtype)
 
 
 def input_weights(
-    inputs: Tensor, p: Parameters, *, raw_gates: bool
+    inputs: Tensor, p: Parameters, *, raw_gates: bool, low: bool
 ) -> tuple[Tensor, list[Tensor | None]]:
     """The input's rows and what they are multiplied with, by ordinary autograd.
 
@@ -117,6 +121,7 @@ def input_weights(
         inputs: ``[T, B, n, I]``.
         p: the parameters.
         raw_gates: whether the gates read the inputs and not their projection.
+        low: multiply in bfloat16. The kernel rounds a weight for its products in any case.
 
     Returns:
         Rows ``[T, B, n, J]`` with J either I or M, and weight ``[F, J]`` and bias ``[F]`` of their
@@ -131,14 +136,18 @@ def input_weights(
         assert p.gate_memory_bias is not None
         width += p.gate_input_weight.shape[0]
         bias = p.gate_input_bias + p.gate_memory_bias
+    autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=low)
     if not raw_gates and rows * memory * (size + width) <= size * width * (rows + memory):
-        inputs = torch.nn.functional.linear(inputs, p.projection_weight, p.projection_bias)
-        return inputs, [p.qkv_weight, p.qkv_bias, p.gate_input_weight, bias]
+        with autocast():
+            inputs = torch.nn.functional.linear(inputs, p.projection_weight, p.projection_bias)
+        return inputs.float(), [p.qkv_weight, p.qkv_bias, p.gate_input_weight, bias]
 
     def folded(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         each = weight.view(bias.numel(), -1, memory)  # side by side: a weight for each input row
         bias = bias.flatten() + each.sum(1) @ p.projection_bias
-        return (each @ p.projection_weight).flatten(1), bias
+        with autocast():
+            product = each @ p.projection_weight
+        return product.flatten(1).float(), bias
 
     qkv = folded(p.qkv_weight, p.qkv_bias)
     if p.gate_input_weight is None or bias is None:
@@ -156,9 +165,9 @@ def _contiguous(given: Given) -> Given:
     return [None if x is None else x.contiguous() for x in given]
 
 
-def _forward(o: Options, given: Given, *, keep_tape: bool) -> tuple[Tensor, Tensor, int]:
+def _forward(o: Options, low: bool, given: Given, *, keep_tape: bool) -> tuple[Tensor, Tensor, int]:
     """Memories ``[T, B, N, M]``, the tape (empty if it is not kept) and the number of threads."""
-    problem = _problem(o, given, keep_tape=keep_tape)
+    problem = _problem(o, low, given, keep_tape=keep_tape)
     memory, inputs = given[:2]
     assert memory is not None
     assert inputs is not None
@@ -175,12 +184,12 @@ class Recurrence(torch.autograd.Function):
     """The loop over time, forward and backward."""
 
     @staticmethod
-    def forward(ctx: Any, o: Options, *given: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, o: Options, low: bool, *given: Tensor | None) -> tuple[Tensor, Tensor]:
         """Memories ``[T, B, N, M]`` and the last one, from memory, input rows and `WEIGHTS`."""
         given = tuple(_contiguous(given))
-        memories, tape, threads = _forward(o, given, keep_tape=True)
+        memories, tape, threads = _forward(o, low, given, keep_tape=True)
         ctx.save_for_backward(memories, tape, *given)
-        ctx.options, ctx.threads = o, threads
+        ctx.options, ctx.low, ctx.threads = o, low, threads
         ctx.set_materialize_grads(False)
         return memories, memories[-1].clone()
 
@@ -193,7 +202,7 @@ class Recurrence(torch.autograd.Function):
         memories, tape, *given = ctx.saved_tensors
         memory, inputs, *weights = given
         # as many threads as the tape was laid out for
-        problem = _problem(ctx.options, given, keep_tape=True, threads=ctx.threads)
+        problem = _problem(ctx.options, ctx.low, given, keep_tape=True, threads=ctx.threads)
         problem.memories, problem.tape = memories.data_ptr(), tape.data_ptr()
         d_memories = None if d_memories is None else d_memories.contiguous()
         d_last = None if d_last is None else d_last.contiguous()
@@ -201,7 +210,7 @@ class Recurrence(torch.autograd.Function):
         problem.d_last = None if d_last is None else d_last.data_ptr()
         d_memory, d_inputs = (
             torch.empty_like(x) if needed else None
-            for x, needed in zip((memory, inputs), ctx.needs_input_grad[1:3], strict=True)
+            for x, needed in zip((memory, inputs), ctx.needs_input_grad[2:4], strict=True)
         )
         problem.d_memory = None if d_memory is None else d_memory.data_ptr()
         problem.d_inputs = None if d_inputs is None else d_inputs.data_ptr()
@@ -211,10 +220,12 @@ class Recurrence(torch.autograd.Function):
         workspace = memory.new_empty(problem.backward_floats)
         problem.workspace = workspace.data_ptr()
         build.library().rrnn_backward(ctypes.byref(problem))
-        return None, d_memory, d_inputs, *d_weights
+        return None, None, d_memory, d_inputs, *d_weights
 
 
-def _problem(o: Options, given: Given, *, keep_tape: bool, threads: int | None = None) -> Problem:
+def _problem(
+    o: Options, low: bool, given: Given, *, keep_tape: bool, threads: int | None = None
+) -> Problem:
     """What forward and backward have in common; the tensors are contiguous and outlive it."""
     memory, inputs, *weights = given
     assert memory is not None
@@ -235,6 +246,7 @@ def _problem(o: Options, given: Given, *, keep_tape: bool, threads: int | None =
         0 if gates is None else gates.shape[0] // 2,
         threads,
         keep_tape,
+        low,
         *(0, 0, 0),
         o.input_bias,
         o.forget_bias,
