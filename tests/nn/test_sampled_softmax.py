@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from relational_rnn.nn import heads
 from relational_rnn.nn.heads import SoftmaxHead
 from relational_rnn.nn.sampled_softmax import draw_words
+from relational_rnn.ops.linear_cross_entropy import linear_cross_entropy
 
 WIDTH, WORDS = 8, 200
 
@@ -55,6 +57,23 @@ def test_each_word_is_there_as_often_as_its_correction_says() -> None:
         said[words] = log_inclusion.exp().double()
     # Four standard deviations of a frequency.
     assert ((there / rounds - said).abs() < 4 * (said * (1 - said) / rounds).sqrt() + 1e-9).all()
+
+
+def test_products_of_all_batches_have_one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = []
+
+    def noted(hidden: Tensor, weight: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        shapes.append(tuple(weight.shape))
+        return linear_cross_entropy(hidden, weight, *arguments, **options)
+
+    monkeypatch.setattr(heads, "linear_cross_entropy", noted)
+    learner = SoftmaxHead(3, 900, tied_weight=None, samples=400).train()
+    for _ in range(8):
+        loss = learner.loss(torch.randn(20, 3), torch.randint(900, (20,)))
+        loss.backward()
+        assert loss.isfinite()
+    assert set(shapes) == {(256, 3)}  # about 200 different words, and none of probability 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in learner.parameters())
 
 
 def test_as_many_samples_as_make_every_word_certain_are_the_full_softmax() -> None:

@@ -4,6 +4,7 @@ Letters: E width of the features, V vocabulary size, K mixtures. The losses neve
 logits of all rows (`ops.linear_cross_entropy`).
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import cast
@@ -19,6 +20,7 @@ from .sampled_softmax import draw_words
 
 UNTIED_RANGE = 0.1  # uniform, like the embedding
 TAIL_SHRINKS = 4  # factor by which each tail is narrower than the one before (Grave et al., 4.3)
+ALIGNED_WORDS = 256  # the words of a sampled softmax are filled up to a multiple of this
 IGNORED = -100  # a target without loss, as in `torch.nn.functional.cross_entropy`
 
 
@@ -122,6 +124,10 @@ class SoftmaxHead(nn.Module):
                 words, log_inclusion, targets = draw_words(
                     targets, len(weight), self.samples, IGNORED
                 )
+                # Products of one shape are compiled once, those of each batch's own in each step.
+                extra = -len(words) % ALIGNED_WORDS
+                words = F.pad(words, (0, extra))
+                log_inclusion = F.pad(log_inclusion, (0, extra), value=math.inf)  # probability 0
                 weight, bias = F.embedding(words, weight), bias[words] - log_inclusion
             return linear_cross_entropy(
                 hidden,

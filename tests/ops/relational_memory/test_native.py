@@ -97,18 +97,26 @@ def rms(x: Tensor) -> float:
     return float(x.double().square().mean().sqrt())
 
 
-def assert_as_exact_as_the_reference(problem: Callable[..., Any], shape: dict[str, Any]) -> None:
-    """Each tensor's error is at most twice the reference's in float32.
+def assert_as_exact_as_the_reference(
+    problem: Callable[..., Any], shape: dict[str, Any], *, low: bool = False
+) -> None:
+    """Each tensor's error is at most twice the reference's, in float32 or with bfloat16 products.
 
     It is the geometric mean over some seeds: long recurrences amplify the rounding of some by far.
     """
     errors: dict[str, dict[str, float]] = {}
+
+    def rounded(seed: int, backend: str) -> dict[str, Tensor]:
+        given = problem(**shape, seed=seed).to(torch.float32)
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            return run(given, backend)
+
     for seed in range(SEEDS):
         exact = run(problem(**shape, seed=seed), "reference")
-        found = {"reference": run(problem(**shape, seed=seed).to(torch.float32), "reference")}
+        found = {"reference": rounded(seed, "reference")}
         for count in (1, 5):
             with threads(count):
-                found[f"native, {count}"] = run(problem(**shape, seed=seed).to(torch.float32))
+                found[f"native, {count}"] = rounded(seed, "native")
         for name, value in exact.items():
             each = errors.setdefault(name, dict.fromkeys(found, 1.0))
             for which, tensors in found.items():
@@ -126,6 +134,79 @@ def assert_as_exact_as_the_reference(problem: Callable[..., Any], shape: dict[st
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 def test_is_as_exact_as_the_reference(problem: Callable[..., Any], shape: dict[str, Any]) -> None:
     assert_as_exact_as_the_reference(problem, shape)
+
+
+@pytest.fixture
+def low() -> None:
+    if not build.library().rrnn_multiplies_bfloat16():
+        pytest.skip("a CPU without AMX")
+
+
+LOW_SHAPES: dict[str, dict[str, Any]] = {
+    "one tile": {"batch": 16, "steps": 7, "heads": 2, "head": 8, "key": 4, "input_size": 32},
+    "a row too many": {"batch": 33, "steps": 4, "heads": 3, "head": 11, "key": 11},
+    "several columns of tiles": {"batch": 49, "heads": 5, "head": 27, "key": 16, "input_size": 70},
+    "narrow": {"batch": 50, "heads": 1, "head": 2, "key": 1, "input_size": 1, "slots": 2},
+    "a few gradients in float32": {"batch": 40, "steps": 3, "slots": 1, "rows": 3},
+    "many gradients": {"batch": 70, "steps": 17, "heads": 2, "head": 9, "key": 3, "layers": 3},
+    "inputs that are projected": {"steps": 2, "batch": 60, "input_size": 90, "heads": 4},
+}
+
+
+@pytest.mark.usefixtures("low")
+@pytest.mark.parametrize(
+    "shape", [*SHAPES.values(), *LOW_SHAPES.values()], ids=[*SHAPES, *LOW_SHAPES]
+)
+def test_bfloat16_is_as_exact_as_the_reference(
+    problem: Callable[..., Any], shape: dict[str, Any]
+) -> None:
+    assert_as_exact_as_the_reference(problem, shape, low=True)
+
+
+@pytest.mark.usefixtures("low")
+def test_bfloat16_products_of_many_rows_are_rounded(problem: Callable[..., Any]) -> None:
+    shape = {"batch": 64, "steps": 2, "heads": 4, "head": 16, "key": 16}
+    exact = run(problem(**shape), "reference")["outputs"]
+    with torch.autocast("cpu", torch.bfloat16):
+        low = run(problem(**shape).to(torch.float32))["outputs"]
+    assert low.dtype == torch.float32
+    assert 1e-4 < rms(low - exact) / rms(exact) < 2e-2  # eight bits; float32 has 1e-7
+
+
+@pytest.mark.usefixtures("low")
+def test_bfloat16_repeats_to_the_last_bit_and_auto_takes_it(problem: Callable[..., Any]) -> None:
+    given = [problem(batch=60, slots=4, steps=6).to(torch.float32) for _ in range(2)]
+    with threads(2), torch.autocast("cpu", torch.bfloat16):
+        assert dispatch.choose(*given[0][:4]) == "native"
+        first, second = map(run, given)
+    for name, value in first.items():
+        assert torch.equal(second[name], value), name
+
+
+@pytest.mark.usefixtures("low")
+def test_bfloat16_not_a_number_stays(problem: Callable[..., Any]) -> None:
+    given = problem(batch=60, slots=2).to(torch.float32)
+    with torch.no_grad():
+        given.memory[0, 0, 0] = float("nan")
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs, _ = relational_memory(*given[:4], backend="native")
+    assert outputs[:, 0].isnan().all()
+    assert outputs[:, 1:].isfinite().all()
+
+
+def test_bfloat16_on_a_cpu_without_amx(
+    problem: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Library:
+        rrnn_multiplies_bfloat16 = staticmethod(lambda: 0)
+
+    monkeypatch.setattr(build, "library", Library)
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: True)
+    given = problem().to(torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert dispatch.choose(*given[:4]) == "fused"
+        with pytest.raises(ValueError, match=r"'native' cannot run: .* need a CPU with AMX"):
+            relational_memory(*given[:4], backend="native")
 
 
 @pytest.mark.parametrize("start", ["rand", "std"])
