@@ -67,12 +67,13 @@ def test_products_of_all_batches_have_one_shape(monkeypatch: pytest.MonkeyPatch)
         return linear_cross_entropy(hidden, weight, *arguments, **options)
 
     monkeypatch.setattr(heads, "linear_cross_entropy", noted)
-    learner = SoftmaxHead(3, 900, tied_weight=None, samples=400).train()
+    torch.manual_seed(0)
+    learner = SoftmaxHead(3, 900, tied_weight=None, samples=250).train()
     for _ in range(8):
         loss = learner.loss(torch.randn(20, 3), torch.randint(900, (20,)))
         loss.backward()
         assert loss.isfinite()
-    assert set(shapes) == {(256, 3)}  # about 200 different words, and none of probability 0
+    assert set(shapes) == {(256, 3)}  # about 160 different words
     assert all(p.grad is not None and p.grad.isfinite().all() for p in learner.parameters())
 
 
