@@ -157,10 +157,20 @@ def load_model(run: Run, device: "torch.device | str" = "cpu") -> "nn.Module":
         UserError: the run has no weights yet, they are lost, damaged or not finite, or they do not
             fit.
     """
-    from .weights import load_checkpoint, load_weights
-
     sizes = {} if is_generated(run.config) else text_sizes(run.vocabulary)
     model = build_model(run.config, **sizes)
+    load_weights_of(run, model)
+    return model.to(device).eval()
+
+
+def load_weights_of(run: Run, model: "nn.Module") -> None:
+    """Read the weights that :func:`load_model` chooses into a model of equal sizes.
+
+    Raises:
+        UserError: see there.
+    """
+    from .weights import load_checkpoint, load_weights
+
     if run.weights_path.is_file():
         load_weights(model, run.weights_path)
     elif run.best_path.is_file():
@@ -169,7 +179,6 @@ def load_model(run: Run, device: "torch.device | str" = "cpu") -> "nn.Module":
         load_checkpoint(model, run.last_path)
     else:
         raise UserError(f"{run.weights_path}: no trained model yet; {run.how_to_resume}")
-    return model.to(device).eval()
 
 
 def load_task_model(run: Run, device: "torch.device | str" = "cpu") -> "TaskModel":

@@ -17,6 +17,9 @@ class TrainingConfig(Config):
     seed: int = option(1, at_least=0, below=2**32, group="run", prominent=True)
     """Seed of all random numbers."""
 
+    start: str | None = option(None, group="run")
+    """Run or shipped model of the same sizes whose weights training starts from; null: random."""
+
     epochs: int | None = option(
         None, at_least=1, limit=STEPS, group="optimisation", resumable=True, prominent=True
     )

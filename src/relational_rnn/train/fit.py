@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..ops.precision import multiplies_bfloat16
 from ..printable import printable
 from ..processes import is_first_process
-from ..runs import Run
+from ..runs import Run, find_run
 from ..signals import Interrupted, Stopper
 from ..threads import most_threads, threads_for, using_threads
 from ..weights import save_weights
@@ -92,6 +92,8 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         config = task.config
         if resume:
             task.check(run)
+        elif config.start is not None:
+            task.start_from(find_run(config.start))
         last = last_checkpoint(run, task, config) if resume else None
         kind_of_logger = logger_class(logger)
         checkpoint_io = checkpoints.AtomicCheckpointIO()

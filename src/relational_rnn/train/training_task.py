@@ -13,8 +13,10 @@ from ..models.language_model import LanguageModel
 from ..registry import (
     build_task_model,
     entry,
+    is_generated,
     load_language_model,
     load_task_model,
+    load_weights_of,
     resolve,
     text_sizes,
 )
@@ -49,6 +51,9 @@ class TrainingTask(Protocol):
 
     def check(self, run: Run) -> None:
         """Raise :class:`UserError` if ``run``, which is to be resumed, has other data."""
+
+    def start_from(self, run: Run) -> None:
+        """Take the weights of ``run``; raise :class:`UserError` if they do not fit."""
 
     def save(self, run: Run) -> None:
         """Write the files that the run needs in addition to its configuration."""
@@ -85,6 +90,16 @@ class TextTask:
                 f"{corpus.name}: is another text than {run.folder} was trained on, although its "
                 "vocabulary is the same; pass the text that the run was trained on as --data"
             )
+
+    def start_from(self, run: Run) -> None:
+        """Take the weights of a run with the same vocabulary."""
+        vocabulary = self.corpus.vocabulary
+        if is_generated(run.config) or run.vocabulary.digest != vocabulary.digest:
+            raise UserError(
+                f"start: {run.folder} has another vocabulary than {self.corpus.name} "
+                f"({len(vocabulary):,} words); its weights fit only the text it was trained on"
+            )
+        load_weights_of(run, self.module.model)
 
     def save(self, run: Run) -> None:
         """Write the vocabulary and its tokenizer, and which text it is."""
@@ -132,6 +147,14 @@ class ReasoningTask:
 
     def check(self, run: Run) -> None:
         """Nothing to check: the checkpoint's origin identifies the task."""
+
+    def start_from(self, run: Run) -> None:
+        """Take the weights of a run of the same task."""
+        if run.config.task != self.config.task:
+            raise UserError(
+                f"start: {run.folder} is a run of {run.config.task}, not of {self.config.task}"
+            )
+        load_weights_of(run, self.module.model)
 
     def save(self, run: Run) -> None:
         """Nothing to write: the configuration defines the task."""
