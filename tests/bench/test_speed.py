@@ -88,6 +88,7 @@ def test_every_variant_is_measured_that_the_machine_supports(monkeypatch):
     monkeypatch.setattr(speed.torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(speed, "multiplies_bfloat16", lambda device: False)
     monkeypatch.setattr(speed.build, "why_not", lambda: None)
+    monkeypatch.setattr(speed.build, "multiplies_bfloat16", lambda: True)
     assert [case.name for case in speed.published_cases()] == [
         variant.name for variant in CPU_VARIANTS if variant.dtype == "float32"
     ]
@@ -97,9 +98,13 @@ def test_every_variant_is_measured_that_the_machine_supports(monkeypatch):
     ]
     monkeypatch.setattr(speed.torch.cuda, "is_available", lambda: True)
     assert [case.name for case in speed.published_cases()] == list(VARIANTS)
+    monkeypatch.setattr(speed.build, "multiplies_bfloat16", lambda: False)
+    assert [case.name for case in speed.published_cases()] == [
+        name for name in VARIANTS if name != "rmc native bfloat16"
+    ]
     monkeypatch.setattr(speed.build, "why_not", lambda: "no C++ compiler was found")
     assert [case.name for case in speed.published_cases()] == [
-        name for name in VARIANTS if name != "rmc native float32"
+        name for name in VARIANTS if not name.startswith("rmc native")
     ]
 
 
@@ -141,11 +146,14 @@ def test_ratios_of_the_native_core():
     rows = [
         row("rmc fused float32", core_step_ms=1200.0),
         row("rmc native float32", core_step_ms=900.0, core_floor_ms=1000.0),
+        row("rmc fused bfloat16", core_step_ms=500.0),
+        row("rmc native bfloat16", core_step_ms=400.0),
     ]
     found = [(one["ratio"], one["value"], one["met"]) for one in speed.ratios(rows)]
     assert found == [
         ("core, float32: native / its floor", 0.9, True),
         ("core, float32: fused / native", 1.333, True),
+        ("core, bfloat16: fused / native", 1.25, False),
     ]
 
 

@@ -38,6 +38,9 @@ REFERENCE = Variant(name="rmc reference", model="rmc", backend="reference")
 FUSED = Variant(name="rmc fused float32", model="rmc", backend="fused")
 NATIVE = Variant(name="rmc native float32", model="rmc", backend="native")
 FUSED_BFLOAT16 = Variant(name="rmc fused bfloat16", model="rmc", backend="fused", dtype="bfloat16")
+NATIVE_BFLOAT16 = Variant(
+    name="rmc native bfloat16", model="rmc", backend="native", dtype="bfloat16"
+)
 BASELINE = Variant(name="plain model", model="baseline")
 
 FASTEST_RMC, FASTEST_LSTM = (
@@ -53,6 +56,7 @@ CPU_VARIANTS = (
     FUSED,
     NATIVE,
     FUSED_BFLOAT16,
+    NATIVE_BFLOAT16,
     BASELINE,
 )
 CUDA_VARIANTS = (

@@ -20,6 +20,7 @@ from .cases import (
     LSTM_BFLOAT16,
     MODELS,
     NATIVE,
+    NATIVE_BFLOAT16,
     REFERENCE,
     Case,
 )
@@ -46,6 +47,7 @@ def published_cases() -> list[Case]:
         for variant in variants
         if variant.dtype != "bfloat16" or multiplies_bfloat16(variant.device)
         if variant.backend != "native" or build.why_not() is None
+        if variant is not NATIVE_BFLOAT16 or build.multiplies_bfloat16()
     ]
 
 
@@ -216,6 +218,7 @@ class Target(NamedTuple):
 
 BF16, F32, LSTM_BF16, LSTM_F32 = FUSED_BFLOAT16.name, FUSED.name, LSTM_BFLOAT16.name, LSTM.name
 EAGER, COMPILED, PLAIN = REFERENCE.name, NATIVE.name, BASELINE.name
+COMPILED_BF16 = NATIVE_BFLOAT16.name
 CORE, FLOOR, STEP, PEAK = "core_step_ms", "core_floor_ms", "train_step_ms", "peak_mb"
 CORE_CPU, STEP_CPU = "core_step_cpu_ms", "train_step_cpu_ms"
 TARGETS = (
@@ -225,6 +228,7 @@ TARGETS = (
     Target("core, float32: reference / fused", (EAGER, CORE), (F32, CORE), at_least=1.8),
     Target("core, float32: native / its floor", (COMPILED, CORE), (COMPILED, FLOOR), at_most=1),
     Target("core, float32: fused / native", (F32, CORE), (COMPILED, CORE), at_least=1.2),
+    Target("core, bfloat16: fused / native", (BF16, CORE), (COMPILED_BF16, CORE), at_least=1.5),
     Target("training step, bfloat16: rmc / lstm", (BF16, STEP), (LSTM_BF16, STEP), at_most=1.1),
     Target("training step, float32: rmc / lstm", (F32, STEP), (LSTM_F32, STEP), at_most=1.1),
     Target("training step: plain model / rmc bfloat16", (PLAIN, STEP), (BF16, STEP), at_least=2.5),

@@ -33,6 +33,7 @@ CAPTIONS = {
     "matrix products alone. Green: a whole training step. Yellow: its peak memory.",
     "bench/speed-earlier.png": "The same on an earlier processor.",
     "bench/speed-avx2.png": "The same on a processor without bfloat16 products.",
+    "bench/speed-amx.png": "The same on a processor with AMX, with the native core in bfloat16.",
     "bench/sizes.png": "Less is better; the black line is the time of the matrix products alone. "
     "The less work a step has, the more a loop of PyTorch calls (blue, orange) costs, compared "
     "with compiled code (green).",
@@ -374,6 +375,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "sizes": _bench("sizes"),
     "core-sizes": _core_sizes,
     "speed-avx2": _bench("speed-avx2"),
+    "speed-amx": _bench("speed-amx"),
     "speed-earlier": _bench("speed-earlier"),
     "growth": _bench("grow-*"),
     "profile": _bench("profile"),

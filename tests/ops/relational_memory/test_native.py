@@ -138,7 +138,7 @@ def test_is_as_exact_as_the_reference(problem: Callable[..., Any], shape: dict[s
 
 @pytest.fixture
 def low() -> None:
-    if not build.library().rrnn_multiplies_bfloat16():
+    if not build.multiplies_bfloat16():
         pytest.skip("a CPU without AMX")
 
 
@@ -197,10 +197,7 @@ def test_bfloat16_not_a_number_stays(problem: Callable[..., Any]) -> None:
 def test_bfloat16_on_a_cpu_without_amx(
     problem: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Library:
-        rrnn_multiplies_bfloat16 = staticmethod(lambda: 0)
-
-    monkeypatch.setattr(build, "library", Library)
+    monkeypatch.setattr(build, "multiplies_bfloat16", lambda: False)
     monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: True)
     given = problem().to(torch.float32)
     with torch.autocast("cpu", torch.bfloat16):

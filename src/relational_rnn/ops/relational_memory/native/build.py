@@ -66,6 +66,11 @@ def available() -> bool:
     return reason is None
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the native library can multiply in bfloat16 on this CPU."""
+    return bool(library().rrnn_multiplies_bfloat16())
+
+
 @cache
 def _library() -> ctypes.CDLL | str:
     try:

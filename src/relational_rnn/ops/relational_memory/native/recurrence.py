@@ -67,7 +67,7 @@ def why_not(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None:
 
 def why_not_products(inputs: Tensor, memory: Tensor) -> str | None:
     """Why this machine's library cannot multiply in the dtype of the products; None if it can."""
-    if dtypes(inputs, memory)[0] != torch.bfloat16 or build.library().rrnn_multiplies_bfloat16():
+    if dtypes(inputs, memory)[0] != torch.bfloat16 or build.multiplies_bfloat16():
         return None
     return "products in bfloat16 need a CPU with AMX; leave out autocast, or use backend='fused'"
 

@@ -1,0 +1,76 @@
+"""Training that starts from the weights of another run, and what does not fit."""
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+SMALL = (
+    *("--embedding-size", 4, "--head-size", 2, "--num-heads", 2, "--batch-size", 2),
+    *("--bptt", 4, "--log-every", 1),
+)
+TASK = (
+    *("--objects", 2, "--features", 2, "--head-size", 2, "--num-heads", 2, "--batch-size", 4),
+    *("--valid-examples", 4, "--test-examples", 4, "--validate-every", 1),
+)
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.fixture
+def first(rrnn, text):
+    start = ("train", "language-modeling", "--data", text, *SMALL)
+    assert rrnn(*start, "--run", "first", "--max-steps", 3).code == 0
+    return start
+
+
+def test_first_step_is_from_these_weights(rrnn, first, tmp_path):
+    still = (*first, "--optimizer", "sgd", "--learning-rate", 1e-30, "--max-steps", 1)
+    ended = rrnn(*still, "--start", "first", "--run", "second")
+    assert ended.code == 0, ended.stderr
+    before, after = (weights(tmp_path / "runs" / name) for name in ("first", "second"))
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-20)
+    assert "start: first" in (tmp_path / "runs" / "second" / "config.yaml").read_text()
+
+
+def test_resumed_without_the_run_that_it_started_from(rrnn, first, tmp_path):
+    more = (*first, "--start", "first", "--max-steps", 2, "--run", "second")
+    assert rrnn(*more).code == 0
+    shutil.rmtree(tmp_path / "runs" / "first")
+    ended = rrnn("train", "--resume", "second", "--max-steps", 4, "--json")
+    assert (ended.code, ended.json["steps"]) == (0, 4)
+
+
+def test_a_generated_task(rrnn, tmp_path):
+    start = ("train", "nth-farthest", *TASK, "--max-steps", 1)
+    assert rrnn(*start, "--run", "first").code == 0
+    still = (*start, "--optimizer", "sgd", "--learning-rate", 1e-30)
+    assert rrnn(*still, "--start", "first", "--run", "second").code == 0
+    before, after = (weights(tmp_path / "runs" / name) for name in ("first", "second"))
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-20)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        pytest.param(("--start", "frist"), "frist: no such run", id="no run"),
+        pytest.param(("--start", "first", "--head-size", 4), "of another model", id="sizes"),
+        pytest.param(("--start", "far"), "start: runs/far has another vocabulary", id="task"),
+        pytest.param(("--start", "pydoc-rmc"), "has another vocabulary than", id="text"),
+    ],
+)
+def test_what_does_not_fit_is_one_line_and_no_run(rrnn, first, tmp_path, changed, said):
+    assert rrnn("train", "nth-farthest", *TASK, "--max-steps", 1, "--run", "far").code == 0
+    refused = rrnn(*first, "--max-steps", 1, "--run", "second", *changed)
+    assert (refused.code, refused.stderr.count("\n")) == (2, 1), refused.stderr
+    assert said in refused.stderr
+    assert not (tmp_path / "runs" / "second").exists()
+
+
+def test_a_task_starts_from_no_other_task(rrnn, first):
+    refused = rrnn("train", "nth-farthest", *TASK, "--start", "first", "--run", "second")
+    assert (refused.code, refused.stderr.count("\n")) == (2, 1), refused.stderr
+    assert "first is a run of language-modeling, not of nth-farthest" in refused.stderr
