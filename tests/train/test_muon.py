@@ -1,5 +1,8 @@
 """The updates of Muon are orthogonal; the rest is AdamW's, to the bit."""
 
+import copy
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -52,10 +55,10 @@ def test_bfloat16_on_request():
     assert (low - orthogonalized(matrix)).norm() < 0.05 * low.norm()
 
 
-def muon(*matrices: nn.Parameter, others: tuple[nn.Parameter, ...] = (), **options: float) -> Muon:
+def muon(*matrices: nn.Parameter, others: tuple[nn.Parameter, ...] = (), **options: Any) -> Muon:
     groups = [{"params": list(others), "weight_decay": 0.0}] if others else []
-    settings = {"lr": 0.1, "weight_decay": 0.0, "rms": 0.2, **options}
-    return Muon(matrices, groups, betas=(0.9, 0.99), low=False, fused=True, **settings)
+    settings = {"lr": 0.1, "weight_decay": 0.0, "rms": 0.2, "low": False, **options}
+    return Muon(matrices, groups, betas=(0.9, 0.99), fused=True, **settings)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (16, 6), (6, 16)])
@@ -126,7 +129,25 @@ def test_gradients_of_a_closure_are_used_once():
     assert bias.detach().lt(0).all()
 
 
-@pytest.mark.parametrize("model", ["rmc", "lstm"])
+def test_bfloat16_steps_and_a_copy_goes_on_alike():
+    torch.manual_seed(0)
+    exact, low = (nn.Parameter(torch.zeros(20, 30)) for _ in range(2))
+    optimizers = [muon(exact), muon(low, low=True)]
+    gradient = torch.randn(20, 30)
+    for parameter, optimizer in zip((exact, low), optimizers, strict=True):
+        parameter.grad = gradient.clone()
+        optimizer.step()
+    assert (low - exact).norm() < 0.05 * exact.norm()
+    twin = copy.deepcopy(optimizers[0])
+    exact.grad = gradient
+    (other,) = twin.param_groups[0]["params"]
+    other.grad = gradient
+    optimizers[0].step()
+    twin.step()
+    assert torch.equal(other, exact)
+
+
+@pytest.mark.parametrize("model", ["rmc", "lstm", "gru"])
 def test_the_matrices_of_the_core_by_muon_and_the_rest_by_adamw(model):
     models = []
     for optimizer in ("muon", "adamw"):

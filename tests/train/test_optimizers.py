@@ -1,5 +1,7 @@
 """Optimizers by name, and what they decay."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -37,6 +39,19 @@ def test_adamw_does_not_decay_the_norm_of_a_read_out():
     decayed = [names[id(p)] for p in build_optimizer(config, model).param_groups[0]["params"]]
     assert "readout.layers.0.weight" in decayed
     assert "readout.norm.weight" not in decayed
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_norms_of_a_transformer_are_no_matrices(optimizer):
+    config = load("associative-recall", {"model": "transformer", "hidden_size": 16})
+    config = replace(config, optimizer=optimizer, weight_decay=0.1)
+    model = build_task_model(config)
+    built = build_optimizer(config, model)
+    decayed = [p for group in built.param_groups if group["weight_decay"] for p in group["params"]]
+    assert all(parameter.dim() == 2 for parameter in decayed)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    built.step()
 
 
 @pytest.mark.parametrize(

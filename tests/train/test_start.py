@@ -1,10 +1,13 @@
 """Training that starts from the weights of another run, and what does not fit."""
 
 import shutil
+import signal
 
 import pytest
 import torch
 from safetensors.torch import load_file
+
+from .test_resume import KILLED, rows
 
 SMALL = (
     *("--embedding-size", 4, "--head-size", 2, "--num-heads", 2, "--batch-size", 2),
@@ -33,7 +36,8 @@ def test_first_step_is_from_these_weights(rrnn, first, tmp_path):
     assert ended.code == 0, ended.stderr
     before, after = (weights(tmp_path / "runs" / name) for name in ("first", "second"))
     torch.testing.assert_close(after, before, rtol=0, atol=1e-20)
-    assert "start: first" in (tmp_path / "runs" / "second" / "config.yaml").read_text()
+    config = (tmp_path / "runs" / "second" / "config.yaml").read_text(encoding="utf-8")
+    assert f"start: {tmp_path / 'runs' / 'first'}\n" in config
 
 
 def test_resumed_without_the_run_that_it_started_from(rrnn, first, tmp_path):
@@ -42,6 +46,24 @@ def test_resumed_without_the_run_that_it_started_from(rrnn, first, tmp_path):
     shutil.rmtree(tmp_path / "runs" / "first")
     ended = rrnn("train", "--resume", "second", "--max-steps", 4, "--json")
     assert (ended.code, ended.json["steps"]) == (0, 4)
+
+
+def test_killed_before_the_first_checkpoint(rrnn, first, tmp_path):
+    more = (*first, "--start", "first", "--max-steps", 2)
+    assert rrnn(*more, "--run", "whole").code == 0
+    killed = rrnn(*more, "--run", "second", at=("step", 1, signal.SIGKILL))
+    assert killed.code == KILLED
+    assert not list((tmp_path / "runs" / "second").rglob("*.ckpt"))
+    assert rrnn("train", "--resume", "second").code == 0
+    assert rows(tmp_path / "runs" / "second") == rows(tmp_path / "runs" / "whole")
+
+
+def test_averaged_weights_start_there_too(rrnn, first, tmp_path):
+    still = (*first, "--optimizer", "sgd", "--learning-rate", 1e-30, "--max-steps", 2)
+    ended = rrnn(*still, "--averaging", "ema", "--start", "first", "--run", "second")
+    assert ended.code == 0, ended.stderr
+    before, after = (weights(tmp_path / "runs" / name) for name in ("first", "second"))
+    torch.testing.assert_close(after, before, rtol=1e-6, atol=1e-7)
 
 
 def test_a_generated_task(rrnn, tmp_path):

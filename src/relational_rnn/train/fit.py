@@ -88,13 +88,17 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
     with Stopper() as stopper, using_threads(threads):
         stopper.check()
         torch.manual_seed(config.seed)
+        if config.start is not None and not resume:
+            start = find_run(config.start)
+            if not start.shipped:
+                config = replace(config, start=str(start.folder.resolve()))
         task = open_task(config)
         config = task.config
         if resume:
             task.check(run)
-        elif config.start is not None:
-            task.start_from(find_run(config.start))
         last = last_checkpoint(run, task, config) if resume else None
+        if config.start is not None and last is None and is_first_process():  # others get a copy
+            task.start_from(find_run(config.start))
         kind_of_logger = logger_class(logger)
         checkpoint_io = checkpoints.AtomicCheckpointIO()
         loop = Loop(config, run, task.total_steps, checkpoint_io, stopper)

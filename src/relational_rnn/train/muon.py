@@ -53,10 +53,8 @@ class Muon(AdamW):
         low: bool,
         fused: bool,
     ) -> None:
-        own = {"params": list(matrices), "weight_decay": weight_decay}
+        own = {"params": list(matrices), "weight_decay": weight_decay, "rms": rms, "low": low}
         super().__init__([own, *groups], lr=lr, betas=betas, fused=fused)
-        self.rms = rms
-        self.low = low
 
     # torch's own overloads of step differ between versions.
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -84,11 +82,11 @@ class Muon(AdamW):
                 state["step"] = torch.zeros(())  # read by AdamW when the state is loaded
                 state["momentum_buffer"] = torch.zeros_like(weight)
             momentum = state["momentum_buffer"].lerp_(weight.grad, 1 - MOMENTUM)
-            low = self.low and multiplies_bfloat16(weight.device.type)
+            low = group["low"] and multiplies_bfloat16(weight.device.type)
             direction = orthogonalized(weight.grad.lerp(momentum, MOMENTUM), low=low)
             size = float(max(weight.shape[-2:])) ** 0.5
             weight.mul_(1 - group["lr"] * group["weight_decay"])
-            weight.add_(direction, alpha=-group["lr"] * self.rms * size)
+            weight.add_(direction, alpha=-group["lr"] * group["rms"] * size)
 
 
 def orthogonalized(matrices: Tensor, *, low: bool = False) -> Tensor:

@@ -32,10 +32,12 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> Optimizer:
             weight_decay=config.weight_decay,
             fused=fused,
         )
-    in_core = [name for name in named if _is_matrix(name) and "core" in name.split(".")]
+    weights = _matrices(model)
+    in_core = [name for name in weights if "core" in name.split(".")]
     chosen = in_core if config.optimizer == "muon" else []
-    matrices = [value for name, value in named.items() if _is_matrix(name) and name not in chosen]
-    others = [value for name, value in named.items() if not _is_matrix(name)]
+    rest = [name for name in weights if name not in chosen]
+    matrices = [named[name] for name in rest]
+    others = [value for name, value in named.items() if name not in weights]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
@@ -54,7 +56,12 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> Optimizer:
     return AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
 
 
-def _is_matrix(name: str) -> bool:
+def _matrices(model: nn.Module) -> list[str]:
     # By name: the relational memory also stacks biases and norms of its blocks into matrices.
-    own = name.rpartition(".")[2]
-    return "weight" in own and "norm" not in name
+    norms = [name for name, module in model.named_modules() if isinstance(module, nn.LayerNorm)]
+    gains = {f"{name}.weight" for name in norms}
+    return [
+        name
+        for name, _ in model.named_parameters()
+        if "weight" in name.rpartition(".")[2] and "norm" not in name and name not in gains
+    ]

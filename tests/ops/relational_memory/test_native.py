@@ -148,6 +148,7 @@ LOW_SHAPES: dict[str, dict[str, Any]] = {
     "several columns of tiles": {"batch": 49, "heads": 5, "head": 27, "key": 16, "input_size": 70},
     "narrow": {"batch": 50, "heads": 1, "head": 2, "key": 1, "input_size": 1, "slots": 2},
     "a few gradients in float32": {"batch": 40, "steps": 3, "slots": 1, "rows": 3},
+    "several slices and chunks of gradients": {"batch": 330, "steps": 17, "key": 1},
     "many gradients": {"batch": 70, "steps": 17, "heads": 2, "head": 9, "key": 3, "layers": 3},
     "inputs that are projected": {"steps": 2, "batch": 60, "input_size": 90, "heads": 4},
 }
@@ -181,6 +182,33 @@ def test_bfloat16_repeats_to_the_last_bit_and_auto_takes_it(problem: Callable[..
         first, second = map(run, given)
     for name, value in first.items():
         assert torch.equal(second[name], value), name
+
+
+@pytest.mark.usefixtures("low")
+def test_bfloat16_without_gradients_and_in_pieces(problem: Callable[..., Any]) -> None:
+    shape = {"batch": 40, "slots": 2, "steps": 7}
+    given = problem(**shape).to(torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = run(given)
+        with torch.no_grad():
+            outputs, _ = relational_memory(*given[:4], backend="native")
+        pieces = run(problem(**shape).to(torch.float32), checkpoint_every=3)
+    assert torch.equal(outputs, expected["outputs"])
+    for name, value in expected.items():
+        # sums of the gradients' pieces are in another order, of inputs that were rounded alike
+        torch.testing.assert_close(pieces[name], value, rtol=2e-2, atol=2e-2 * rms(value))
+
+
+@pytest.mark.usefixtures("low")
+def test_bfloat16_inputs_without_autocast(problem: Callable[..., Any]) -> None:
+    given = problem(batch=60, slots=2).to(torch.float32)
+    low = given._replace(inputs=given.inputs.detach().bfloat16().requires_grad_())
+    rounded = given._replace(inputs=low.inputs.detach().float().requires_grad_())
+    found = run(low)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = run(rounded)
+    assert found["inputs"].dtype == torch.bfloat16
+    assert torch.equal(found["outputs"], expected["outputs"])
 
 
 @pytest.mark.usefixtures("low")

@@ -524,7 +524,8 @@ void weight_gradient_of_many(int64_t groups, int64_t rows, int64_t begin, int64_
 // A product of AMX adds to 16 x 16 sums in float32 the product of a tile of a, 16 rows of 32 numbers,
 // and a tile of b, 16 columns of 32 numbers, whose row k has numbers 2 k and 2 k + 1 of each column.
 // Both are 16 rows of 16 pairs of bfloat16. A matrix of tiles has those of 16 rows (or columns) side
-// by side, and zeros where its numbers end.
+// by side, and zeros where a row (or column) ends. Tiles of a may have anything in rows that are missing:
+// their sums are not stored.
 
 constexpr int SIDE = 16;            // rows of a tile, and pairs in each of them
 constexpr int TILE = SIDE * SIDE;   // pairs; a pair takes the room of a float
@@ -556,7 +557,9 @@ struct TileRegisters {
       uint8_t rows[16] = {};
     } shapes;
     for (int i = 0; i < 8; i++) shapes.row_bytes[i] = 64, shapes.rows[i] = SIDE;
-    if (used) _tile_loadconfig(&shapes);
+    if (!used) return;
+    asm volatile("" ::"r"(&shapes) : "memory");  // some compilers' headers do not say what is read
+    _tile_loadconfig(&shapes);
   }
   ~TileRegisters() {
     if (used) _tile_release();
@@ -912,7 +915,8 @@ struct Core : Problem {
     packs = steps * batch * (slots > rows ? slots : rows) > FEW_ROWS;
     low = low && packs && may_use_tiles();
     const int64_t gradient_rows = low ? LOW_GRADIENT_ROWS : GRADIENT_ROWS;
-    chunk = least(steps, (gradient_rows + slice * slots - 1) / (slice * slots));
+    const int64_t each = low ? most_rows() : slice * slots;
+    chunk = least(steps, (gradient_rows + each - 1) / each);
     shares = threads > 1 && slices <= threads && chunk == steps;
   }
   int64_t lanes(int64_t b) const { return padded(b * slots * heads); }

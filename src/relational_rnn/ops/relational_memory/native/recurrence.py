@@ -136,7 +136,7 @@ def input_weights(
         assert p.gate_memory_bias is not None
         width += p.gate_input_weight.shape[0]
         bias = p.gate_input_bias + p.gate_memory_bias
-    autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=low)
+    autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=low, cache_enabled=False)
     if not raw_gates and rows * memory * (size + width) <= size * width * (rows + memory):
         with autocast():
             inputs = torch.nn.functional.linear(inputs, p.projection_weight, p.projection_bias)
