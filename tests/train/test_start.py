@@ -80,7 +80,7 @@ def test_a_generated_task(rrnn, tmp_path):
     [
         pytest.param(("--start", "frist"), "frist: no such run", id="no run"),
         pytest.param(("--start", "first", "--head-size", 4), "of another model", id="sizes"),
-        pytest.param(("--start", "far"), "start: runs/far has another vocabulary", id="task"),
+        pytest.param(("--start", "far"), "runs/far has another vocabulary", id="task"),
         pytest.param(("--start", "pydoc-rmc"), "has another vocabulary than", id="text"),
     ],
 )
