@@ -148,7 +148,7 @@ def test_bfloat16_steps_and_a_copy_goes_on_alike():
 
 
 @pytest.mark.parametrize("model", ["rmc", "lstm", "gru"])
-def test_the_matrices_of_the_core_by_muon_and_the_rest_by_adamw(model):
+def test_the_hidden_matrices_by_muon_and_the_rest_by_adamw(model):
     models = []
     for optimizer in ("muon", "adamw"):
         torch.manual_seed(0)
@@ -175,7 +175,7 @@ def test_the_matrices_of_the_core_by_muon_and_the_rest_by_adamw(model):
     matrices = {
         name
         for name, parameter in models[0].named_parameters()
-        if name.startswith("core.") and "weight" in name and "norm" not in name
+        if name.startswith(("core.", "projection.")) and "weight" in name and "norm" not in name
     }
     assert len(matrices) > 1
     assert by_muon == matrices

@@ -41,7 +41,7 @@ class TrainingConfig(Config):
 
     optimizer: Literal["adam", "adamw", "muon", "sgd"] = option("adamw", group="optimisation")
     """Optimizer: adamw decouples weight decay from the gradient (Loshchilov and Hutter 2019); muon
-    makes the updates of the core's matrices orthogonal (Jordan 2024), with adamw for the rest."""
+    makes the updates of hidden matrices orthogonal (Jordan 2024), with adamw for the rest."""
 
     learning_rate: float = option(1e-3, above=0, group="optimisation", prominent=True)
     """Highest learning rate."""
@@ -56,7 +56,7 @@ class TrainingConfig(Config):
     """Decay of the running averages of the gradient and of its square."""
 
     muon_rms: float = option(0.2, above=0, group="optimisation", only=("optimizer", "muon"))
-    """Root mean square of the updates of the core's matrices, in units of the learning rate."""
+    """Root mean square of the updates of hidden matrices, in units of the learning rate."""
 
     momentum: float = option(
         0.0, at_least=0, below=1, group="optimisation", only=("optimizer", "sgd")

@@ -1,4 +1,4 @@
-"""The Muon optimizer for the matrices of a core, with AdamW for everything else."""
+"""The Muon optimizer for hidden matrices, with AdamW for everything else."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -12,7 +12,8 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> Optimizer:
 
     adamw and muon decay matrices only, not biases or the weights of norms. adam and sgd apply the
     decay as an L2 penalty on every parameter, as the recipes that use them did. muon moves the
-    matrices of the core; embeddings and output layers are left to AdamW, as its authors advise.
+    matrices of the core and of the projection that follows it in a language model; embeddings and
+    output layers are left to AdamW, as its authors advise.
     """
     named = dict(model.named_parameters())
     if config.optimizer == "sgd":
@@ -33,8 +34,8 @@ def build_optimizer(config: TrainingConfig, model: nn.Module) -> Optimizer:
             fused=fused,
         )
     weights = _matrices(model)
-    in_core = [name for name in weights if "core" in name.split(".")]
-    chosen = in_core if config.optimizer == "muon" else []
+    hidden = [name for name in weights if {"core", "projection"} & set(name.split("."))]
+    chosen = hidden if config.optimizer == "muon" else []
     rest = [name for name in weights if name not in chosen]
     matrices = [named[name] for name in rest]
     others = [value for name, value in named.items() if name not in weights]
