@@ -17,10 +17,6 @@
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
@@ -39,6 +35,12 @@
 #else
 #define RRNN_WIDTH 4
 #endif
+#endif
+
+#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__) && RRNN_WIDTH == 16
+#define RRNN_AMX 1
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace {
@@ -537,8 +539,7 @@ INLINE int64_t tiled(int64_t count, int64_t depth) {
   return tiles_of(count, SIDE) * tiles_of(depth, 2 * SIDE) * TILE;
 }
 
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__) && RRNN_WIDTH == 16
-#define RRNN_AMX 1
+#ifdef RRNN_AMX
 
 // Linux lets a process use the tile registers once it has asked.
 bool may_use_tiles() {
