@@ -85,6 +85,22 @@ def test_a_task_gives_its_defaults():
     assert load("language-modeling") == LanguageModelingConfig(name="language-modeling")
 
 
+def test_a_precision_may_be_a_number_in_yaml(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("precision: 32\n", encoding="utf-8")
+    assert load(path) == LanguageModelingConfig(name="mine", precision="32")
+    path.write_text("precision: 16\n", encoding="utf-8")
+    with pytest.raises(UserError, match="precision: must be one of 32, bf16-mixed, got 16"):
+        load(path)
+
+
+def test_a_file_cut_off_in_its_first_line_is_named(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("task: language-model", encoding="utf-8")
+    with pytest.raises(UserError, match=f"^{re.escape(str(path))}: task: must be one of"):
+        load(path)
+
+
 def test_overrides_may_be_text():
     config = load(
         "language-modeling",
@@ -112,6 +128,13 @@ def test_overrides_may_be_text():
         ),
         pytest.param({"mem_slots": "x"}, "mem_slots: must be an integer, got 'x'", id="type"),
         pytest.param({"mem_slots": 0}, "mem_slots: must be at least 1, got 0", id="zero"),
+        pytest.param(
+            {"muon_rms": 1e300}, r"muon_rms: must be at most 1e\+18 in size, got 1e\+300", id="huge"
+        ),
+        pytest.param(
+            {"forget_bias": -1e39}, r"forget_bias: must be at most 1e\+18 in size", id="below"
+        ),
+        pytest.param({"start": ""}, "start: must be a name, got ''", id="no name"),
         pytest.param(
             {"gate_style": "x"}, "must be one of unit, memory, null, got 'x'", id="choice"
         ),

@@ -99,6 +99,7 @@ def test_finding(tmp_path):
 
 def test_how_to_resume_can_be_typed(tmp_path):
     assert Run("runs/mine").how_to_resume.endswith("rrnn train --resume mine")
+    assert Run("runs/my own").how_to_resume.endswith("rrnn train --resume 'my own'")
     assert Run(tmp_path / "mine").how_to_resume.endswith(f"rrnn train --resume {tmp_path}/mine")
 
 

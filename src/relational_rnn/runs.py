@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -121,8 +122,8 @@ class Run:
         """How to resume this run, in one clause."""
         if self.shipped:
             return "it came with the package, which is incomplete: install it again"
-        own = self.folder == RUNS / self.name
-        return f"resume it with: rrnn train --resume {self.name if own else self.folder}"
+        name = self.name if self.folder == RUNS / self.name else str(self.folder)
+        return f"resume it with: rrnn train --resume {shlex.quote(name)}"
 
     @property
     def in_training(self) -> bool:
@@ -239,6 +240,16 @@ def find_run(name: str | Path) -> Run:
     if shipped:
         choices += f", or a model of the package: {', '.join(shipped)}"
     raise UserError(f"{name}: no such run{nearest(str(name), [*known, *shipped]) or choices}")
+
+
+def resolved_start(name: str) -> str:
+    """The run of a configuration's `start`, for any folder: its absolute path, or a shipped name.
+
+    Raises:
+        UserError: as :func:`find_run`.
+    """
+    run = find_run(name)
+    return str(name) if run.shipped else str(run.folder.resolve())
 
 
 def shipped_models() -> list[str]:

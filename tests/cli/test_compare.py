@@ -73,6 +73,6 @@ def test_stopped_it_prints_how_to_resume(rrnn, monkeypatch):
     assert answer.code == 130
     assert "1 missing" in Path("runs/tiny/table.md").read_text(encoding="utf-8")
     assert answer.out.splitlines() == [
-        "stopped and saved, 0 runs have ended",
+        "stopped and saved, 0 of 2 runs have ended",
         "resume with: rrnn compare tiny.yaml --workers 3 --json",
     ]

@@ -57,6 +57,8 @@ def test_every_figure_links_to_its_run(written):
     links = set(re.findall(r'<a href="([^"]*)"', page)) | set(re.findall(r"\]\(([^)]*)\)", table))
     assert len(links) >= 4
     assert all((queue.folder / link).is_file() for link in links)
+    assert "&lt;P&gt;" in page
+    assert "commit 000000000000." in page
     ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
     assert paths["picture"].read_bytes().startswith(b"\x89PNG")
 
@@ -90,10 +92,10 @@ def test_the_terminal(written):
 def test_before_anything_has_ended(make_suite):
     queue = Queue(make_suite(), Path("runs/tiny"))
     rows = collect(queue)
-    assert [row.missing for row in rows] == [2, 2]
+    assert [row.missing for row in rows] == [4, 4]  # two rates, then the better with two seeds
     paths = write_comparison(queue.plan, rows, queue.folder, origins(queue))
-    assert "| rmc | – | – | – | – | – | 0, 2 missing |" in paths["table"].read_text("utf-8")
-    assert "4 runs have not ended yet" in paths["page"].read_text("utf-8")
+    assert "| rmc | – | – | – | – | – | 4 missing |" in paths["table"].read_text("utf-8")
+    assert "8 runs have not ended yet" in paths["page"].read_text("utf-8")
 
 
 def test_a_run_that_failed_is_named(make_suite, run_suite):

@@ -49,6 +49,7 @@ def test_shipped_suites_compare_equal_cores_on_equal_examples(name):
         ({"cores": {"lsmt": {}}}, "cores: lsmt: unknown; did you mean lstm?"),
         ({"cores": []}, r"cores: must be a mapping with one of rmc, .*, got \[\]"),
         ({"cores": {"rmc": {"seed": 3}}}, "cores: rmc: seed: is decided by the suite; remove it"),
+        ({"fields": {"start": "pydoc-rmc"}}, "tasks: parity: start: a comparison trains"),
         (
             {"cores": {"rmc": {"head_siz": 3}}},
             "tasks: parity: head_siz: not a field of state-tracking; did you mean head_size?",

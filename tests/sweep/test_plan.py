@@ -42,6 +42,15 @@ def test_written_and_read_it_is_the_same(make_plan, tmp_path, given):
     assert (again.space, again.rows) == (plan.space, plan.rows)
 
 
+def test_the_run_to_start_from_is_found_from_every_folder(make_plan, tmp_path):
+    run = tmp_path / "runs" / "first"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("task: language-modeling\n", encoding="utf-8")
+    plan = make_plan(fields={"start": "first"})
+    assert plan.config(0, {}).start == str(run)
+    assert make_plan(fields={"start": "pydoc-rmc"}).config(0, {}).start == "pydoc-rmc"
+
+
 def test_options_replace_fields(make_plan):
     make_plan()
     plan = read_plan("tiny.yaml", {"max_steps": "9"}, trials=1)
@@ -103,6 +112,9 @@ def test_a_base_in_the_folder_of_the_file(make_plan, tmp_path):
         ({"trials": 0}, "trials: must be an integer >= 1, got 0"),
         ({"trials": None}, "trials: must be an integer >= 1, got None"),
         ({"seed": -1}, "seed: must be an integer >= 0, got -1"),
+        ({"fields": {"start": "nosuch"}}, "space: with num_heads: 1: nosuch: no such run"),
+        ({"space": {"start": ["nosuch", None]}}, "space: with start: nosuch: nosuch: no such run"),
+        ({"space": {"start": ["", None]}}, "start: must be a name, got ''"),
         ({"tirals": 3}, "tirals: unknown; did you mean trials"),
     ],
 )

@@ -80,6 +80,11 @@ def test_a_generated_task(rrnn, tmp_path):
     [
         pytest.param(("--start", "frist"), "frist: no such run", id="no run"),
         pytest.param(("--start", "first", "--head-size", 4), "of another model", id="sizes"),
+        pytest.param(
+            ("--start", "first", "--num-heads", 1, "--head-size", 4),
+            "of another model: its head_size is 2, this run's is 4",
+            id="equal shapes",
+        ),
         pytest.param(("--start", "far"), "runs/far has another vocabulary", id="task"),
         pytest.param(("--start", "pydoc-rmc"), "has another vocabulary than", id="text"),
     ],
@@ -90,6 +95,25 @@ def test_what_does_not_fit_is_one_line_and_no_run(rrnn, first, tmp_path, changed
     assert (refused.code, refused.stderr.count("\n")) == (2, 1), refused.stderr
     assert said in refused.stderr
     assert not (tmp_path / "runs" / "second").exists()
+
+
+def test_a_field_without_effect_may_differ(rrnn, text):
+    lstm = ("train", "language-modeling", "--data", text, "--model", "lstm", "--hidden-size", 4)
+    lstm += ("--embedding-size", 4, "--batch-size", 2, "--bptt", 4, "--max-steps", 1)
+    assert rrnn(*lstm, "--run", "first").code == 0
+    assert rrnn(*lstm, "--num-heads", 2, "--start", "first", "--run", "second").code == 0
+
+
+def test_weights_that_have_changed_since_are_named(rrnn, first, tmp_path):
+    again = (*first, "--max-steps", 1, "--start", "first", "--run")
+    assert "note:" not in rrnn(*again, "second").stderr
+    assert rrnn(*first, "--seed", 2, "--max-steps", 1, "--run", "other").code == 0
+    runs = tmp_path / "runs"
+    shutil.copy(runs / "other" / "model.safetensors", runs / "first" / "model.safetensors")
+    ended = rrnn(*again, "third")
+    assert ended.code == 0
+    where = f"note: start: {runs / 'first'}: changed since the run ended"
+    assert f"{where}: model.safetensors\n" in ended.stderr
 
 
 def test_a_task_starts_from_no_other_task(rrnn, first):

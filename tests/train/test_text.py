@@ -16,6 +16,7 @@ from relational_rnn.registry import load_language_model
 from relational_rnn.runs import Run
 from relational_rnn.tasks.language_modeling import open_corpus
 from relational_rnn.tasks.language_modeling.batching import Windows, streams
+from relational_rnn.train.reasoning import ReasoningTraining
 from relational_rnn.train.text import TextTraining, TrainingStream
 
 SMALL = (
@@ -220,6 +221,9 @@ def test_goes_on_from_a_saved_position(steps, parts):
 def test_perplexity_for_display():
     assert TextTraining.describe({"loss": math.log(1234.5)}) == "perplexity 1,234.50"
     assert TextTraining.describe({"loss": math.nan}) == "perplexity …"
+    assert ReasoningTraining.describe({"loss": math.nan}) == "loss …"
+    ended = {"loss": 0.5, "accuracy": 1}
+    assert ReasoningTraining.describe(ended) == "loss 0.5000 accuracy 100.00%"
     assert perplexity(1000.0) == math.inf
 
 

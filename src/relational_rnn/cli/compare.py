@@ -56,7 +56,8 @@ def run(arguments: Namespace) -> int:
     paths = write_comparison(suite, rows, queue.folder, origins(queue))
     if signal:
         done = sum(map(queue.ended, queue.cells))
-        print(f"stopped and saved, {done} runs have ended")
+        runs = done + sum(row.missing for row in rows)
+        print(f"stopped and saved, {done} of {runs} runs have ended")
         _say(f"resume with: {_again(arguments)}")
         return 128 + signal
     Console().print(as_table(suite, rows))

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from ..files import as_json, write_bytes, write_text
 from ..report.figures import as_png, as_svg
-from ..report.formatting import duration, field_value, markdown_table, whole
+from ..report.formatting import duration, field_value, markdown_table, origins_in_words, whole
 from ..report.pages import render
 from ..report.terminal import WideTable
 from .picture import draw
@@ -75,6 +75,7 @@ def write_comparison(
             for task, some in _by_task(rows).items()
         ],
         errors=_errors(rows),
+        origins=origins_in_words(origins),
     )
     write_text(paths["page"], page)
     return paths
@@ -97,7 +98,7 @@ def as_table(suite: Suite, rows: Sequence[Row]) -> WideTable:
     first = next(iter(tables.values()))
     return WideTable(
         title=f"{suite.name}: {len(tables)} task{'s' if len(tables) > 1 else ''}",
-        caption=note(suite),
+        caption=note(suite, linked=False),
         header=["task", *first.header],
         rows=[
             [task, *(cell.text for cell in row)]
@@ -121,15 +122,16 @@ def as_markdown(suite: Suite, rows: Sequence[Row]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def note(suite: Suite) -> str:
-    """What the figures are."""
+def note(suite: Suite, *, linked: bool = True) -> str:
+    """What the figures are, and if they are ``linked``, to what."""
     rates = ", ".join(f"{rate:g}" for rate in suite.learning_rates)
     seeds = f"{len(suite.seeds)} seed" + ("s" if len(suite.seeds) > 1 else "")
+    link = " and links to its run" if linked else ""
     return (
         "The cores of a task have the same number of weights within 1 % and see the same number of "
         f"examples. The learning rate is the best of {rates} on the validation data. A figure is "
-        f"the median of {seeds} and links to its run; the lowest and the highest follow in "
-        "brackets. CPU time is of training alone, without validation."
+        f"the median of {seeds}{link}; the lowest and the highest follow in brackets. CPU time is "
+        "of training alone, without validation."
     )
 
 
@@ -203,7 +205,7 @@ def _percent(value: float) -> str:
 
 def _progress(row: Row) -> str:
     """How many runs have ended, and how many are missing or failed."""
-    parts = [str(len(row.runs))]
+    parts = [str(len(row.runs))] if row.runs or not row.missing else []
     parts += [f"{row.missing} missing"] if row.missing else []
     parts += [f"{len(row.errors)} failed"] if row.errors else []
     return ", ".join(parts)

@@ -45,7 +45,7 @@ def draw(rows: Sequence[Row]) -> Figure:
                     [each.value for each in found],
                     color=colour,
                     marker=MARKERS[number % len(MARKERS)],
-                    linewidth=1.8,
+                    linewidth=1.5 + 1.5 * (len(cores) - 1 - number),  # one on another shows
                     label=row.core,
                 )
                 axes.fill_between(
@@ -56,8 +56,8 @@ def draw(rows: Sequence[Row]) -> Figure:
                     alpha=0.15,
                     linewidth=0,
                 )
-                axes.set_xticks(places, ["/".join(map(str, each.values())) for each in labels])
-                axes.set_xlabel("/".join(labels[0]))
+                axes.set_xticks(places, ["\n".join(map(str, each.values())) for each in labels])
+                axes.set_xlabel(", below it ".join(labels[0]))
         for axes in panels[len(tasks) :]:
             axes.remove()
         found_lines = {

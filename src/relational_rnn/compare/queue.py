@@ -177,6 +177,13 @@ class Queue:
         rate = self.best_rate(task, core)
         return [] if rate is None else [Cell(task, core, rate, seed) for seed in self.plan.seeds]
 
+    def missing(self, task: str, core: str) -> int:
+        """How many runs have not ended, those included whose learning rate is not known yet."""
+        missing = sum(not self.ended(cell) for cell in self._first(task, core))
+        if missing:
+            return missing + len(self.plan.seeds) - 1
+        return sum(not self.ended(cell) for cell in self.chosen(task, core)[1:])
+
     def _needed(self) -> Iterator[Cell]:
         """The runs to train: all learning rates with the first seed, then the best with others."""
         pairs = [(task, core) for task, cores in self.plan.configs.items() for core in cores]

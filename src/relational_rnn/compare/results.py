@@ -105,9 +105,6 @@ def origins(queue: Queue) -> list[dict[str, Any]]:
 def _row(queue: Queue, task: str, core: str) -> Row:
     rate = queue.best_rate(task, core)
     cells = [cell for cell in queue.cells if (cell.task, cell.core) == (task, core)]
-    needed = queue.chosen(task, core) or [
-        cell for cell in cells if cell.seed == queue.plan.seeds[0]
-    ]
     ended = [cell for cell in queue.chosen(task, core) if queue.results(cell) is not None]
     records = [read(queue.run(cell).folder) for cell in ended]
     threshold = queue.plan.thresholds[task]
@@ -124,7 +121,7 @@ def _row(queue: Queue, task: str, core: str) -> Row:
         reached=sum(math.isfinite(each) for each in times),
         by_difficulty=_by_difficulty(ended, summaries),
         runs={cell.seed: cell.name for cell in ended},
-        missing=sum(not queue.ended(cell) for cell in needed),
+        missing=queue.missing(task, core),
         errors={cell.name: error for cell in cells if (error := queue.error(cell)) is not None},
     )
 

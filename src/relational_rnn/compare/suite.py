@@ -155,6 +155,8 @@ def _generated(base: str, fields: Mapping[str, Any]) -> GeneratedConfig:
     config = load(base, fields)
     if not is_generated(config):
         raise UserError(f"base: must be a generated task or a configuration of one, got {base}")
+    if config.start is not None:
+        raise UserError("start: a comparison trains from random weights; remove it")
     build_task(config, training=True)
     return cast("GeneratedConfig", config)
 

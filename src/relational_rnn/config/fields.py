@@ -31,6 +31,10 @@ STEPS = 10**12
 """Limits of fields of one kind, see :attr:`Option.limit`. Whether a model of such sizes fits into
 memory is another question."""
 
+MAGNITUDE = 1e18
+"""Limit of the size of every other number. The product of two and a root of a width is a float32.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
@@ -46,7 +50,8 @@ class Option:
         at_most: largest value.
         below: number above all values.
         limit: largest value that is taken for meant: far above any use, but small enough that its
-            arithmetic does not overflow. Every integer has a limit, ``at_most`` or ``below``.
+            arithmetic does not overflow. Every integer has a limit, ``at_most`` or ``below``; for a
+            number without any, ``MAGNITUDE`` is its limit.
         only: another field, then its values with which this one has an effect.
         unless: another field, then its values with which this one has no effect.
         decides: what depends on it, so that a checkpoint records it: the shapes of the parameters
@@ -97,6 +102,9 @@ class Option:
 
     def check(self, value: object) -> None:
         """Raise :class:`UserError` unless ``value`` is in range."""
+        if value == "" and self.group is not None:
+            raise must_be(self.name, "a name", value)
+        bounded = (self.limit, self.at_most, self.below) != (None, None, None)
         numbers = value if isinstance(value, list | tuple) else [value]
         for number in numbers:
             if not isinstance(number, int | float):
@@ -107,6 +115,8 @@ class Option:
                 raise must_be(self.name, self.range_in_words, value)
             if self.limit is not None and number > self.limit:
                 raise must_be(self.name, f"at most {self.limit:,}", value)
+            if not bounded and abs(number) > MAGNITUDE:
+                raise must_be(self.name, f"at most {MAGNITUDE:g} in size", value)
 
     def no_effect(self, config: object) -> str:
         """Why it changes nothing in ``config``; empty if it does."""

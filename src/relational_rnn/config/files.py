@@ -49,7 +49,9 @@ def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -
     name, values = _read(str(name_or_path))
     task = values.get("task", DEFAULT_TASK)
     if not isinstance(task, str) or task not in TASKS:
-        raise must_be(f"{name}: task", one_of(TASKS), task)
+        path = Path(name_or_path)
+        where = path if path.is_file() else name
+        raise must_be(f"{where}: task", one_of(TASKS), task)
     config_class = TASKS[task]
     values = {"name": name, **values, **_checked_names(config_class, overrides or {}, "--")}
     parsed = {key: parse(config_class, key, value) for key, value in values.items()}
@@ -67,6 +69,8 @@ def parse(config_class: type, key: str, value: Any) -> Any:
     declared = options(config_class)[key]
     if declared.hint is str and isinstance(value, str):
         return value  # not YAML
+    if type(value) is int and str(value) in get_args(declared.hint):
+        return str(value)  # precision: 32, which is a number in YAML
     try:
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str):

@@ -1,6 +1,6 @@
 """Numbers and configuration values as the text of a table cell; "–" stands for None."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -53,3 +53,19 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left
     """
     lines = [header, [":--"] * left + ["--:"] * (len(header) - left), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def origins_in_words(origins: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Machine, versions and commit of runs, each combination once; given are their summaries."""
+    found = []
+    for origin in origins:
+        machine, commit = origin.get("machine"), origin.get("commit")
+        if machine:
+            threads = machine.get("threads")
+            versions = origin.get("versions", {})
+            found.append(
+                f"{machine.get('processor')}, {threads} {'thread' if threads == 1 else 'threads'}, "
+                f"device {machine.get('device')}, torch {versions.get('torch')}, "
+                f"commit {(commit or 'unknown')[:12]}"
+            )
+    return list(dict.fromkeys(found))

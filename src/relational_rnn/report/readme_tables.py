@@ -22,7 +22,14 @@ from ..errors import UserError
 from ..files import write_text
 from .best_results import PUBLISHED, best_results, percent, question
 from .comparison import cells
-from .formatting import duration, field_value, markdown_table, millions, milliseconds
+from .formatting import (
+    duration,
+    field_value,
+    markdown_table,
+    millions,
+    milliseconds,
+    origins_in_words,
+)
 from .record import Record, read
 
 BLOCK = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -418,18 +425,7 @@ def _origin(records: Sequence[Record]) -> str:
 
 def _sources(origins: Sequence[dict[str, Any]]) -> str:
     """Machines and commits, each once; given are summaries, or what a comparison keeps of them."""
-    found = []
-    for origin in origins:
-        machine, commit = origin.get("machine"), origin.get("commit")
-        if machine:
-            threads = machine.get("threads")
-            versions = origin.get("versions", {})
-            found.append(
-                f"{machine.get('processor')}, {threads} {'thread' if threads == 1 else 'threads'}, "
-                f"device {machine.get('device')}, torch {versions.get('torch')}, "
-                f"commit {(commit or 'unknown')[:12]}"
-            )
-    return "".join(f"<sub>{line}.</sub>\n" for line in dict.fromkeys(found))
+    return "".join(f"<sub>{line}.</sub>\n" for line in origins_in_words(origins))
 
 
 def main(names: Sequence[str]) -> int:

@@ -20,6 +20,7 @@ from ..config.files import parse
 from ..config.yaml_files import read_yaml
 from ..errors import UserError
 from ..registry import Metric, entry, resolve
+from ..runs import resolved_start
 from .space import Choices, Dimension, read_dimension
 
 KEYS = ("base", "fields", "space", "rows", "sampler", "pruner", "seed", "trials")
@@ -74,10 +75,12 @@ class Plan:
         """The configuration of a trial.
 
         Raises:
-            UserError: the values exclude each other.
+            UserError: the values exclude each other, or there is no run of that ``start``.
         """
         values = asdict(self.base) | dict(parameters) | {"name": f"{self.name}-{number:04}"}
-        return type(self.base)(**values)
+        config = type(self.base)(**values)
+        start = config.start
+        return config if start is None else replace(config, start=resolved_start(start))
 
     def as_plain(self) -> dict[str, Any]:
         """The plan as the content of a sweep's file with every field of the base."""

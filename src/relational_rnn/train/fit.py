@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..ops.precision import multiplies_bfloat16
 from ..printable import printable
 from ..processes import is_first_process
-from ..runs import Run, find_run
+from ..runs import Run, find_run, resolved_start
 from ..signals import Interrupted, Stopper
 from ..threads import most_threads, threads_for, using_threads
 from ..weights import save_weights
@@ -32,6 +32,7 @@ from .required_memory import reporting_exhaustion
 from .resume import (
     last_checkpoint,
     notes_of_changes,
+    notes_of_start,
     restore_best,
     restore_from_best_checkpoint,
 )
@@ -89,16 +90,17 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         stopper.check()
         torch.manual_seed(config.seed)
         if config.start is not None and not resume:
-            start = find_run(config.start)
-            if not start.shipped:
-                config = replace(config, start=str(start.folder.resolve()))
+            config = replace(config, start=resolved_start(config.start))
         task = open_task(config)
         config = task.config
         if resume:
             task.check(run)
         last = last_checkpoint(run, task, config) if resume else None
+        notes: list[str] = []
         if config.start is not None and last is None and is_first_process():  # others get a copy
-            task.start_from(find_run(config.start))
+            start = find_run(config.start)
+            task.start_from(start)
+            notes = notes_of_start(start)
         kind_of_logger = logger_class(logger)
         checkpoint_io = checkpoints.AtomicCheckpointIO()
         loop = Loop(config, run, task.total_steps, checkpoint_io, stopper)
@@ -111,8 +113,8 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
                 if last is not None:
                     notes = notes_of_changes(run, last)
                     restore_best(run, task.module.model, last)
-                    for note in notes:
-                        print(f"note: {printable(note)}", file=sys.stderr)
+                for note in notes:
+                    print(f"note: {printable(note)}", file=sys.stderr)
                 if kind_of_logger is not None:  # first: if it fails, nothing of the run is left
                     step = 0 if last is None else last["global_step"]
                     name = logger or "tensorboard"

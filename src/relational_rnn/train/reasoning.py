@@ -1,5 +1,6 @@
 """Generated reasoning tasks as a Lightning module: batches, step, validation, curriculum."""
 
+import math
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
@@ -104,7 +105,8 @@ class ReasoningTraining(TrainingModule):
     def describe(scores: dict[str, float]) -> str:
         """Format the loss, and the accuracy if there is one."""
         accuracy = f" accuracy {scores['accuracy']:.2%}" if "accuracy" in scores else ""
-        return f"loss {scores['loss']:.4f}{accuracy}"
+        loss = scores["loss"]
+        return "loss …" if math.isnan(loss) else f"loss {loss:.4f}{accuracy}"
 
     def training_scores(self, loss: float) -> dict[str, float]:
         """No further columns."""

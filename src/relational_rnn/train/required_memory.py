@@ -30,7 +30,10 @@ SIZES = (
 )
 """The fields that decide how much memory is needed."""
 
-EXHAUSTED = re.compile("can't allocate|not enough memory|out of memory|overflow", re.IGNORECASE)
+EXHAUSTED = re.compile(
+    "can't allocate|not enough memory|out of memory|(?<!without )overflow", re.IGNORECASE
+)
+"""What PyTorch says of a size; "cannot be converted without overflow" is about a number."""
 
 
 def check(config: TaskConfig, **sizes: int) -> None:

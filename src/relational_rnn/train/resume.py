@@ -91,6 +91,16 @@ def notes_of_changes(run: Run, last: dict[str, Any]) -> list[str]:
     return notes
 
 
+def notes_of_start(run: Run) -> list[str]:
+    """What has changed in a run whose weights another one starts from, since it ended."""
+    try:
+        changed = run.changed_files()
+    except UserError as error:  # of its summary, which is not needed
+        return [str(error)]
+    where = f"start: {run.title}: changed since the run ended"
+    return [f"{where}: {', '.join(changed)}"] if changed else []
+
+
 def restore_from_best_checkpoint(run: Run, model: nn.Module, best_step: int) -> None:
     """Write the best weights, those of ``best_step``, from the best checkpoint.
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol, cast
 import torch
 
 from ..config import GeneratedConfig, LanguageModelingConfig, TaskConfig
+from ..config.fields import deciding
 from ..errors import UserError
 from ..evaluate import accuracy
 from ..evaluate.perplexity import evaluate, in_other_units
@@ -99,6 +100,7 @@ class TextTask:
                 f"start: {run.folder} has another vocabulary than {self.corpus.name} "
                 f"({len(vocabulary):,} words); its weights fit only the text it was trained on"
             )
+        _check_model(run, self.config)
         load_weights_of(run, self.module.model)
 
     def save(self, run: Run) -> None:
@@ -154,6 +156,7 @@ class ReasoningTask:
             raise UserError(
                 f"start: {run.folder} is a run of {run.config.task}, not of {self.config.task}"
             )
+        _check_model(run, self.config)
         load_weights_of(run, self.module.model)
 
     def save(self, run: Run) -> None:
@@ -167,6 +170,21 @@ class ReasoningTask:
             for split in ("valid", "test")
         }
         return {**scores, "by_difficulty": accuracy.by_difficulty(model, self.config)}
+
+
+def _check_model(run: Run, config: TaskConfig) -> None:
+    """Raise :class:`UserError` unless the run has a model as this configuration's.
+
+    Weights of equal shapes do not suffice: two heads of 8 units have those of one head of 16.
+    """
+    idle = config.without_effect()
+    for name in deciding(type(config), "model"):
+        found, wanted = getattr(run.config, name), getattr(config, name)
+        if name not in idle and found != wanted:
+            raise UserError(
+                f"start: {run.folder} has the weights of another model: its {name} is {found}, "
+                f"this run's is {wanted}"
+            )
 
 
 def open_task(config: TaskConfig) -> TrainingTask:
