@@ -158,7 +158,7 @@ AutoModelForCausalLM.register(RelationalConfig, RelationalForCausalLM)
 
 
 def word_tokenizer(vocabulary: Vocabulary) -> PreTrainedTokenizerFast:
-    """The tokenizer of the text; without one, blanks separate words and a line end is <eos>."""
+    """The tokenizer of the text; without one, spaces separate words and <eos> ends a line."""
     if isinstance(vocabulary.tokenizer, FileTokenizer):
         tokenizer = Tokenizer.from_str(vocabulary.tokenizer.content)
         line_end = Replace("\n", EOS)  # then found as a whole by the added token

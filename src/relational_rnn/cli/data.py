@@ -42,7 +42,8 @@ def add(parser: ArgumentParser) -> None:
         "--tokens",
         choices=("words", "chars", "subwords", "blanks"),
         help="what the model reads and writes: words and punctuation marks, characters, subwords "
-        "(byte-level BPE), or whatever blanks separate in a text that is tokenized already [words]",
+        "(byte-level BPE), or (blanks) whatever whitespace separates, for a text that is tokenized "
+        "already [words]",
     )
     group.add_argument(
         "--vocabulary-size",

@@ -376,7 +376,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "ablation": _changes("wikitext2-ablation"),
     "cores": _changes("wikitext2-cores"),
     "dropout": _changes("wikitext2-regularization"),
-    "muon": _changes("wikitext2-muon"),
+    "muon": _language_models("muon/*", "muon/*.png"),
     "tasks": _tasks,
     "memory-quick": _compare("memory-quick"),
     "memory-suite": _compare("memory", whole=False),
