@@ -93,7 +93,7 @@ drills-long: $(VENV)/.developer
 TASK_CONFIGS := cpu-copy cpu-reverse cpu-double cpu-addition cpu-nth-farthest cpu-nth-farthest-lstm \
 	cpu-nth-farthest-lstm-maximum
 TASK_RUNS := $(foreach c,$(TASK_CONFIGS),$(foreach s,1 2 3,results/tasks/$(c)-$(s)/summary.json))
-# Each task at the paper's size, with a second seed where that takes less than an hour here.
+# Each task at the paper's size, with a second seed where that takes less than an hour of CPU time.
 PAPER_CONFIGS := cpu-nth-farthest-paper cpu-addition-paper cpu-control-paper cpu-program-paper \
 	cpu-copy-paper cpu-reverse-paper cpu-double-paper
 PAPER_RUNS := $(foreach c,$(PAPER_CONFIGS),results/tasks/$(c)-1/summary.json) \

@@ -94,11 +94,16 @@ def test_a_precision_may_be_a_number_in_yaml(tmp_path):
         load(path)
 
 
-def test_a_file_cut_off_in_its_first_line_is_named(tmp_path):
+def test_the_file_of_a_wrong_value_is_named(tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text("task: language-model", encoding="utf-8")
-    with pytest.raises(UserError, match=f"^{re.escape(str(path))}: task: must be one of"):
-        load(path)
+    for content, said in (
+        ("task: language-model", "task: must be one of"),
+        ("seed: 3\nmodel: rm", "model: must be one of"),
+        ("seed: -1", "seed: must be in"),
+    ):
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(UserError, match=f"^{re.escape(str(path))}: {said}"):
+            load(path)
 
 
 def test_overrides_may_be_text():

@@ -218,6 +218,15 @@ class Run:
         with reporting_errors(self.folder):
             return changed_files(self.summary, self.folder)
 
+    def note_of_changes(self) -> str:
+        """What has changed since the run ended, or why that is unknown; empty if nothing has."""
+        try:
+            changed = ", ".join(self.changed_files())
+        except UserError as error:
+            return str(error)
+        where = f"{self.title}: changed since the run ended, so results may differ"
+        return f"{where}: {changed}" if changed else ""
+
 
 def find_run(name: str | Path) -> Run:
     """A run by its folder, by its name below ``runs/``, or a model shipped with the package.
@@ -243,13 +252,14 @@ def find_run(name: str | Path) -> Run:
 
 
 def resolved_start(name: str) -> str:
-    """The run of a configuration's `start`, for any folder: its absolute path, or a shipped name.
+    """The run that a `start` means, from every folder: its absolute path, or a shipped name.
 
     Raises:
         UserError: as :func:`find_run`.
     """
     run = find_run(name)
-    return str(name) if run.shipped else str(run.folder.resolve())
+    by_name = run.shipped and name in shipped_models()
+    return name if by_name else str(run.folder.resolve())
 
 
 def shipped_models() -> list[str]:

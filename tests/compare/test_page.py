@@ -98,6 +98,14 @@ def test_before_anything_has_ended(make_suite):
     assert "8 runs have not ended yet" in paths["page"].read_text("utf-8")
 
 
+def test_runs_with_other_seeds_are_missing_until_they_end(make_suite, run_suite):
+    queue, _ = run_suite(make_suite())
+    assert [row.missing for row in collect(queue)] == [0, 0]
+    rate = queue.best_rate("parity", "lstm")
+    (queue.folder / f"parity-lstm-{rate:g}-3" / "summary.json").unlink()
+    assert [row.missing for row in collect(queue)] == [0, 1]
+
+
 def test_a_run_that_failed_is_named(make_suite, run_suite):
     queue, _ = run_suite(make_suite(cores={"lstm": {"hidden_size": 20}, "gru": {}}, seeds=[1]))
     rows = collect(queue)

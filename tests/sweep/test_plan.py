@@ -1,5 +1,7 @@
 """A sweep's file: its content, and every mistake reported before anything is trained."""
 
+import shutil
+
 import pytest
 import yaml
 
@@ -49,6 +51,16 @@ def test_the_run_to_start_from_is_found_from_every_folder(make_plan, tmp_path):
     plan = make_plan(fields={"start": "first"})
     assert plan.config(0, {}).start == str(run)
     assert make_plan(fields={"start": "pydoc-rmc"}).config(0, {}).start == "pydoc-rmc"
+    shutil.rmtree(run)  # trials that have begun can go on
+    assert make_plan(fields={"start": "first"}).config(0, {}).start == "first"
+
+
+@pytest.mark.parametrize(
+    "given", [{"fields": {"start": "nosuch"}}, {"space": {"start": [None, "nosuch"]}}]
+)
+def test_a_missing_run_to_start_from_is_found_before_any_trial(make_plan, given):
+    with pytest.raises(UserError, match=r"^nosuch: no such run"):
+        make_plan(**given).open_data()
 
 
 def test_options_replace_fields(make_plan):
@@ -112,8 +124,6 @@ def test_a_base_in_the_folder_of_the_file(make_plan, tmp_path):
         ({"trials": 0}, "trials: must be an integer >= 1, got 0"),
         ({"trials": None}, "trials: must be an integer >= 1, got None"),
         ({"seed": -1}, "seed: must be an integer >= 0, got -1"),
-        ({"fields": {"start": "nosuch"}}, "space: with num_heads: 1: nosuch: no such run"),
-        ({"space": {"start": ["nosuch", None]}}, "space: with start: nosuch: nosuch: no such run"),
         ({"space": {"start": ["", None]}}, "start: must be a name, got ''"),
         ({"tirals": 3}, "tirals: unknown; did you mean trials"),
     ],

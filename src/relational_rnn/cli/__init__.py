@@ -141,14 +141,8 @@ def note_changes(run: Run) -> None:
 
     Called at the end of a command: one that fails prints a single line.
     """
-    try:
-        changed = run.changed_files()
-    except UserError as error:
-        print(f"note: {shortened(printable(error))}", file=sys.stderr)
-        return
-    if changed:
-        note = f"{run.title}: changed since the run ended, so results may differ: "
-        print(f"note: {printable(note + ', '.join(changed))}", file=sys.stderr)
+    if note := run.note_of_changes():
+        print(f"note: {shortened(printable(note))}", file=sys.stderr)
 
 
 def print_json(result: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ One to two minutes on two CPU cores. Every demo creates new runs: runs/demo-rmc-
 and so on.
 """
 
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -131,7 +132,8 @@ def _how_to_continue(runs: list[Run], output: Path) -> str:
     """What to do after Ctrl-C: resume the unfinished run, report on both, or start again."""
     complete = [run.name for run in runs if run.summary_path.exists()]
     if len(complete) == len(CONFIGS):
-        return f"both runs are complete: rrnn report {' '.join(complete)} --output {output}"
+        report = shlex.join(["rrnn", "report", *complete, "--output", str(output)])
+        return f"both runs are complete: {report}"
     if runs and runs[-1].config_path.exists() and not runs[-1].summary_path.exists():
         return runs[-1].how_to_resume
     kept = f"{complete[0]} is complete; " if complete else ""

@@ -1,6 +1,7 @@
 """Train a model, or resume a run (--resume RUN)."""
 
 import argparse
+import shlex
 import signal
 import sys
 from argparse import SUPPRESS
@@ -134,7 +135,7 @@ def run(arguments: Namespace) -> int:
         if run.shipped:
             raise UserError(
                 f"{arguments.resume}: comes with the package, without a checkpoint to resume from; "
-                f"start a run of your own: rrnn train {run.config_path}"
+                f"start a run of your own: rrnn train {shlex.quote(str(run.config_path))}"
             )
         config = _resumed_config(run, overrides)
         check_launcher(devices=config.devices, num_nodes=config.num_nodes)

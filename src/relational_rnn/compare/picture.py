@@ -10,6 +10,7 @@ from ..report.figures import COLOURS, STYLE
 from .results import Row
 
 MARKERS = ("o", "s", "^", "D", "v")
+WIDEST = 4.0  # points
 
 
 def draw(rows: Sequence[Row]) -> Figure:
@@ -45,7 +46,9 @@ def draw(rows: Sequence[Row]) -> Figure:
                     [each.value for each in found],
                     color=colour,
                     marker=MARKERS[number % len(MARKERS)],
-                    linewidth=1.5 + 1.5 * (len(cores) - 1 - number),  # one on another shows
+                    # Thinner from core to core: one upon another, all can be seen.
+                    linewidth=WIDEST / (1 + 0.5 * number),
+                    markersize=2 * WIDEST / (1 + 0.25 * number),
                     label=row.core,
                 )
                 axes.fill_between(
@@ -56,8 +59,8 @@ def draw(rows: Sequence[Row]) -> Figure:
                     alpha=0.15,
                     linewidth=0,
                 )
-                axes.set_xticks(places, ["\n".join(map(str, each.values())) for each in labels])
-                axes.set_xlabel(", below it ".join(labels[0]))
+                axes.set_xticks(places, [_tick(each) for each in labels])
+                axes.set_xlabel("" if len(labels[0]) > 1 else next(iter(labels[0])))
         for axes in panels[len(tasks) :]:
             axes.remove()
         found_lines = {
@@ -72,3 +75,10 @@ def draw(rows: Sequence[Row]) -> Figure:
                 frameon=False,
             )
     return figure
+
+
+def _tick(label: dict[str, int]) -> str:
+    """The difficulty at a place of the axis, with names if it has several numbers."""
+    if len(label) == 1:
+        return str(next(iter(label.values())))
+    return "\n".join(f"{name} {value}" for name, value in label.items())

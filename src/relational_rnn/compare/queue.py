@@ -203,7 +203,7 @@ class Queue:
         wanted, found = asdict(self.plan.config(number, {})), read_yaml(run.config_path)
         wanted["betas"] = list(wanted["betas"])
         for name, value in wanted.items():
-            if name not in MAY_DIFFER and found.get(name) != value:
+            if name in found and name not in MAY_DIFFER and found[name] != value:
                 raise UserError(
                     f"{run.folder}: was trained with another suite: its {name} is "
                     f"{found.get(name)}, this suite's is {value}; choose another --run"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..config import GeneratedConfig, load
-from ..config.fields import nearest, one_of, options
+from ..config.fields import MAGNITUDE, nearest, one_of, options
 from ..config.yaml_files import read_yaml
 from ..equal_size import WIDTHS, count_weights, of_equal_size
 from ..errors import UserError
@@ -140,7 +140,7 @@ def _suite(path: Path, given: Any) -> Suite:
         configs=configs,
         thresholds=thresholds,
         learning_rates=[
-            _number("learning_rates", rate)
+            _number("learning_rates", rate, most=MAGNITUDE)
             for rate in _distinct("learning_rates", given["learning_rates"])
         ],
         seeds=[_seed(seed) for seed in _distinct("seeds", given.get("seeds", [1]))],
@@ -206,10 +206,9 @@ def _distinct(where: str, value: Any) -> list[Any]:
     return value
 
 
-def _number(where: str, value: Any, *, most: float = float("inf")) -> float:
+def _number(where: str, value: Any, *, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
-        wanted = "a number above 0" if most == float("inf") else f"a number in (0, {most:g}]"
-        raise UserError(f"{where}: must be {wanted}, got {value!r}")
+        raise UserError(f"{where}: must be a number in (0, {most:g}], got {value!r}")
     return float(value)
 
 

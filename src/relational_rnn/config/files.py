@@ -54,8 +54,13 @@ def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -
         raise must_be(f"{where}: task", one_of(TASKS), task)
     config_class = TASKS[task]
     values = {"name": name, **values, **_checked_names(config_class, overrides or {}, "--")}
-    parsed = {key: parse(config_class, key, value) for key, value in values.items()}
-    return config_class(**parsed)
+    try:
+        parsed = {key: parse(config_class, key, value) for key, value in values.items()}
+        return config_class(**parsed)
+    except UserError as error:
+        if overrides or not Path(name_or_path).is_file():
+            raise
+        raise UserError(f"{name_or_path}: {error}") from error
 
 
 def parse(config_class: type, key: str, value: Any) -> Any:

@@ -18,7 +18,7 @@ class TrainingConfig(Config):
     """Seed of all random numbers."""
 
     start: str | None = option(None, group="run")
-    """Run or shipped model of the same sizes whose weights training starts from; null: random."""
+    """Run or shipped model, of the same model, whose weights training starts from; null: random."""
 
     epochs: int | None = option(
         None, at_least=1, limit=STEPS, group="optimisation", resumable=True, prominent=True

@@ -9,6 +9,7 @@ import math
 import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -75,12 +76,15 @@ class Plan:
         """The configuration of a trial.
 
         Raises:
-            UserError: the values exclude each other, or there is no run of that ``start``.
+            UserError: the values exclude each other.
         """
         values = asdict(self.base) | dict(parameters) | {"name": f"{self.name}-{number:04}"}
         config = type(self.base)(**values)
-        start = config.start
-        return config if start is None else replace(config, start=resolved_start(start))
+        if config.start is not None:
+            # A run that is gone since is needed by no trial that has begun.
+            with suppress(UserError):
+                config = replace(config, start=resolved_start(config.start))
+        return config
 
     def as_plain(self) -> dict[str, Any]:
         """The plan as the content of a sweep's file with every field of the base."""
@@ -102,19 +106,25 @@ class Plan:
         """Prepare every corpus once, before several processes would all do it at the same time.
 
         Raises:
-            UserError: a corpus is missing or unsuitable.
+            UserError: a corpus is missing or unsuitable, or a run to start from is missing.
         """
+        for start in self._values("start"):
+            if start is not None:
+                resolved_start(start)
         corpus = entry(self.base).corpus
         if corpus is None:
             return
         open_corpus = resolve(corpus)
-        searched = self.space.get("data")
-        own = vars(self.base)["data"]
-        for name in searched.values if isinstance(searched, Choices) else (own,):
+        for name in self._values("data"):
             try:
                 open_corpus(name)
             except ValueError as error:
                 raise UserError(str(error)) from error
+
+    def _values(self, name: str) -> Sequence[Any]:
+        """All values that the trials have of a field of text."""
+        searched = self.space.get(name)
+        return searched.values if isinstance(searched, Choices) else (getattr(self.base, name),)
 
 
 def shipped() -> dict[str, Path]:

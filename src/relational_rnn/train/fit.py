@@ -32,7 +32,6 @@ from .required_memory import reporting_exhaustion
 from .resume import (
     last_checkpoint,
     notes_of_changes,
-    notes_of_start,
     restore_best,
     restore_from_best_checkpoint,
 )
@@ -100,7 +99,7 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         if config.start is not None and last is None and is_first_process():  # others get a copy
             start = find_run(config.start)
             task.start_from(start)
-            notes = notes_of_start(start)
+            notes = [f"start: {note}" for note in (start.note_of_changes(),) if note]
         kind_of_logger = logger_class(logger)
         checkpoint_io = checkpoints.AtomicCheckpointIO()
         loop = Loop(config, run, task.total_steps, checkpoint_io, stopper)

@@ -1,5 +1,6 @@
 """What a resumed run starts from: its last checkpoint, and its best weights, restored if lost."""
 
+import shlex
 from dataclasses import asdict
 from typing import Any
 
@@ -91,16 +92,6 @@ def notes_of_changes(run: Run, last: dict[str, Any]) -> list[str]:
     return notes
 
 
-def notes_of_start(run: Run) -> list[str]:
-    """What has changed in a run whose weights another one starts from, since it ended."""
-    try:
-        changed = run.changed_files()
-    except UserError as error:  # of its summary, which is not needed
-        return [str(error)]
-    where = f"start: {run.title}: changed since the run ended"
-    return [f"{where}: {', '.join(changed)}"] if changed else []
-
-
 def restore_from_best_checkpoint(run: Run, model: nn.Module, best_step: int) -> None:
     """Write the best weights, those of ``best_step``, from the best checkpoint.
 
@@ -170,4 +161,4 @@ def _check_nothing_is_lost(run: Run) -> None:
 
 
 def _start_again(run: Run) -> str:
-    return f"start a new run: rrnn train {run.config_path}"
+    return f"start a new run: rrnn train {shlex.quote(str(run.config_path))}"

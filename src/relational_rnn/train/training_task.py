@@ -175,12 +175,15 @@ class ReasoningTask:
 def _check_model(run: Run, config: TaskConfig) -> None:
     """Raise :class:`UserError` unless the run has a model as this configuration's.
 
-    Weights of equal shapes do not suffice: two heads of 8 units have those of one head of 16.
+    Weights of equal shapes do not suffice: two heads of 8 units have those of one head of 16. A
+    size that is derived (null) is left to the shapes.
     """
     idle = config.without_effect()
-    for name in deciding(type(config), "model"):
+    constants = ("forget_bias", "input_bias") if config.model == "rmc" else ()
+    for name in (*deciding(type(config), "model"), *constants):
         found, wanted = getattr(run.config, name), getattr(config, name)
-        if name not in idle and found != wanted:
+        same = name == "model" and {found, wanted} == {"lstm", "lstm-loop"}
+        if name not in idle and None not in (found, wanted) and found != wanted and not same:
             raise UserError(
                 f"start: {run.folder} has the weights of another model: its {name} is {found}, "
                 f"this run's is {wanted}"

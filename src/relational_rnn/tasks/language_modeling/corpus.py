@@ -13,6 +13,7 @@ import errno
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,7 +275,7 @@ def _write(source: Source, folder: Path) -> None:
                 words(split),
                 where=source.where(split),
                 remedy="let <unk> stand for rare words: "
-                f"rrnn data {source.location} --tokens words",
+                f"rrnn data {shlex.quote(str(source.location))} --tokens words",
             )
     dtype = np.dtype(DTYPES[len(vocabulary) > 1 << 16])
     counts, hashes = {}, {}

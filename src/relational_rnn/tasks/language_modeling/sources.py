@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from functools import cached_property
@@ -75,7 +76,7 @@ def find_source(name_or_folder: str, *, cache: Path) -> Source:
     if Path(name_or_folder).is_file():
         raise UserError(
             f"{name_or_folder}: is a file, not a folder with train.txt, valid.txt and test.txt; "
-            f"prepare it with: rrnn data {name_or_folder}"
+            f"prepare it with: rrnn data {shlex.quote(name_or_folder)}"
         )
     raise UserError(
         f"{name_or_folder}: must be a data set ({', '.join(NAMES)}) or a folder with "
@@ -117,7 +118,8 @@ class Folder:
             raise UserError(
                 f"{path}: {' and '.join(missing)} not found; the folder must hold train.txt, "
                 "valid.txt and test.txt (or wiki.train.tokens, wiki.valid.tokens, "
-                f"wiki.test.tokens); prepare any other text with: rrnn data {path}"
+                "wiki.test.tokens); prepare any other text with: rrnn data "
+                f"{shlex.quote(str(path))}"
             )
         for file in files.values():
             if file.stat().st_size == 0:
