@@ -74,8 +74,9 @@ def parse(config_class: type, key: str, value: Any) -> Any:
     declared = options(config_class)[key]
     if declared.hint is str and isinstance(value, str):
         return value  # not YAML
-    if type(value) is int and str(value) in get_args(declared.hint):
-        return str(value)  # precision: 32, which is a number in YAML
+    if type(value) is int:  # precision: 32 is a number in YAML
+        digits = {int(text): text for text in map(str, get_args(declared.hint)) if text.isdigit()}
+        value = digits.get(value, value)
     try:
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str):
