@@ -96,6 +96,19 @@ def test_another_suite_in_the_same_folder(make_suite, run_suite):
         Queue(changed, Path("runs/tiny/parity-rmc-0.01-1"))
 
 
+def test_a_run_from_before_a_field_has_its_default(make_suite, run_suite):
+    queue, _ = run_suite(make_suite())
+    for path in queue.folder.glob("*/config.yaml"):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not line.startswith("muon_rms:")]
+        assert len(kept) == len(lines) - 1
+        path.write_text("".join(kept), encoding="utf-8")
+    assert Queue(make_suite(), queue.folder).over
+    rmc = {"head_size": 12, "num_heads": 2, "muon_rms": 0.3}
+    with pytest.raises(UserError, match=r"its muon_rms is 0\.2, this suite's is 0\.3"):
+        Queue(make_suite(cores={"rmc": rmc, "lstm": {}}), queue.folder)
+
+
 def test_a_broken_summary_is_named(make_suite, run_suite):
     queue, _ = run_suite(make_suite(seeds=[1]))
     queue.run(queue.cells[0]).summary_path.write_text('{"valid": {}}', encoding="utf-8")

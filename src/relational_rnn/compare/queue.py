@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config.yaml_files import read_yaml
 from ..errors import UserError
 from ..files import write_text
 from ..lock import Lock
@@ -200,10 +199,10 @@ class Queue:
         run = self.run(self.cells[number])
         if not run.config_path.is_file():
             return
-        wanted, found = asdict(self.plan.config(number, {})), read_yaml(run.config_path)
-        wanted["betas"] = list(wanted["betas"])
+        # A field that is newer than the run has its default there.
+        wanted, found = asdict(self.plan.config(number, {})), asdict(run.config)
         for name, value in wanted.items():
-            if name in found and name not in MAY_DIFFER and found[name] != value:
+            if name not in MAY_DIFFER and found.get(name) != value:
                 raise UserError(
                     f"{run.folder}: was trained with another suite: its {name} is "
                     f"{found.get(name)}, this suite's is {value}; choose another --run"

@@ -47,12 +47,7 @@ def load(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -
         UserError: no such configuration, an unknown field, or a value that is not allowed.
     """
     name, values = _read(str(name_or_path))
-    task = values.get("task", DEFAULT_TASK)
-    if not isinstance(task, str) or task not in TASKS:
-        path = Path(name_or_path)
-        where = path if path.is_file() else name
-        raise must_be(f"{where}: task", one_of(TASKS), task)
-    config_class = TASKS[task]
+    config_class = TASKS[values.get("task", DEFAULT_TASK)]
     values = {"name": name, **values, **_checked_names(config_class, overrides or {}, "--")}
     try:
         parsed = {key: parse(config_class, key, value) for key, value in values.items()}
@@ -116,8 +111,10 @@ def _read(name: str) -> tuple[str, dict[str, Any]]:
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise UserError(f"{path}: not a configuration; write lines of `field: value`")
-    config_class = TASKS.get(str(values.get("task")), TASKS[DEFAULT_TASK])
-    return path.stem, _checked_names(config_class, values, f"{path}: ")
+    task = values.get("task", DEFAULT_TASK)
+    if not isinstance(task, str) or task not in TASKS:
+        raise must_be(f"{path}: task", one_of(TASKS), task)
+    return path.stem, _checked_names(TASKS[task], values, f"{path}: ")
 
 
 def _checked_names(config_class: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -99,7 +99,8 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
         if config.start is not None and last is None and is_first_process():  # others get a copy
             start = find_run(config.start)
             task.start_from(start)
-            notes = [f"start: {note}" for note in (start.note_of_changes(),) if note]
+            if note := start.note_of_changes():
+                notes.append(f"start: {note}")
         kind_of_logger = logger_class(logger)
         checkpoint_io = checkpoints.AtomicCheckpointIO()
         loop = Loop(config, run, task.total_steps, checkpoint_io, stopper)
