@@ -417,7 +417,7 @@ def test_every_bound_is_checked_and_named(rules, value, wanted):
 
 
 def test_a_transformer_is_for_generated_tasks():
-    with pytest.raises(UserError, match="model: must be one of rmc, lstm, lstm-loop, gru for lang"):
+    with pytest.raises(UserError, match="model: must be one of rmc, lstm, lstm-loop, gru, mingru"):
         load("language-modeling", {"model": "transformer"})
     assert load("nth-farthest", {"model": "transformer"}).model == "transformer"
 

@@ -57,7 +57,7 @@ def test_no_width_is_near_enough():
 TEXT = {"vocabulary_size": 50, "eos": 3}
 
 
-@pytest.mark.parametrize("core", ["rmc", "lstm", "gru"])
+@pytest.mark.parametrize("core", ["rmc", "lstm", "gru", "mingru"])
 def test_a_language_model_is_as_near_as_any_width(core):
     given = load("language-modeling", {"model": core, "embedding_size": 32, "num_heads": 2})
     width = WIDTHS[core][0]

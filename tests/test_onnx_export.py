@@ -68,6 +68,7 @@ def test_a_sequence_of_fixed_length_with_its_initial_memory(tmp_path):
         {"head": "adaptive", "adaptive_input": True},
         {"reset": "eos", "mem_slots": 2},
         {"reset": "eos", "model": "gru", "num_layers": 2},
+        {"reset": "eos", "model": "mingru", "num_layers": 2},
     ],
     ids=str,
 )

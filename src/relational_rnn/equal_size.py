@@ -19,6 +19,7 @@ WIDTHS = {
     "lstm": ("hidden_size", "readout_size"),
     "lstm-loop": ("hidden_size", "readout_size"),
     "gru": ("hidden_size", "readout_size"),
+    "mingru": ("hidden_size", "readout_size"),
     "transformer": ("hidden_size", "feedforward_size"),
 }
 """Of each core the field that decides its width, and one that changes its size in smaller steps,
@@ -51,7 +52,7 @@ def nearest_size(config: Config, weights: int, **sizes: int) -> Config:
     The largest width with at most as many weights is taken, or the next one if only that is within
     ``TOLERANCE``, or one that needs no projection to the embedding. If none is, the smaller one
     gets larger keys (rmc), a wider MLP (transformer), or in a generated task a wider readout (lstm,
-    gru). If that is not within ``TOLERANCE`` either, the nearest of all these is taken.
+    gru, mingru). If that is not within ``TOLERANCE`` either, the nearest of all these is taken.
 
     Args:
         config: the configuration.

@@ -26,7 +26,7 @@ def test_the_short_help_is_short_and_shows_where_the_rest_is(rrnn):
     assert lines[2] == ""
     assert "  -h, --help " in text
     flat = " ".join(text.split()).replace("lstm- loop", "lstm-loop")
-    assert "[rmc | lstm | lstm-loop | gru | transformer; default rmc]" in flat
+    assert "[rmc | lstm | lstm-loop | gru | mingru | transformer; default rmc]" in flat
     assert "[auto | cpu | cuda | mps; default auto]" in flat
     assert {"--run", "--resume", "--logger", "--data", "--max-steps", "--threads"} <= flags(text)
     for task in TASKS:
@@ -44,7 +44,7 @@ def test_the_help_of_a_task_shows_its_fields_in_groups(rrnn, task):
     assert titles == [*titles[:1], *GROUPS]
     flat = " ".join(text.split())
     assert "rmc: number of memory slots [an integer, at least 1; default 1]" in flat
-    assert "[one of rmc, lstm, lstm-loop, gru, transformer; default rmc]" in flat
+    assert "[one of rmc, lstm, lstm-loop, gru, mingru, transformer; default rmc]" in flat
 
 
 @pytest.mark.parametrize(

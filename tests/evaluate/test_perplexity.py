@@ -136,7 +136,7 @@ def test_wrong_arguments_are_named(forgetful, tokens, change, message):
         evaluate(forgetful, **arguments)
 
 
-@pytest.mark.parametrize("core", ["rmc", "lstm", "lstm-loop", "gru"])
+@pytest.mark.parametrize("core", ["rmc", "lstm", "lstm-loop", "gru", "mingru"])
 def test_with_reset_the_perplexity_is_of_each_line_alone(core):
     torch.manual_seed(0)
     config = LanguageModelingConfig(

@@ -8,6 +8,7 @@ import torch
 from relational_rnn import RelationalMemory
 from relational_rnn.config import CoreConfig
 from relational_rnn.config.core import RECURRENT, CoreName
+from relational_rnn.config.fields import options
 from relational_rnn.models import Stack
 from relational_rnn.models.cores import CORES
 
@@ -27,6 +28,7 @@ CASES = [
     pytest.param({"model": "lstm-loop", "num_layers": 3, "residual": True}, id="lstm-loop"),
     pytest.param({"model": "gru", "num_layers": 2}, id="gru"),
     pytest.param({"model": "gru", "weight_drop": 0.4, "num_layers": 2}, id="gru-weight-drop"),
+    pytest.param({"model": "mingru", "num_layers": 2}, id="mingru"),
     pytest.param({"model": "transformer", **WIDE}, id="transformer"),
     pytest.param({"model": "transformer", "num_layers": 2, **WIDE}, id="transformer-2-layers"),
     pytest.param({"model": "transformer", "attention_window": 2, **WIDE}, id="transformer-window"),
@@ -37,7 +39,9 @@ def test_every_core_has_a_name_in_the_configuration():
     assert CORES.keys() == set(get_args(CoreName))
     torch.manual_seed(0)
     made = {name: CORES[name].build(CoreConfig(model=name, **SIZES | WIDE), I) for name in CORES}
-    assert tuple(name for name in CORES if CORES[name].recurrent(made[name])) == RECURRENT
+    assert set(CORES) - set(RECURRENT) == {"transformer"}
+    dropped = options(CoreConfig)["weight_drop"].only[1:]
+    assert tuple(name for name in CORES if CORES[name].recurrent(made[name])) == dropped
 
 
 def stack(**fields):
@@ -114,6 +118,14 @@ def test_the_gate_bias_of_the_gru_keeps_its_state():
     plain, biased = stack(model="gru", forget_bias=0.0), stack(model="gru", forget_bias=50.0)
     change = biased.layers[0].bias_ih_l0 - plain.layers[0].bias_ih_l0
     assert change.detach().view(3, 6).mean(1).tolist() == pytest.approx([0.0, 50.0, 0.0])
+    state = (torch.rand(B, 6),)
+    torch.testing.assert_close(biased(inputs(), state)[1], state)
+
+
+def test_the_gate_bias_of_the_mingru_keeps_its_state():
+    plain, biased = stack(model="mingru", forget_bias=0.0), stack(model="mingru", forget_bias=50.0)
+    change = biased.layers[0].linear.bias - plain.layers[0].linear.bias
+    assert change.detach().view(2, 6).mean(1).tolist() == pytest.approx([50.0, 0.0])
     state = (torch.rand(B, 6),)
     torch.testing.assert_close(biased(inputs(), state)[1], state)
 

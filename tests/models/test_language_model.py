@@ -180,7 +180,7 @@ def test_cutoffs_beyond_the_vocabulary():
 
 EOS = 7
 LINES = [[3, 5, EOS], [EOS], [2, 2, 9, 30, EOS], [8, 1, EOS]]
-CORES = ["rmc", "lstm", "lstm-loop", "gru"]
+CORES = ["rmc", "lstm", "lstm-loop", "gru", "mingru"]
 
 
 def resetting(**fields):

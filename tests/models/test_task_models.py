@@ -13,6 +13,7 @@ CORES = {
     "rmc": {"model": "rmc", "mem_slots": 2, "head_size": 4, "num_heads": 2},
     "lstm": {"model": "lstm", "hidden_size": 8},
     "gru": {"model": "gru", "hidden_size": 8},
+    "mingru": {"model": "mingru", "hidden_size": 8},
     "transformer": {"model": "transformer", "hidden_size": 8, "num_heads": 2},
     "lstm-paper": {"model": "lstm", "hidden_size": 8, "num_layers": 2, "skip": True},
 }

@@ -9,10 +9,11 @@ Backend = Literal["auto", "reference", "fused", "native", "triton"]
 """``"auto"``, and the names in ``ops.relational_memory.BACKENDS``, which cannot be imported here
 without PyTorch."""
 
-CoreName = Literal["rmc", "lstm", "lstm-loop", "gru", "transformer"]
+CoreName = Literal["rmc", "lstm", "lstm-loop", "gru", "mingru", "transformer"]
 """The names in ``models.cores.CORES``, which cannot be imported here for the same reason."""
 
-RECURRENT = ("rmc", "lstm", "lstm-loop", "gru")
+RECURRENT = ("rmc", "lstm", "lstm-loop", "gru", "mingru")
+"""The cores whose state does not grow with the steps."""
 
 
 @dataclass(kw_only=True)
@@ -20,8 +21,8 @@ class CoreConfig(Config):
     """The recurrent core."""
 
     model: CoreName = option("rmc", group="core", decides="model", prominent=True)
-    """Core: the relational memory, torch's LSTM, the same LSTM as a Python loop, torch's GRU, or
-    a causal transformer (for generated tasks)."""
+    """Core: the relational memory, torch's LSTM, the same LSTM as a Python loop, torch's GRU, a
+    minGRU, or a causal transformer (for generated tasks)."""
 
     num_layers: int = option(1, at_least=1, limit=LAYERS, group="core", decides="model")
     """Number of layers; each reads the output of the one below."""
@@ -35,7 +36,9 @@ class CoreConfig(Config):
     layer_dropout: float = option(0.0, at_least=0, below=1, group="core", unless=("num_layers", 1))
     """Variational dropout between recurrent layers (Merity et al. 2018, 4.2)."""
 
-    weight_drop: float = option(0.0, at_least=0, below=1, group="core", only=("model", *RECURRENT))
+    weight_drop: float = option(
+        0.0, at_least=0, below=1, group="core", only=("model", "rmc", "lstm", "lstm-loop", "gru")
+    )
     """DropConnect on the recurrent weights (Merity et al. 2018, 2)."""
 
     mem_slots: int = option(
@@ -90,8 +93,8 @@ class CoreConfig(Config):
     which has fewer weights if the input is narrower than the memory."""
 
     forget_bias: float = option(1.0, group="core", only=("model", *RECURRENT))
-    """Added to the forget gate; for an LSTM, to the initial bias of its forget gate, for a GRU of
-    its update gate."""
+    """Added to the forget gate; for an LSTM, to the initial bias of its forget gate, for a GRU or
+    minGRU of the gate that keeps the state."""
 
     input_bias: float = option(0.0, group="core", only=("model", "rmc", "lstm", "lstm-loop"))
     """Added to the input gate; for an LSTM, to the initial bias of its input gate."""
@@ -104,7 +107,7 @@ class CoreConfig(Config):
         at_least=1,
         limit=WIDTH,
         group="core",
-        only=("model", "lstm", "lstm-loop", "gru", "transformer"),
+        only=("model", "lstm", "lstm-loop", "gru", "mingru", "transformer"),
         decides="model",
     )
     """Width of the hidden state; null: the width of the layer's input. For a transformer, a

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ..config import CoreConfig
 from ..nn.dropout import VariationalDropout, WeightDrop
 from ..nn.loop_lstm import LoopLSTM
+from ..nn.min_gru import MinGRU
 from ..nn.relational_memory import RelationalMemory
 from ..nn.transformer import TransformerLayer
 from ..ops.relational_memory.segments import segments
@@ -77,7 +78,7 @@ class Stack(nn.Module):
         self.norm = nn.LayerNorm(self.output_size) if self.transformer else nn.Identity()
 
     def initial_state(self, batch_size: int) -> State:
-        """The initial state of all layers: memory (rmc), h and c (lstm), h (gru), or no keys."""
+        """The initial state of all layers: memory (rmc), h and c (lstm), h (GRUs), or no keys."""
         state: list[Tensor] = []
         for layer in self.layers:
             core = layer.module if isinstance(layer, WeightDrop) else layer
@@ -201,6 +202,20 @@ def _run_gru(
     return output, (hidden.squeeze(0),)
 
 
+def _build_min_gru(config: CoreConfig, input_size: int) -> nn.Module:
+    layer = MinGRU(input_size, config.hidden_size or input_size)
+    with torch.no_grad():
+        layer.linear.bias[: layer.hidden_size] += config.forget_bias
+    return layer
+
+
+def _run_min_gru(
+    layer: nn.Module, inputs: Tensor, state: State, reset: Tensor | None
+) -> tuple[Tensor, State]:
+    output, hidden = layer(inputs, state[0][None], reset=reset)
+    return output, (hidden.squeeze(0),)
+
+
 def _run_packed(
     layer: nn.Module, inputs: Tensor, state: State, reset: Tensor
 ) -> tuple[Tensor, State]:
@@ -275,6 +290,13 @@ CORES = {
         initial_state=_zeros(1),
         run=_run_gru,
         recurrent=lambda layer: ["weight_hh_l0"],
+    ),
+    "mingru": Core(
+        build=_build_min_gru,
+        output_size=lambda layer: layer.hidden_size,
+        initial_state=_zeros(1),
+        run=_run_min_gru,
+        recurrent=lambda layer: [],
     ),
     "transformer": Core(
         build=_build_transformer,

@@ -1,0 +1,94 @@
+"""minGRU: the recurrence by hand, in pieces, with resets and in long sequences."""
+
+import pytest
+import torch
+
+from relational_rnn.nn.min_gru import MinGRU, linear_recurrence
+
+B, I, H = 3, 5, 4
+
+
+@pytest.fixture
+def layer():
+    torch.manual_seed(0)
+    return MinGRU(I, H).double()
+
+
+def inputs(steps):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(steps, B, I, generator=generator, dtype=torch.float64)
+
+
+def by_hand(layer, rows, state, reset=None):
+    """The equations of the paper, one step at a time."""
+    keep, write = layer.linear.weight.chunk(2)
+    keep_bias, write_bias = layer.linear.bias.chunk(2)
+    outputs = []
+    for step, x in enumerate(rows):
+        z = torch.sigmoid(-(x @ keep.T + keep_bias))
+        candidate = x @ write.T + write_bias
+        if reset is not None:
+            state = state * ~reset[step, :, None]
+        state = (1 - z) * state + z * candidate
+        outputs.append(state)
+    return torch.stack(outputs)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 8, 13])
+def test_it_is_the_recurrence_of_the_paper(layer, steps):
+    rows = inputs(steps).requires_grad_()
+    state = torch.rand(1, B, H, dtype=torch.float64, requires_grad=True)
+    output, last = layer(rows, state)
+    expected = by_hand(layer, rows, state[0])
+    torch.testing.assert_close(output, expected)
+    torch.testing.assert_close(last, expected[-1:])
+    wanted = [rows, state, *layer.parameters()]
+    cotangent = torch.randn(expected.shape, dtype=torch.float64)
+    torch.testing.assert_close(
+        torch.autograd.grad(output, wanted, cotangent),
+        torch.autograd.grad(expected, wanted, cotangent),
+    )
+
+
+def test_the_state_is_zero_at_first(layer):
+    torch.testing.assert_close(layer(inputs(6)), layer(inputs(6), torch.zeros(1, B, H).double()))
+
+
+@pytest.mark.parametrize("pieces", [[1] * 9, [4, 5], [8, 1]], ids=str)
+def test_in_pieces_as_in_one_call(layer, pieces):
+    state, outputs = torch.ones(1, B, H, dtype=torch.float64), []
+    whole = layer(inputs(9), state)
+    for piece in inputs(9).split(pieces):
+        output, state = layer(piece, state)
+        outputs.append(output)
+    torch.testing.assert_close((torch.cat(outputs), state), whole)
+
+
+def test_a_reset_begins_again(layer):
+    generator = torch.Generator().manual_seed(2)
+    reset = torch.rand(9, B, generator=generator) < 0.3
+    reset[0, 0] = True
+    state = torch.ones(1, B, H, dtype=torch.float64)
+    output, _ = layer(inputs(9), state, reset=reset)
+    torch.testing.assert_close(output, by_hand(layer, inputs(9), state[0], reset))
+
+
+def test_a_long_sequence_in_float32_keeps_its_digits():
+    """A thousand steps; the rounds add as few roundings as the steps do, so 1e-5 is ample."""
+    generator = torch.Generator().manual_seed(3)
+    factors = torch.rand(1000, 8, generator=generator) ** 0.01  # close to 1: nothing is forgotten
+    terms = torch.randn(1000, 8, generator=generator)
+    state = torch.zeros(8, dtype=torch.float64)
+    expected = []
+    for factor, term in zip(factors.double(), terms.double(), strict=True):
+        state = factor * state + term
+        expected.append(state)
+    torch.testing.assert_close(
+        linear_recurrence(factors, terms).double(), torch.stack(expected), atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("sizes", [(0, 4), (4, 0)])
+def test_a_size_below_1_is_refused(sizes):
+    with pytest.raises(ValueError, match="_size must be"):
+        MinGRU(*sizes)
