@@ -35,6 +35,7 @@ def suite(own_folder):
 def test_from_the_file_to_the_page(rrnn):
     answer = rrnn("compare", "tiny.yaml", "--workers", 2, "--run", "mine", "--json")
     assert answer.code == 0, answer.err
+    assert answer.out.startswith("tiny: 0 of 2 runs have ended\n")
     folder = Path("runs/mine")
     assert answer.json["comparison"] == str(folder)
     lstm, transformer = answer.json["rows"]
@@ -73,6 +74,7 @@ def test_stopped_it_prints_how_to_resume(rrnn, monkeypatch):
     assert answer.code == 130
     assert "1 missing" in Path("runs/tiny/table.md").read_text(encoding="utf-8")
     assert answer.out.splitlines() == [
+        "tiny: 0 of 2 runs have ended",
         "stopped and saved, 0 of 2 runs have ended",
         "resume with: rrnn compare tiny.yaml --workers 3 --json",
     ]

@@ -51,13 +51,12 @@ def run(arguments: Namespace) -> int:
     from ..sweep.runner import Runner
 
     queue = Queue(suite, run_folder(arguments.run or suite.name))
+    _say(f"{suite.name}: {queue.progress}")
     signal = Runner(queue, workers=arguments.workers, say=_say).run()
     rows = collect(queue)
     paths = write_comparison(suite, rows, queue.folder, origins(queue))
     if signal:
-        done = sum(map(queue.ended, queue.cells))
-        runs = done + sum(row.missing for row in rows)
-        print(f"stopped and saved, {done} of {runs} runs have ended")
+        print(f"stopped and saved, {queue.progress}")
         _say(f"resume with: {_again(arguments)}")
         return 128 + signal
     Console().print(as_table(suite, rows))

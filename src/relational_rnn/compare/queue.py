@@ -176,6 +176,14 @@ class Queue:
         rate = self.best_rate(task, core)
         return [] if rate is None else [Cell(task, core, rate, seed) for seed in self.plan.seeds]
 
+    @property
+    def progress(self) -> str:
+        """How many of the runs have ended, in words."""
+        cores = self.plan.configs.items()
+        missing = sum(self.missing(task, core) for task, each in cores for core in each)
+        ended = sum(map(self.ended, self.cells))
+        return f"{ended} of {ended + missing} runs have ended"
+
     def missing(self, task: str, core: str) -> int:
         """How many runs have not ended, those included whose learning rate is not known yet."""
         missing = sum(not self.ended(cell) for cell in self._first(task, core))
