@@ -14,8 +14,9 @@ class MinGRU(nn.Module):
 
         h[t] = (1 - z[t]) h[t-1] + z[t] c[t],   z = sigmoid(Wz x + bz),   c = Wc x + bc
 
-    The state enters linearly, so all steps are computed at once. It is called like `torch.nn.GRU`.
-    The rows of ``linear`` are those of ``-z``, which keep the state, then those of ``c``.
+    It is called like `torch.nn.GRU`. The rows of ``linear`` are those of ``-z``, which keep the
+    state, then those of ``c``. The state enters linearly, so a scan over log2(T) rounds would
+    do; on a CPU this loop is faster.
 
     Args:
         input_size: I.
@@ -45,34 +46,16 @@ class MinGRU(nn.Module):
         Returns:
             The state after each step ``[T, B, H]``, and after the last ``[1, B, H]``.
         """
-        gate, candidate = self.linear(inputs).chunk(2, dim=-1)
-        keep, write = gate.sigmoid(), (-gate).sigmoid()
+        projected = self.linear(inputs)
+        # bfloat16 has too few digits for a sum over many steps.
+        projected = projected.to(torch.promote_types(projected.dtype, torch.float32))
+        gate, candidate = projected.chunk(2, dim=-1)
+        keep, written = gate.sigmoid(), (-gate).sigmoid() * candidate  # [T, B, H]
         if reset is not None:
             keep = keep.masked_fill(reset[..., None], 0)
-        output = linear_recurrence(keep, write * candidate, state)
-        return output, output[-1:]
-
-
-def linear_recurrence(factors: Tensor, terms: Tensor, state: Tensor | None = None) -> Tensor:
-    """``h[t] = factors[t] h[t-1] + terms[t]`` for all t, in about log2(T) rounds.
-
-    Before a round, row t is the sum over the last d steps, and its factor their product; the round
-    adds the d steps before them (Hillis & Steele 1986).
-
-    Args:
-        factors: ``[T, ...]``, of magnitude at most 1: products of larger ones may overflow.
-        terms: ``[T, ...]``.
-        state: h before the first step, ``[1, ...]``; default: zeros.
-
-    Returns:
-        ``[T, ...]``.
-    """
-    if state is not None:
-        terms = torch.cat((terms[:1] + factors[:1] * state, terms[1:]))
-    steps = 1
-    while steps < len(terms):
-        earlier = factors[steps:] * terms[:-steps]
-        terms = torch.cat((terms[:steps], terms[steps:] + earlier))
-        factors = torch.cat((factors[:steps], factors[steps:] * factors[:-steps]))
-        steps *= 2
-    return terms
+        hidden = torch.zeros_like(written[0]) if state is None else state[0]
+        outputs = []
+        for factor, term in zip(keep.unbind(0), written.unbind(0), strict=True):
+            hidden = torch.addcmul(term, factor, hidden)
+            outputs.append(hidden)
+        return torch.stack(outputs), hidden[None]
