@@ -185,7 +185,7 @@ def test_a_word_that_is_impossible_is_not_drawn(vocabulary):
         assert "the" not in draw(model, vocabulary, words=40, temperature=temperature, seed=1)
 
 
-@pytest.mark.parametrize("core", ["rmc", "gru"])
+@pytest.mark.parametrize("core", ["rmc", "gru", "mingru"])
 def test_with_reset_nothing_of_the_line_before_is_known(vocabulary, core):
     torch.manual_seed(0)
     sizes = {"embedding_size": 8, "head_size": 4, "num_heads": 2}

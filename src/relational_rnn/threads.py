@@ -118,7 +118,8 @@ def core_work(config: TaskConfig) -> int:
         hidden = config.hidden_size
         if hidden is None:
             hidden = int(getattr(config, "embedding_size", 0))
-        return columns * 8 * hidden * hidden
+        # minGRU has two matrices, and none of them acts on the state.
+        return columns * (2 if config.model == "mingru" else 8) * hidden * hidden
     width = config.head_size * config.num_heads
     qkv = config.num_heads * (2 * (config.key_size or config.head_size) + config.head_size)
     row = width * qkv + (config.attention_mlp_layers + 2) * width**2  # 2: the gates

@@ -48,6 +48,8 @@ def test_from_the_file_to_the_page(rrnn):
         assert row["accuracy"]["value"] == summary["test"]["accuracy"]
     for name in ("table.json", "table.md", "accuracy.png", "compare.html"):
         assert (folder / name).is_file()
+    again = rrnn("compare", "tiny.yaml", "--run", "mine")
+    assert again.out.startswith("tiny: 2 of 2 runs have ended\n")
     # Every cell is a run like any other.
     tested = rrnn("test", folder / "s3-lstm-0.01-1", "--split", "valid", "--json").json
     assert 0 <= tested["accuracy"] <= 1

@@ -29,6 +29,7 @@ CASES = [
     pytest.param({"model": "gru", "num_layers": 2}, id="gru"),
     pytest.param({"model": "gru", "weight_drop": 0.4, "num_layers": 2}, id="gru-weight-drop"),
     pytest.param({"model": "mingru", "num_layers": 2}, id="mingru"),
+    pytest.param({"model": "mingru", "num_layers": 2, "skip": True}, id="mingru-skip"),
     pytest.param({"model": "transformer", **WIDE}, id="transformer"),
     pytest.param({"model": "transformer", "num_layers": 2, **WIDE}, id="transformer-2-layers"),
     pytest.param({"model": "transformer", "attention_window": 2, **WIDE}, id="transformer-window"),
@@ -78,6 +79,14 @@ def test_every_parameter_and_the_initial_state_get_a_gradient(fields):
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
     assert all(tensor.grad is not None for tensor in state)
+
+
+@pytest.mark.parametrize("model", CORES)
+def test_every_core_runs_in_bfloat16(model):
+    core = stack(model=model, num_layers=2, **WIDE).bfloat16()
+    output, state = core(inputs().bfloat16(), core.initial_state(B))
+    assert {tensor.dtype for tensor in (output, *state)} == {torch.bfloat16}
+    assert output.isfinite().all()
 
 
 def test_lstm_and_its_loop_agree():

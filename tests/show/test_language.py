@@ -103,7 +103,7 @@ def test_another_model_reads_the_same_words(reader):
     close([word["other"]["loss"] for word in words[1:]], losses)
 
 
-@pytest.mark.parametrize("model", ["lstm", "gru"])
+@pytest.mark.parametrize("model", ["lstm", "gru", "mingru"])
 def test_other_cores_have_no_attention_to_show(model):
     reader = Reader(save_language("core", model=model, hidden_size=8))
     words = list(read_on(reader, TEXT))

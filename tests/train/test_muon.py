@@ -147,7 +147,7 @@ def test_bfloat16_steps_and_a_copy_goes_on_alike():
     assert torch.equal(other, exact)
 
 
-@pytest.mark.parametrize("model", ["rmc", "lstm", "gru", "mingru"])
+@pytest.mark.parametrize("model", ["rmc", "lstm", "gru"])
 def test_the_hidden_matrices_by_muon_and_the_rest_by_adamw(model):
     models = []
     for optimizer in ("muon", "adamw"):
@@ -177,5 +177,5 @@ def test_the_hidden_matrices_by_muon_and_the_rest_by_adamw(model):
         for name, parameter in models[0].named_parameters()
         if name.startswith(("core.", "projection.")) and "weight" in name and "norm" not in name
     }
-    assert len(matrices) > (model != "mingru")
+    assert len(matrices) > 1
     assert by_muon == matrices

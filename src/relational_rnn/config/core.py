@@ -13,7 +13,7 @@ CoreName = Literal["rmc", "lstm", "lstm-loop", "gru", "mingru", "transformer"]
 """The names in ``models.cores.CORES``, which cannot be imported here for the same reason."""
 
 RECURRENT = ("rmc", "lstm", "lstm-loop", "gru", "mingru")
-"""The cores whose state does not grow with the steps."""
+"""The cores whose state has one size, however many steps were read."""
 
 
 @dataclass(kw_only=True)
@@ -94,7 +94,7 @@ class CoreConfig(Config):
 
     forget_bias: float = option(1.0, group="core", only=("model", *RECURRENT))
     """Added to the forget gate; for an LSTM, to the initial bias of its forget gate, for a GRU or
-    minGRU of the gate that keeps the state."""
+    minGRU, to that of the gate that keeps the state."""
 
     input_bias: float = option(0.0, group="core", only=("model", "rmc", "lstm", "lstm-loop"))
     """Added to the input gate; for an LSTM, to the initial bias of its input gate."""

@@ -14,9 +14,11 @@ class MinGRU(nn.Module):
 
         h[t] = (1 - z[t]) h[t-1] + z[t] c[t],   z = sigmoid(Wz x + bz),   c = Wc x + bc
 
-    It is called like `torch.nn.GRU`. The rows of ``linear`` are those of ``-z``, which keep the
-    state, then those of ``c``. The state enters linearly, so a scan over log2(T) rounds would
-    do; on a CPU this loop is faster.
+    With ``[T, B, I]`` it is called like a `torch.nn.GRU` of one layer. The first H rows of
+    ``linear`` give the logit of ``1 - z``, the share that is kept, and the other H give c. The
+    authors' other form, in logarithms, makes c positive (B.3.1); here it has either sign. This is a
+    loop over time. Nothing in a step depends on the state but a product and a sum, so a scan could
+    run all steps in parallel.
 
     Args:
         input_size: I.
@@ -44,18 +46,25 @@ class MinGRU(nn.Module):
             reset: ``[T, B]`` bool: whether the state is zero again before a step; default: nowhere.
 
         Returns:
-            The state after each step ``[T, B, H]``, and after the last ``[1, B, H]``.
+            The state after each step ``[T, B, H]``, and after the last ``[1, B, H]``, in the dtype
+            of the inputs.
+
+        Raises:
+            ValueError: T is 0.
         """
+        if not len(inputs):
+            raise ValueError(f"inputs must have at least one step (T), got {list(inputs.shape)}")
         projected = self.linear(inputs)
         # bfloat16 has too few digits for a sum over many steps.
         projected = projected.to(torch.promote_types(projected.dtype, torch.float32))
         gate, candidate = projected.chunk(2, dim=-1)
         keep, written = gate.sigmoid(), (-gate).sigmoid() * candidate  # [T, B, H]
-        if reset is not None:
-            keep = keep.masked_fill(reset[..., None], 0)
-        hidden = torch.zeros_like(written[0]) if state is None else state[0]
+        hidden = torch.zeros_like(written[0]) if state is None else state[0].to(written.dtype)
         outputs = []
-        for factor, term in zip(keep.unbind(0), written.unbind(0), strict=True):
+        for step, (factor, term) in enumerate(zip(keep.unbind(0), written.unbind(0), strict=True)):
+            if reset is not None:
+                hidden = hidden.masked_fill(reset[step, :, None], 0)
             hidden = torch.addcmul(term, factor, hidden)
             outputs.append(hidden)
-        return torch.stack(outputs), hidden[None]
+        output = torch.stack(outputs).to(inputs.dtype)
+        return output, output[-1:]
