@@ -97,7 +97,7 @@ TASK_RUNS := $(foreach c,$(TASK_CONFIGS),$(foreach s,1 2 3,results/tasks/$(c)-$(
 PAPER_CONFIGS := cpu-nth-farthest-paper cpu-addition-paper cpu-control-paper cpu-program-paper \
 	cpu-copy-paper cpu-reverse-paper cpu-double-paper
 PAPER_RUNS := $(foreach c,$(PAPER_CONFIGS),results/tasks/$(c)-1/summary.json) \
-	$(foreach c,addition copy reverse double,results/tasks/cpu-$(c)-paper-2/summary.json)
+	$(foreach c,addition program copy reverse double,results/tasks/cpu-$(c)-paper-2/summary.json)
 runs-of = $(dir $(filter $(foreach c,$(1),results/tasks/cpu-$(c)%),$(TASK_RUNS)))
 paper-runs-of = $(dir $(filter $(foreach c,$(1),results/tasks/cpu-$(c)-paper-%),$(PAPER_RUNS)))
 
