@@ -376,6 +376,7 @@ BLOCKS: dict[str, Callable[[Path, Path], str]] = {
     "ablation": _changes("wikitext2-ablation"),
     "cores": _changes("wikitext2-cores"),
     "dropout": _changes("wikitext2-regularization"),
+    "weak-dropout": _language_models("weak-dropout/*", "weak-dropout/*.png"),
     "muon": _language_models("muon/*", "muon/*.png"),
     "tasks": _tasks,
     "memory-quick": _compare("memory-quick"),
