@@ -1,5 +1,6 @@
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,6 +100,14 @@ def test_a_folder_that_is_not_there(make_run, rrnn):
     assert answer.code == 2
     assert answer.err.startswith("error: nowhere/mine.onnx: ")
     assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("model", "name"), [("lstm", "LSTM"), ("mingru", "minGRU")])
+def test_the_model_card_writes_the_core_as_people_do(make_run, rrnn, model, name):
+    make_run(model=model)
+    assert rrnn("export", "mine", "--hub", "hub").code == 0
+    card = Path("hub/README.md").read_text(encoding="utf-8")
+    assert f"\n{name} language model with" in card
 
 
 def test_a_folder_for_the_hub(make_run, rrnn, text, tmp_path):

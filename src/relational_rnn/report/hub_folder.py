@@ -68,12 +68,15 @@ def write_hub_folder(run: Run, folder: Path) -> None:
 def card(run: Run, summary: dict[str, Any], config: str) -> str:
     """The model card in Markdown."""
     is_text = not is_generated(run.config)
+    core = {"mingru": "minGRU", "transformer": "Transformer"}.get(
+        run.config.model, run.config.model.upper()
+    )
     splits = {split: summary[split] for split in ("valid", "test") if split in summary}
     metrics = [name for name in METRICS if any(name in scores for scores in splits.values())]
     return render(
         "model_card.md",
         name=run.name,
-        kind=f"{run.config.model.upper()} {'language model' if is_text else 'model'}",
+        kind=f"{core} {'language model' if is_text else 'model'}",
         is_text=is_text,
         parameters=summary.get("parameters", 0),
         trained_on=Path(vars(run.config)["data"]).name if is_text else run.config.task,
