@@ -181,7 +181,7 @@ class Queue:
         """How many of the runs have ended, in words."""
         cores = self.plan.configs.items()
         missing = sum(self.missing(task, core) for task, each in cores for core in each)
-        ended = sum(self.ended(cell) for cell in dict.fromkeys(self._needed()))
+        ended = sum(map(self.ended, self._needed()))
         return f"{ended} of {ended + missing} runs have ended"
 
     def missing(self, task: str, core: str) -> int:
