@@ -1,4 +1,4 @@
-"""The exception for mistakes of the user."""
+"""The exceptions for what the user has to mend."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The command line prints the line on stderr and exits with code 2.
     """
+
+
+class StorageError(UserError):
+    """A full disk, or a file that cannot be written: the same command may work later."""

@@ -1,7 +1,7 @@
 """Stands in for the training of a run: quick, with results that its configuration decides.
 
 The accuracy is highest at the learning rate 0.01, and rises by 0.01 with the seed. A run of a GRU
-fails; with a file hold-RUN, a run waits until it is asked to stop.
+fails; with a file hold-RUN, a run waits until it is asked to stop, with full-RUN its disk is full.
 """
 
 import json
@@ -19,6 +19,9 @@ with open(folder / "begun.txt", "a", encoding="utf-8") as begun:
 if config["model"] == "gru":
     print("error: no such core here", file=sys.stderr)
     sys.exit(2)
+if Path(f"full-{folder.name}").exists():
+    print("error: last.ckpt: the disk is full", file=sys.stderr)
+    sys.exit(3)
 stop = []
 signal.signal(signal.SIGTERM, lambda number, frame: stop.append(number))
 while Path(f"hold-{folder.name}").exists():

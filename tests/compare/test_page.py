@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from relational_rnn.compare.page import as_table, write_comparison
+from relational_rnn.compare.page import as_table, note, write_comparison
 from relational_rnn.compare.picture import draw
 from relational_rnn.compare.queue import Queue
 from relational_rnn.compare.results import collect, origins
@@ -61,6 +61,23 @@ def test_every_figure_links_to_its_run(written):
     assert "commit 000000000000." in page
     ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
     assert paths["picture"].read_bytes().startswith(b"\x89PNG")
+
+
+def test_names_with_characters_that_mean_something_in_markdown(make_suite, run_suite):
+    task = {"base": "state-tracking", "fields": {"length": 16, "train_length": 8}}
+    suite = make_suite(tasks={"a |b] c": task}, seeds=[1], learning_rates=[0.01])
+    queue, _ = run_suite(suite)
+    rows = collect(queue)
+    table = write_comparison(suite, rows, queue.folder, origins(queue))["table"].read_text("utf-8")
+    accuracy = "[66.0%](a%20%7Cb%5D%20c-rmc-0.01-1/summary.json)"
+    assert f"\n| a \\|b\\] c | {accuracy} | " in table
+    assert "## a \\|b\\] c\n" in table
+
+
+def test_one_run_has_no_median(make_suite):
+    assert "A figure is the median of 3 seeds; the lowest" in note(make_suite(), linked=False)
+    one = note(make_suite(seeds=[1], learning_rates=[0.01]))
+    assert "The learning rate is 0.01. A figure is of one seed and links to its run. CPU" in one
 
 
 def test_the_data_has_what_the_page_shows(written):

@@ -1,6 +1,8 @@
 """What a comparison runs, in which order, and what it does again."""
 
+import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -9,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from relational_rnn.compare.queue import Queue
-from relational_rnn.errors import UserError
+from relational_rnn.errors import StorageError, UserError
 from relational_rnn.sweep.runner import Runner
+
+from .conftest import SMALL
 
 
 def begun(name, folder="runs/tiny"):
@@ -73,7 +77,7 @@ def test_stopped_and_started_again_it_resumes(make_suite, run_suite):
     assert not queue.over
     hold.unlink()
     _, said = run_suite(suite)
-    assert said[0].startswith("trial 0 resumed: task parity · core rmc")
+    assert said[0].startswith("parity-rmc-0.01-1 resumed: task parity · core rmc")
     assert (begun("parity-rmc-0.01-1"), begun("parity-lstm-0.01-1")) == (2, 1)
 
 
@@ -109,8 +113,55 @@ def test_a_run_from_before_a_field_has_its_default(make_suite, run_suite):
         Queue(make_suite(cores={"rmc": rmc, "lstm": {}}), queue.folder)
 
 
-def test_a_broken_summary_is_named(make_suite, run_suite):
+def test_another_interval_of_the_log_is_another_suite(make_suite, run_suite):
+    # A curriculum follows the logged loss.
+    run_suite(make_suite())
+    changed = make_suite(fields=SMALL | {"log_every": 7})
+    with pytest.raises(UserError, match="was trained with another suite: its log_every is"):
+        Queue(changed, Path("runs/tiny"))
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ({"valid": {}}, "accuracy of valid"),
+        ({"test": {"accuracy": None}}, "accuracy of test"),
+        ({"valid": {"accuracy": 0.5}}, "loss of valid"),
+        ({"parameters": None}, "parameters"),
+        ({"cpu_seconds": "1"}, "cpu_seconds"),
+        ({"by_difficulty": "length"}, "accuracy by_difficulty"),
+        ({"by_difficulty": [{"length": 8}]}, "accuracy by_difficulty"),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else None,
+)
+def test_a_broken_summary_is_named(make_suite, run_suite, change, missing):
     queue, _ = run_suite(make_suite(seeds=[1]))
-    queue.run(queue.cells[0]).summary_path.write_text('{"valid": {}}', encoding="utf-8")
-    with pytest.raises(UserError, match="broken: it has no accuracy of valid"):
+    path = queue.run(queue.cells[0]).summary_path
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | change), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"summary\.json: broken: it has no {missing}$"):
         queue.best_rate("parity", "rmc")
+
+
+def test_damaged_folders(make_suite, run_suite):
+    queue, _ = run_suite(make_suite(seeds=[1]))
+    first, second = (queue.run(cell).folder for cell in queue.cells[:2])
+    (first / "failed.txt").write_bytes(b"out of \xff")
+    assert queue.error(queue.cells[0]) == "out of \ufffd"
+    shutil.rmtree(second)
+    second.touch()
+    with pytest.raises(UserError, match=f"{second}: cannot be written: File exists"):
+        queue.acquire()
+
+
+def test_a_full_disk_stops_the_comparison_and_fails_no_run(make_suite, run_suite):
+    suite = make_suite(seeds=[1])
+    Path("full-parity-lstm-0.001-1").touch()
+    queue, said = Queue(suite, Path("runs/tiny")), []
+    with pytest.raises(StorageError, match=r"^last\.ckpt: the disk is full; then give the same"):
+        Runner(queue, workers=1, say=said.append).run()
+    assert not queue.over
+    assert not any("failed" in line for line in said)
+    Path("full-parity-lstm-0.001-1").unlink()
+    queue, said = run_suite(suite)
+    assert said[0].startswith("parity-lstm-0.001-1 resumed: ")
+    assert queue.best_rate("parity", "lstm") == 0.01

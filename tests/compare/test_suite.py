@@ -65,8 +65,26 @@ def test_shipped_suites_compare_equal_cores_on_equal_examples(name):
             r"learning_rates: must be a number in \(0, .*\], got 'fast'",
         ),
         ({"learning_rates": [1e19]}, r"learning_rates: must be a number in \(0, .*, got 1e\+19"),
+        ({"learning_rates": [1, 1.0]}, "learning_rates: must differ in their first six digits"),
+        (
+            {"learning_rates": [0.01, 0.010000001]},
+            r"learning_rates: must differ in their first six digits, got \[0.01, 0.010000001\]",
+        ),
+        (
+            {"cores": {"rmc": {}, "lstm": {"hidden_size": 20}}},
+            "cores: lstm: hidden_size: is decided by the weights of the first core; remove it",
+        ),
+        (
+            {"fields": {"hidden_size": 20}},
+            "fields: hidden_size: is decided by the weights of the first core; remove it",
+        ),
+        (
+            {"tasks": {"a": {"base": "state-tracking", "fields": {"hidden_size": 20}}}},
+            "tasks: a: fields: hidden_size: is decided by the weights of the first core",
+        ),
+        ({"tasks": {"a\nb": {"base": "programs"}}}, r"tasks: 'a\\nb': must be a name that can be"),
         ({"tasks": {}}, "tasks: must be a mapping that is not empty"),
-        ({"tasks": {"a/b": {"base": "programs"}}}, "tasks: a/b: must be a name that can be"),
+        ({"tasks": {"a/b": {"base": "programs"}}}, "tasks: 'a/b': must be a name that can be"),
         ({"tasks": {"a": {}}}, "tasks: a: base is missing"),
         ({"tasks": {"a": {"base": "parity"}}}, "tasks: a: parity: no such configuration"),
         (
@@ -104,3 +122,7 @@ def test_mistakes(make_suite, given, message):
 def test_no_such_suite(name, message):
     with pytest.raises(UserError, match=message):
         read_suite(name)
+
+
+def test_a_rate_in_the_notation_that_yaml_takes_for_text(make_suite):
+    assert make_suite(learning_rates=["1e-3", 0.01]).learning_rates == [0.001, 0.01]

@@ -1,5 +1,6 @@
 """Stacks of cores: shapes, state passing, what each option does."""
 
+import pickle
 from typing import get_args
 
 import pytest
@@ -52,6 +53,13 @@ def stack(**fields):
 
 def inputs(*, seed=1):
     return torch.randn(T, B, I, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("fields", CASES)
+def test_it_can_be_pickled(fields):
+    core = stack(**fields).eval()
+    twin = pickle.loads(pickle.dumps(core))
+    assert torch.equal(*(each(inputs(), each.initial_state(B))[0] for each in (core, twin)))
 
 
 @pytest.mark.parametrize("fields", CASES)

@@ -58,3 +58,13 @@ def test_the_cell_state_stays_float32_under_autocast() -> None:
 def test_bad_sizes_are_named() -> None:
     with pytest.raises(ValueError, match="hidden_size must be an integer of at least 1, got 0"):
         LoopLSTM(4, 0)
+
+
+def test_states_and_resets_of_another_shape_are_refused() -> None:
+    layer, inputs, state = LoopLSTM(3, 5), torch.zeros(4, 2, 3), torch.zeros(1, 2, 5)
+    with pytest.raises(ValueError, match=r"^cell state .* shape \[1, 2, 5\], got .*\[1, 1, 5\]"):
+        layer(inputs, (state, state[:, :1]))
+    with pytest.raises(ValueError, match=r"^hidden state .*, got torch.float32 .* \[2, 5\]"):
+        layer(inputs, (state[0], state))
+    with pytest.raises(ValueError, match=r"^reset must be bool .* \[4, 2\], got .* \[4, 1\]"):
+        layer(inputs, reset=torch.zeros(4, 1, dtype=torch.bool))

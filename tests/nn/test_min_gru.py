@@ -102,3 +102,18 @@ def test_no_steps_are_refused(layer):
 def test_a_size_below_1_is_refused(sizes):
     with pytest.raises(ValueError, match="_size must be"):
         MinGRU(*sizes)
+
+
+@pytest.mark.parametrize("shape", [(B, H), (2, B, H), (1, 1, H), (1, B + 1, H)], ids=str)
+def test_a_state_of_another_shape_is_refused(layer, shape):
+    with pytest.raises(ValueError, match=r"^state must be .* with shape \[1, 3, 4\], got"):
+        layer(inputs(2), torch.zeros(shape, dtype=torch.float64))
+
+
+def test_other_arguments_that_are_refused(layer):
+    with pytest.raises(ValueError, match=r"^state must be floating-point .*, got torch.int64"):
+        layer(inputs(2), torch.zeros(1, B, H, dtype=torch.int64))
+    with pytest.raises(TypeError, match=r"^state must be a tensor, got a tuple"):
+        layer(inputs(2), (torch.zeros(1, B, H),))
+    with pytest.raises(ValueError, match=r"^reset must be bool .* \[2, 3\], got .*\[3, 3\]"):
+        layer(inputs(2), reset=torch.zeros(3, B, dtype=torch.bool))

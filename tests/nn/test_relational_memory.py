@@ -468,6 +468,16 @@ def test_layers_equal_cores_on_top_of_each_other(backend: str, batch_first: bool
     assert [x.shape for x in alone] == [(5, 16), (3, 2, 8)]
 
 
+def test_a_backend_set_later_is_the_backend_of_all_layers() -> None:
+    core = RelationalMemory(**SMALL, num_layers=3)
+    core.backend, core.checkpoint_every = "reference", 2
+    assert [(each.backend, each.checkpoint_every) for each in core.layers_above] == [
+        ("reference", 2),
+        ("reference", 2),
+    ]
+    assert copy.deepcopy(core).arguments() == core.arguments()
+
+
 def test_dropout_is_between_layers_and_in_training() -> None:
     core = RelationalMemory(**SMALL, num_layers=2, dropout=0.5)
     inputs = torch.randn(5, 4, 3)

@@ -135,7 +135,7 @@ def test_told_to_stop(make_plan, in_a_process, run_sweep, stop, capfd):
         os.kill(pid, stop)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == stop
     again = "; Ctrl-C again to stop now" if stop == signal.SIGINT else ""
-    assert capfd.readouterr().err == f"stopping; the trials under way are saved{again}\n"
+    assert capfd.readouterr().err == f"stopping; what is under way is saved{again}\n"
     assert not Path("runs/tiny/trial-0000/summary.json").exists()
     outcomes, _ = run_sweep(plan)
     assert [outcome.state for outcome in outcomes] == ["finished"]

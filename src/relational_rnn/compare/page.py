@@ -1,10 +1,12 @@
 """The results of a comparison as a table: for the terminal, in Markdown, JSON, and on a page."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -16,6 +18,9 @@ from ..report.terminal import WideTable
 from .picture import draw
 from .results import Figure, Row
 from .suite import Suite
+
+MARKUP = re.compile(r"[\\`*\[\]<>|]")
+"""Characters that mean something in Markdown."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def as_markdown(suite: Suite, rows: Sequence[Row]) -> str:
     """The tables as a Markdown file with links to the runs."""
     parts = [f"# {suite.name}", note(suite), "## Test accuracy", _markdown(overview_table(rows))]
     for task, some in _by_task(rows).items():
-        parts += [f"## {task}", _markdown(main_table(suite, some))]
+        parts += [f"## {_escaped(task)}", _markdown(main_table(suite, some))]
         difficulty = difficulty_table(some)
         if difficulty.rows:
             parts.append(_markdown(difficulty))
@@ -124,14 +129,15 @@ def as_markdown(suite: Suite, rows: Sequence[Row]) -> str:
 
 def note(suite: Suite, *, linked: bool = True) -> str:
     """What the figures are, and if they are ``linked``, to what."""
-    rates = ", ".join(f"{rate:g}" for rate in suite.learning_rates)
-    seeds = f"{len(suite.seeds)} seed" + ("s" if len(suite.seeds) > 1 else "")
-    link = " and links to its run" if linked else ""
+    first, *others = (f"{rate:g}" for rate in suite.learning_rates)
+    rates = f"the best of {', '.join([first, *others])} on the validation data"
+    seeds, link = len(suite.seeds), " and links to its run" if linked else ""
+    median = f"the median of {seeds} seeds{link}; the lowest and the highest follow in brackets"
     return (
         "The cores of a task have the same number of weights within 1 % and see the same number of "
-        f"examples. The learning rate is the best of {rates} on the validation data. A figure is "
-        f"the median of {seeds}{link}; the lowest and the highest follow in brackets. CPU time is "
-        "of training alone, without validation."
+        f"examples. The learning rate is {rates if others else first}. A figure is "
+        f"{median if seeds > 1 else f'of one seed{link}'}. CPU time is of training alone, without "
+        "validation."
     )
 
 
@@ -222,9 +228,15 @@ def _errors(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return [pair for row in rows for pair in row.errors.items()]
 
 
+def _escaped(text: str) -> str:
+    """Text as Markdown that shows it; underscores within words need no escape."""
+    return MARKUP.sub(r"\\\g<0>", text)
+
+
 def _markdown(table: Table) -> str:
     def cell(text: Text) -> str:
-        return text.text if text.run is None else f"[{text.text}]({text.run}/summary.json)"
+        shown = _escaped(text.text)
+        return shown if text.run is None else f"[{shown}]({quote(text.run)}/summary.json)"
 
     rows = [[cell(each) for each in row] for row in table.rows]
-    return markdown_table(table.header, rows).removesuffix("\n")
+    return markdown_table([_escaped(name) for name in table.header], rows).removesuffix("\n")

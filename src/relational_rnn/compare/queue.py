@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import write_text
+from ..files import reporting_errors, write_text
 from ..lock import Lock
 from ..runs import Run
 from .suite import Cell, Suite
 
-MAY_DIFFER = ("name", "device", "threads", "checkpoint_every", "log_every")
+MAY_DIFFER = ("name", "device", "threads", "checkpoint_every")
 """Fields of a run that may differ from the suite's when it is resumed or read."""
 
 
@@ -39,6 +39,11 @@ class CellLease:
     lock: Lock
     resumed: bool
     kills: dict[int, int]
+
+    @property
+    def name(self) -> str:
+        """What the run is called in messages."""
+        return self.folder.name
 
     def heartbeat(self) -> None:
         """Nothing to do: the lock shows that this process is alive."""
@@ -104,30 +109,29 @@ class Queue:
 
     def acquire(self) -> CellLease | None:
         """Lease a run to start or to resume; None if none is available now."""
-        for number in self.underway:
-            folder = self.run(self.cells[number]).folder
-            folder.mkdir(exist_ok=True)
-            lock = Lock(folder / ".lock")
+        for cell in self._not_ended():
+            run = self.run(cell)
+            with reporting_errors(run.folder):
+                run.folder.mkdir(exist_ok=True)
+            lock = Lock(run.folder / ".lock")
             if not lock.take():
                 continue
-            if self.ended(self.cells[number]):  # since it was looked up
+            if self.ended(cell):  # since it was looked up
                 lock.release()
                 continue
-            begun = self.run(self.cells[number]).config_path.is_file()
-            parameters = asdict(self.cells[number])
-            return CellLease(number, parameters, folder, lock, begun, self._kills)
+            begun, number = run.config_path.is_file(), self.cells.index(cell)
+            return CellLease(number, asdict(cell), run.folder, lock, begun, self._kills)
         return None
 
     @property
-    def underway(self) -> list[int]:
-        """Numbers of the runs that are needed, as far as is known yet, and have not ended."""
-        number = {cell: index for index, cell in enumerate(self.cells)}
-        return [number[cell] for cell in self._needed() if not self.ended(cell)]
+    def underway(self) -> list[str]:
+        """Names of the runs that are needed, as far as is known yet, and have not ended."""
+        return [cell.name for cell in self._not_ended()]
 
     @property
     def over(self) -> bool:
         """Whether all runs have ended."""
-        return not self.underway
+        return not self._not_ended()
 
     def ended(self, cell: Cell) -> bool:
         """Whether a run has results, or has failed."""
@@ -145,15 +149,16 @@ class Queue:
         summary = run.summary
         if not summary.get("finished", True):
             return None
-        for split in ("valid", "test"):
-            if not isinstance(summary.get(split), dict) or "accuracy" not in summary[split]:
-                raise UserError(f"{run.summary_path}: broken: it has no accuracy of {split}")
+        if (missing := _missing(summary)) is not None:
+            raise UserError(f"{run.summary_path}: broken: it has no {missing}")
         return summary
 
     def error(self, cell: Cell) -> str | None:
         """Why a run failed; None if it has not."""
         path = self.run(cell).folder / "failed.txt"
-        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
+        if not path.is_file():
+            return None
+        return path.read_text(encoding="utf-8", errors="replace").strip()
 
     def best_rate(self, task: str, core: str) -> float | None:
         """The learning rate whose run with the first seed is best on the validation data.
@@ -191,6 +196,9 @@ class Queue:
             return missing + len(self.plan.seeds) - 1
         return sum(not self.ended(cell) for cell in self.chosen(task, core)[1:])
 
+    def _not_ended(self) -> list[Cell]:
+        return [cell for cell in self._needed() if not self.ended(cell)]
+
     def _needed(self) -> Iterator[Cell]:
         """The runs to train: all learning rates with the first seed, then the best with others."""
         pairs = [(task, core) for task, cores in self.plan.configs.items() for core in cores]
@@ -215,3 +223,23 @@ class Queue:
                     f"{run.folder}: was trained with another suite: its {name} is "
                     f"{found.get(name)}, this suite's is {value}; choose another --run"
                 )
+
+
+def _missing(summary: dict[str, Any]) -> str | None:
+    """What a finished run's summary lacks of what a comparison reads; None if nothing."""
+
+    def has_accuracy(part: object) -> bool:
+        return isinstance(part, dict) and isinstance(part.get("accuracy"), int | float)
+
+    for split in ("valid", "test"):
+        if not has_accuracy(summary.get(split)):
+            return f"accuracy of {split}"
+    if not isinstance(summary["valid"].get("loss", ""), int | float | None):
+        return "loss of valid"
+    for name in ("parameters", "cpu_seconds"):
+        if not isinstance(summary.get(name), int | float):
+            return name
+    kinds = summary.get("by_difficulty")
+    if not isinstance(kinds, list) or not all(map(has_accuracy, kinds)):
+        return "accuracy by_difficulty"
+    return None

@@ -5,6 +5,7 @@ A suite is read from a YAML file and checked completely before anything is train
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -113,17 +114,23 @@ def _suite(path: Path, given: Any) -> Suite:
         raise UserError("cores: must not be empty")
     fields = _fields("fields", given.get("fields"))
     own = {core: _fields(f"cores: {core}", value) for core, value in cores.items()}
+    first = WIDTHS[next(iter(cores))][0]
+    _refuse_widths("fields", fields, but=first)
+    for core, value in list(own.items())[1:]:
+        _refuse_widths(f"cores: {core}", value)
     configs: dict[str, dict[str, GeneratedConfig]] = {}
     thresholds: dict[str, float] = {}
     if not isinstance(given["tasks"], dict) or not given["tasks"]:
         raise UserError("tasks: must be a mapping that is not empty")
     for name, value in given["tasks"].items():
         where = f"tasks: {name}"
-        if not isinstance(name, str) or not name or os.sep in name or name.startswith("."):
-            raise UserError(f"{where}: must be a name that can be part of a folder's")
+        text = isinstance(name, str) and name.isprintable()
+        if not text or not name or os.sep in name or name.startswith("."):
+            raise UserError(f"tasks: {name!r}: must be a name that can be part of a folder's")
         task = _mapping(where, value, TASK_KEYS, needed=("base",))
         thresholds[name] = _number(f"{where}: threshold", task.get("threshold", 0.9), most=1.0)
         changed = _fields(f"{where}: fields", task.get("fields"))
+        _refuse_widths(f"{where}: fields", changed, but=first)
         try:
             configs[name] = _of_equal_size(
                 {
@@ -139,10 +146,7 @@ def _suite(path: Path, given: Any) -> Suite:
         name=path.stem,
         configs=configs,
         thresholds=thresholds,
-        learning_rates=[
-            _number("learning_rates", rate, most=MAGNITUDE)
-            for rate in _distinct("learning_rates", given["learning_rates"])
-        ],
+        learning_rates=_rates(given["learning_rates"]),
         seeds=[_seed(seed) for seed in _distinct("seeds", given.get("seeds", [1]))],
     )
 
@@ -200,6 +204,23 @@ def _fields(where: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def _refuse_widths(where: str, fields: Mapping[str, Any], *, but: str | None = None) -> None:
+    """Raise if fields give a width that would be overwritten to reach the first core's weights."""
+    for width, _ in WIDTHS.values():
+        if width in fields and width != but:
+            raise UserError(
+                f"{where}: {width}: is decided by the weights of the first core; remove it"
+            )
+
+
+def _rates(value: Any) -> list[float]:
+    given = _distinct("learning_rates", value)
+    rates = [_number("learning_rates", rate, most=MAGNITUDE) for rate in given]
+    if len({f"{rate:g}" for rate in rates}) < len(rates):  # as the runs are named
+        raise UserError(f"learning_rates: must differ in their first six digits, got {value!r}")
+    return rates
+
+
 def _distinct(where: str, value: Any) -> list[Any]:
     if not isinstance(value, list) or not value or len(set(map(repr, value))) != len(value):
         raise UserError(f"{where}: must be a list of different numbers, got {value!r}")
@@ -207,9 +228,13 @@ def _distinct(where: str, value: Any) -> list[Any]:
 
 
 def _number(where: str, value: Any, *, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+    number = value
+    if isinstance(value, str):  # to YAML, 1e-3 is text
+        with suppress(ValueError):
+            number = float(value)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= most:
         raise UserError(f"{where}: must be a number in (0, {most:g}], got {value!r}")
-    return float(value)
+    return float(number)
 
 
 def _seed(value: Any) -> int:

@@ -56,7 +56,7 @@ class Stack(nn.Module):
 
     def __init__(self, config: CoreConfig, input_size: int) -> None:
         super().__init__()
-        self.kind = CORES[config.model]
+        self.model = config.model
         self.residual = config.residual
         self.skip = config.skip
         self.dropout = VariationalDropout(config.layer_dropout)
@@ -76,6 +76,11 @@ class Stack(nn.Module):
         self.output_size = size * config.num_layers if config.skip else size
         self.transformer = config.model == "transformer"
         self.norm = nn.LayerNorm(self.output_size) if self.transformer else nn.Identity()
+
+    @property
+    def kind(self) -> Core:
+        """What its type of core does; looked up, because functions cannot be pickled with it."""
+        return CORES[self.model]
 
     def initial_state(self, batch_size: int) -> State:
         """The initial state of all layers: memory (rmc), h and c (lstm), h (GRUs), or no keys."""

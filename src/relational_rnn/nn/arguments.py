@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import isnan
 from numbers import Integral, Real
+from typing import cast
 
+import torch
 from torch import Tensor
 
 MOST = 2**31 - 1
@@ -52,3 +54,25 @@ def check_tensor(name: str, value: object) -> None:
     """Raise a TypeError if the value is not a tensor."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a tensor, got a {type(value).__name__}")
+
+
+def check_reset(reset: object, shape: tuple[int, int]) -> None:
+    """Raise if it is not a bool tensor of that shape."""
+    check_tensor("reset", reset)
+    reset = cast("Tensor", reset)
+    if reset.shape != shape or reset.dtype != torch.bool:
+        raise ValueError(
+            f"reset must be bool with shape {list(shape)}, got {reset.dtype} with shape "
+            f"{list(reset.shape)}"
+        )
+
+
+def check_state(name: str, state: object, shape: tuple[int, int, int]) -> None:
+    """Raise if it is not a tensor of floating-point numbers of that shape."""
+    check_tensor(name, state)
+    state = cast("Tensor", state)
+    if state.shape != shape or not state.is_floating_point():
+        raise ValueError(
+            f"{name} must be floating-point numbers with shape {list(shape)}, got {state.dtype} "
+            f"with shape {list(state.shape)}"
+        )

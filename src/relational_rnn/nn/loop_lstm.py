@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .arguments import check_count
+from .arguments import check_count, check_reset, check_state
 
 
 class LoopLSTM(nn.Module):
@@ -60,12 +60,20 @@ class LoopLSTM(nn.Module):
 
         Returns:
             The hidden state after each step ``[T, B, H]``, and both states after the last.
+
+        Raises:
+            TypeError: a state or reset is not a tensor.
+            ValueError: a state or reset has another shape or dtype.
         """
         if state is None:
             zeros = inputs.new_zeros(inputs.shape[1], self.hidden_size)
             hidden, cell = zeros, zeros  # [B, H]
         else:
+            for name, each in zip(("hidden state", "cell state"), state, strict=True):
+                check_state(name, each, (1, inputs.shape[1], self.hidden_size))
             hidden, cell = state[0][0], state[1][0]
+        if reset is not None:
+            check_reset(reset, (inputs.shape[0], inputs.shape[1]))
         outputs = []
         for number, step in enumerate(inputs.unbind(0)):
             if reset is not None:

@@ -6,7 +6,7 @@ Letters: T time, B batch, I input size, H hidden size.
 import torch
 from torch import Tensor, nn
 
-from .arguments import check_count
+from .arguments import check_count, check_reset, check_state
 
 
 class MinGRU(nn.Module):
@@ -50,10 +50,15 @@ class MinGRU(nn.Module):
             of the inputs.
 
         Raises:
-            ValueError: T is 0.
+            TypeError: state or reset is not a tensor.
+            ValueError: T is 0, or state or reset has another shape or dtype.
         """
         if not len(inputs):
             raise ValueError(f"inputs must have at least one step (T), got {list(inputs.shape)}")
+        if state is not None:
+            check_state("state", state, (1, inputs.shape[1], self.hidden_size))
+        if reset is not None:
+            check_reset(reset, (inputs.shape[0], inputs.shape[1]))
         projected = self.linear(inputs)
         # bfloat16 has too few digits for a sum over many steps.
         projected = projected.to(torch.promote_types(projected.dtype, torch.float32))

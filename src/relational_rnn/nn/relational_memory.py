@@ -21,7 +21,7 @@ from ..ops.relational_memory import (
     relational_memory,
 )
 from ..ops.relational_memory.reference import step
-from .arguments import check_count, check_number, check_share, check_tensor
+from .arguments import check_count, check_number, check_reset, check_share, check_tensor
 from .sharing import Shareable
 from .sonnet import from_variables, to_variables
 
@@ -501,6 +501,13 @@ class RelationalMemory(RelationalMemoryBase):
             )
             self.layers_above = cast("Iterable[RelationalMemory]", nn.ModuleList(above))
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; all layers have the same backend and ``checkpoint_every``."""
+        super().__setattr__(name, value)
+        if name in ("backend", "checkpoint_every"):
+            for layer in getattr(self, "layers_above", ()):
+                setattr(layer, name, value)
+
     @property
     def state_shape(self) -> tuple[int, ...]:
         """The shape of the memory of one sequence: ``[N, M]``; several layers: ``[L, N, M]``."""
@@ -646,7 +653,7 @@ class RelationalMemory(RelationalMemoryBase):
         if reset is None:
             reset = torch.zeros(steps, batch, dtype=torch.bool)
         else:
-            _check_reset(reset, (batch, steps) if self.batch_first else (steps, batch))
+            check_reset(reset, (batch, steps) if self.batch_first else (steps, batch))
             reset = reset.T if self.batch_first else reset
         device = inputs.device
         initial = super().initial_state(1, device=device).squeeze(0)
@@ -676,7 +683,7 @@ class RelationalMemory(RelationalMemoryBase):
             raise ValueError(f"inputs must have shape [T, B, ...], got {list(inputs.shape)}")
         self._check(inputs, memory, inputs.shape[1])
         if reset is not None:
-            _check_reset(reset, (inputs.shape[0], inputs.shape[1]))
+            check_reset(reset, (inputs.shape[0], inputs.shape[1]))
         inputs = inputs if self.input_rows is not None else inputs.unsqueeze(2)
         initial = self.initial_state(inputs.shape[1])
         memory = initial if memory is None else memory
@@ -693,17 +700,6 @@ class RelationalMemory(RelationalMemoryBase):
         input_gate = torch.stack([one.input_gate for one in steps if one.input_gate is not None])
         forget_gate = torch.stack([one.forget_gate for one in steps if one.forget_gate is not None])
         return Trace(output, attention, input_gate, forget_gate)
-
-
-def _check_reset(reset: object, shape: tuple[int, int]) -> None:
-    """Raise if it is not a bool tensor of that shape."""
-    check_tensor("reset", reset)
-    reset = cast("Tensor", reset)
-    if reset.shape != shape or reset.dtype != torch.bool:
-        raise ValueError(
-            f"reset must be bool with shape {list(shape)}, got {reset.dtype} with shape "
-            f"{list(reset.shape)}"
-        )
 
 
 def _is_converted(x: Tensor) -> bool:

@@ -40,6 +40,11 @@ class Lease:
     reported: int = 0
     beaten: float = 0.0
 
+    @property
+    def name(self) -> str:
+        """What the trial is called in messages."""
+        return f"trial {self.number}"
+
     def heartbeat(self) -> None:
         """Show in the database that this process is alive; call it often."""
         if time.monotonic() - self.beaten >= HEARTBEAT_SECONDS:

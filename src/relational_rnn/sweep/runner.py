@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..config import TaskConfig
-from ..errors import UserError
+from ..errors import StorageError, UserError
 from ..lock import Lock
 from ..registry import Metric
 from ..report.formatting import field_value, quality
 from ..runs import Run
 from ..signals import Stopper
 from ..threads import most_threads
-from .worker import TrialProcess
+from .worker import STORAGE, TrialProcess
 
 POLL_SECONDS = 0.5
 STOP_SECONDS = 120.0
@@ -46,6 +46,10 @@ class Lease(Protocol):
     folder: Path
     lock: Lock
     resumed: bool
+
+    @property
+    def name(self) -> str:
+        """What the trial is called in messages."""
 
     def heartbeat(self) -> None:
         """Show that this process is alive."""
@@ -80,8 +84,8 @@ class Trials(Protocol):
         """Lease a trial to start or to resume; None if none is available now."""
 
     @property
-    def underway(self) -> list[int]:
-        """Numbers of the trials that have begun and not ended."""
+    def underway(self) -> list[str]:
+        """Names of the trials that have begun and not ended."""
 
     @property
     def over(self) -> bool:
@@ -113,18 +117,20 @@ class Runner:
         self.say = say
         self.stopper = Stopper()
         self._training: list[Training] = []
+        self._obstacle: str | None = None
 
     def run(self) -> int:
         """Train until no trial is left; return the number of the signal that stopped it, or 0.
 
         Raises:
             Interrupted: a second signal; the processes of the trials are killed.
+            StorageError: a trial could not write a file; like a signal, it stops all trials.
         """
         announced = False
         try:
             with self.stopper:
                 self.stopper.defer(_acknowledge)
-                while not self.stopper.caught:
+                while not self.stopper.caught and self._obstacle is None:
                     for training in list(self._training):
                         self._check(training)
                     self._start()
@@ -132,8 +138,7 @@ class Runner:
                         break
                     if not self._training and not announced:
                         announced = True
-                        numbers = ", ".join(map(str, self.trials.underway))
-                        self.say(f"waiting for trials in other processes: {numbers}")
+                        self.say(f"waiting for other processes: {', '.join(self.trials.underway)}")
                     time.sleep(POLL_SECONDS)
                 self._stop()
         finally:
@@ -142,21 +147,27 @@ class Runner:
                 training.process.wait()
                 training.process.close()
                 training.lease.release()
+        if self._obstacle is not None:
+            raise StorageError(f"{self._obstacle}; then give the same command again")
         return self.stopper.caught
 
     def _start(self) -> None:
         """Start trials until all workers are busy or no trial is available."""
-        while len(self._training) < self.workers and not self.stopper.caught:
+        while len(self._training) < self.workers and not (self.stopper.caught or self._obstacle):
             lease = self.trials.acquire()
             if lease is None:
                 return
             values = " · ".join(f"{name} {field_value(x)}" for name, x in lease.parameters.items())
             verb = "resumed" if lease.resumed else "started"
-            self.say(f"trial {lease.number} {verb}: {values} -> {lease.folder}")
+            self.say(f"{lease.name} {verb}: {values} -> {lease.folder}")
             try:
                 run = Run(lease.folder)
                 config = self._config(lease, run)
                 run.save_config(config)
+            except StorageError as error:
+                self._obstacle = str(error)
+                lease.release()
+                continue
             except UserError as error:
                 self._fail(lease, str(error))
                 continue
@@ -182,7 +193,7 @@ class Runner:
         code = process.code
         found = process.validations(measure)
         for step, value in found[training.seen :]:
-            self.say(f"trial {lease.number}: step {step} · valid {measure} {quality(value)}")
+            self.say(f"{lease.name}: step {step} · valid {_result(measure, value)}")
         training.seen = max(training.seen, len(found))
         unpromising = lease.report([value for _, value in found])
         if code is None:
@@ -195,10 +206,13 @@ class Runner:
         if code == 0:
             self._finish(lease, process.run)
         elif process.stopped and training.pruned:
-            self.say(f"trial {lease.number} pruned after step {found[-1][0]}")
+            self.say(f"{lease.name} pruned after step {found[-1][0]}")
             lease.prune()
         elif process.stopped or (process.killed and lease.count_kill() < MOST_KILLS):
-            self.say(f"trial {lease.number} was stopped by a signal; it will be resumed")
+            self.say(f"{lease.name} was stopped by a signal; it will be resumed")
+            lease.release()
+        elif code == STORAGE:
+            self._obstacle = process.error()
             lease.release()
         else:
             self._fail(lease, process.error())
@@ -216,11 +230,11 @@ class Runner:
             return
         value = math.inf if found is None else float(found)
         lease.finish(value, facts)
-        self.say(f"trial {lease.number} finished: valid {measure} {quality(value)}")
+        self.say(f"{lease.name} finished: valid {_result(measure, value)}")
 
     def _fail(self, lease: Lease, error: str) -> None:
         lease.fail(error)
-        self.say(f"trial {lease.number} failed: {error}")
+        self.say(f"{lease.name} failed: {error}")
 
     def _stop(self) -> None:
         """Have all trials save a checkpoint and end, to be resumed later."""
@@ -241,6 +255,10 @@ def _facts(summary: Mapping[str, Any], measure: str) -> dict[str, Any]:
     }
 
 
+def _result(measure: Metric, value: float) -> str:
+    return f"{measure} {value:.1%}" if measure == "accuracy" else f"{measure} {quality(value)}"
+
+
 def _environment(config: TaskConfig, workers: int) -> dict[str, str]:
     """Variables that divide the CPUs among the processes of all trials trained at once."""
     if workers == 1:
@@ -250,4 +268,4 @@ def _environment(config: TaskConfig, workers: int) -> dict[str, str]:
 
 def _acknowledge(number: int) -> None:
     again = "; Ctrl-C again to stop now" if number == signal.SIGINT else ""
-    print(f"stopping; the trials under way are saved{again}", file=sys.stderr, flush=True)
+    print(f"stopping; what is under way is saved{again}", file=sys.stderr, flush=True)

@@ -93,9 +93,9 @@ class Trials:
             return lease
 
     @property
-    def underway(self) -> list[int]:
-        """Numbers of the trials that have begun and not ended."""
-        return [trial.number for trial in self._all("RUNNING")]
+    def underway(self) -> list[str]:
+        """Names of the trials that have begun and not ended."""
+        return [f"trial {trial.number}" for trial in self._all("RUNNING")]
 
     @property
     def over(self) -> bool:

@@ -2,7 +2,8 @@
 
 The runner starts it and watches it as a :class:`TrialProcess`. It runs
 ``python -m relational_rnn.sweep.worker FOLDER``, which trains the run described by the folder's
-config.yaml, from its last checkpoint if there is one, and exits with the codes of ``rrnn train``.
+config.yaml, from its last checkpoint if there is one. It exits with ``STORAGE`` or as ``rrnn
+train`` does.
 """
 
 import math
@@ -15,7 +16,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import StorageError, UserError
 from ..printable import printable
 from ..runs import Run
 from ..signals import Interrupted
@@ -26,6 +27,9 @@ LAUNCHER = re.compile(
     "SLURM_.*|.*RANK|(LOCAL_|GROUP_)?WORLD_SIZE|MASTER_(ADDR|PORT)|TORCHELASTIC_.*"
 )
 """Variables of a launcher of several processes, which would make a trial one of them."""
+
+STORAGE = 3
+"""Exit code where a file could not be written."""
 
 STOPPED = (-signal.SIGTERM, 128 + signal.SIGTERM)
 """Exit codes after SIGTERM, before and after the process could catch it."""
@@ -136,7 +140,7 @@ def main(folder: str) -> int:
         result = fit(run.config, run=run, resume=True)
     except UserError as error:
         print(f"error: {printable(error)}", file=sys.stderr)
-        return 2
+        return STORAGE if isinstance(error, StorageError) else 2
     except Interrupted as interrupt:
         return 128 + interrupt.number
     return 128 + result.stopped_by if result.stopped_by else 0

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from ..config import TaskConfig
-from ..errors import UserError
+from ..errors import StorageError, UserError
 from ..files import link
 from ..runs import Run
 from ..signals import Stopper
@@ -174,7 +174,7 @@ class Loop(Callback):
         found = trainer.strategy.reduce(torch.stack((module.bad_step, caught)), reduce_op="max")
         bad_step, self.stopped_by = torch.as_tensor(found).tolist()
         if bad_step:
-            self._refuse(f"the loss of step {bad_step} is not finite")
+            self._refuse(f"the loss or the gradient of step {bad_step} is not finite")
         return bool(self.stopped_by)
 
     def _refuse(self, what: str) -> None:
@@ -230,7 +230,7 @@ class Loop(Callback):
         trainer.save_checkpoint(self.run.last_path)
         error = trainer.strategy.broadcast(str(self.checkpoint_io.error or ""))
         if error:
-            raise UserError(error)
+            raise StorageError(error)
         if best and trainer.is_global_zero:
             # The last first: if killed in between, the resumed run makes the best from it.
             link(self.run.last_path, self.run.best_path)

@@ -32,7 +32,7 @@ class TrainingModule(LightningModule):
         auxiliary: heads that are trained with the model and not saved with it; None: none.
         parts: number of micro-batches in a batch.
         loss_sum: sum of this process's losses since :meth:`take_loss_sum`.
-        bad_step: the first step whose loss was not finite, 0 for none.
+        bad_step: the first step whose loss or gradient was not finite, 0 for none.
     """
 
     unit: str
@@ -113,7 +113,10 @@ class TrainingModule(LightningModule):
     ) -> None:
         """Clip by norm; Lightning's own clipping rejects fused optimizers."""
         if self.training_config.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.trained.parameters(), self.training_config.clip)
+            norm = torch.nn.utils.clip_grad_norm_(
+                self.trained.parameters(), self.training_config.clip
+            )
+            self._check(norm)  # clipped by an infinite norm, all gradients are zero
 
     def is_finite(self) -> bool:
         """Whether all weights are finite."""
@@ -137,7 +140,10 @@ class TrainingModule(LightningModule):
     def note(self, loss: Tensor) -> None:
         """Accumulate the loss on the device; reading its value would wait for the device."""
         self.loss_sum += loss / self.parts
-        good = loss.isfinite() | (self.bad_step > 0)
+        self._check(loss)
+
+    def _check(self, value: Tensor) -> None:
+        good = value.isfinite() | (self.bad_step > 0)
         self.bad_step = torch.where(good, self.bad_step, self.trainer.global_step + 1)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:

@@ -579,6 +579,24 @@ def test_what_it_cannot_do(
     assert dispatch.choose(*given[:4]) == "fused"
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"num_heads": 1}, {"key_size": 4}, {"gate_inputs": "raw"}],
+    ids=str,
+)
+def test_options_that_do_not_fit_the_weights(
+    problem: Callable[..., Any], other: dict[str, Any]
+) -> None:
+    # Its kernel takes all sizes from the options and would read past the end of a weight.
+    given = problem().to(torch.float32)
+    options = given.options._replace(**other)
+    with pytest.raises(ValueError, match="'native' cannot run: the weights and the options do not"):
+        relational_memory(*given[:3], options, backend="native")
+    assert dispatch.choose(*given[:3], options) == "fused"
+    with pytest.raises(RuntimeError):
+        relational_memory(*given[:3], options)
+
+
 def test_auto_leaves_bfloat16_parameters_to_the_loop(
     problem: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

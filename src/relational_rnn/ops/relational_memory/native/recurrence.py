@@ -60,9 +60,10 @@ class Problem(ctypes.Structure):
     )
 
 
-def why_not(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None:
+def why_not(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str | None:
     """Why the native core cannot run this problem here; None if it can. May compile it."""
-    return why_not_problem(inputs, memory, p) or build.why_not() or why_not_products(inputs, memory)
+    reason = why_not_problem(inputs, memory, p, o) or build.why_not()
+    return reason or why_not_products(inputs, memory)
 
 
 def why_not_products(inputs: Tensor, memory: Tensor) -> str | None:
@@ -72,8 +73,10 @@ def why_not_products(inputs: Tensor, memory: Tensor) -> str | None:
     return "products in bfloat16 need a CPU with AMX; leave out autocast, or use backend='fused'"
 
 
-def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None:
+def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str | None:
     """Why the native core cannot run this problem on any machine."""
+    if not _fit(inputs, memory, p, o):  # the kernel would read past their ends
+        return "the weights and the options do not fit each other"
     if memory.device.type != "cpu":
         return f"the tensors must be on the CPU, they are on {memory.device.type!r}"
     if p.qkv_weight.shape[0] > 1:
@@ -85,6 +88,18 @@ def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None
         if dtype != torch.float32:
             return f"{kind} must be in float32, they are in {dtype}"
     return None
+
+
+def _fit(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> bool:
+    """Whether the weights have the sizes that the options and the input say."""
+    size = memory.shape[2]
+    if p.qkv_weight.shape[1:] != (o.num_heads * (2 * o.key_size + o.head_size), size):
+        return False
+    if p.gate_input_weight is None or o.gate_style is None:
+        return p.gate_input_weight is None and o.gate_style is None
+    gates = 2 * size if o.gate_style == "unit" else 2
+    read = inputs.shape[3] if o.gate_inputs == "raw" else size
+    return p.gate_input_weight.shape == (gates, inputs.shape[2] * read)
 
 
 def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
