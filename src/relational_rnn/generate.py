@@ -54,7 +54,7 @@ def generate(
         vocabulary: the vocabulary of the model.
         words: number of words to draw.
         prompt: text to continue, read by the vocabulary's tokenizer; a line end is ``<eos>``.
-        temperature: above 0; values below 1 favor likely words.
+        temperature: above 0; values below 1 favour likely words.
         top_k: draw from the k most likely words only.
         top_p: draw from the most likely words with this total probability only (nucleus sampling,
             Holtzman et al. 2019); applied after ``top_k``.

@@ -19,7 +19,9 @@ def test_what_the_package_has(rrnn):
     assert "configurations of language-modeling: rrnn train NAME" in answer.out
     assert ["none"] in words
     assert "your runs (in runs/): rrnn test NAME" in answer.out
-    assert all(row["description"] for row in answer.json["configurations"])
+    for kind in ("configurations", "models", "sweeps", "suites"):
+        assert all(row["description"] for row in answer.json[kind])
+    assert "10.71 M weights, trained on wikitext-2" in answer.out
     names = [row["name"] for row in answer.json["configurations"]]
     assert names == sorted(names)
 

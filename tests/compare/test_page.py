@@ -54,6 +54,8 @@ def test_every_figure_links_to_its_run(written):
     assert f"| rmc | 6,300 | 0.01 | {accuracy}" in table
     assert "[6.0 s (5.0 s to –); 2 of 3](parity-rmc-0.01-3/summary.json)" in table
     assert "| core | length 8 | length 16 |" in table
+    assert "## CPU time of training\n\n| task | rmc | lstm |" in table
+    assert "| parity | [5.0 s](parity-rmc-0.01-2/summary.json) | [5.0 s](parity-lstm" in table
     links = set(re.findall(r'<a href="([^"]*)"', page)) | set(re.findall(r"\]\(([^)]*)\)", table))
     assert len(links) >= 4
     assert all((queue.folder / link).is_file() for link in links)

@@ -145,7 +145,9 @@ def test_a_comparison_links_to_its_runs_from_the_page(tmp_path, name, suite, who
     docs.mkdir()
     all_tasks = "| parity | [90%](parity-rmc-1/summary.json) |"
     one_task = "| rmc | [91%](parity-rmc-2/summary.json) |"
-    table = f"# {suite}\n\nA note.\n\n## Test accuracy\n\n{all_tasks}\n\n## parity\n\n{one_task}\n"
+    times = "| parity | [7.0 s](parity-rmc-2/summary.json) |"
+    head = f"# {suite}\n\nA note.\n\n## Test accuracy\n\n{all_tasks}\n\n## CPU time\n\n{times}"
+    table = f"{head}\n\n## parity\n\n{one_task}\n"
     (folder / "table.md").write_text(table, encoding="utf-8")
     (folder / "accuracy.png").write_bytes(b"")
     machine = {"processor": "P", "threads": 1, "device": "cpu"}
@@ -157,6 +159,7 @@ def test_a_comparison_links_to_its_runs_from_the_page(tmp_path, name, suite, who
         f"A note.\n\n### Test accuracy\n\n| parity | [90%]({link}/parity-rmc-1/summary.json) |"
         in text
     )
+    assert f"### CPU time\n\n| parity | [7.0 s]({link}/parity-rmc-2/summary.json) |" in text
     table = f"\n\n### parity\n\n| rmc | [91%]({link}/parity-rmc-2/summary.json) |"
     assert (table in text, f"({link}/table.json)" in text) == (whole, not whole)
     assert f"![accuracy]({link}/accuracy.png)" in text

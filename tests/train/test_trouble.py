@@ -255,3 +255,10 @@ def test_a_real_process_killed_from_outside(rrnn, start, tmp_path):
     ended = rrnn("train", "--resume", "run", "--max-steps", step, "--json")
     assert ended.code == 0
     assert ended.json["steps"] >= 3
+
+
+def test_a_gradient_whose_norm_is_infinite(rrnn):
+    # Clipped by it, all gradients would be zero, and nothing would be learned.
+    sizes = ("--objects", 3, "--features", 2, "--batch-size", 4, "--valid-examples", 8)
+    ended = rrnn("train", "nth-farthest", "--auxiliary", "1e18", *sizes, "--max-steps", 3)
+    refused(ended, "the loss or the gradient of step 1 is not finite", "nothing was saved yet")

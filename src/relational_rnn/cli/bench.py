@@ -1,6 +1,7 @@
 """Measure speed and memory on this machine.
 
-Without options: the published table, all variants in one run (about two minutes on two cores).
+Without options: the published table, all variants in one run (about two minutes on two cores). Each
+of the first options measures something else instead.
 """
 
 import shlex
@@ -20,48 +21,44 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--grow",
         choices=GROWTHS,
-        metavar="SIZE",
-        help=f"measure how cost grows with one of the sizes instead: {', '.join(GROWTHS)}",
+        help="how cost grows with one of the sizes",
     )
     parser.add_argument(
         "--sizes",
         action="store_true",
-        help="measure cores of many sizes with each backend of the CPU, next to an LSTM of equal "
-        "size, with one and two threads, instead (about four minutes on two cores, 3 GB of "
-        "memory)",
+        help="cores of many sizes with each backend of the CPU, next to an LSTM of equal size, "
+        "with one and two threads (about four minutes on two cores, 3 GB of memory)",
     )
-    parser.add_argument(
-        "--profile", action="store_true", help="measure the parts of a training step instead"
-    )
+    parser.add_argument("--profile", action="store_true", help="the parts of a training step")
     parser.add_argument(
         "--memory-steps",
         type=int | None,
         metavar="N",
-        help="measure whether memory stays flat over N training steps instead",
+        help="whether memory stays flat over N training steps",
     )
     parser.add_argument(
         "--scale",
         action="store_true",
-        help="measure a training step of the paper's WikiText-103 model instead (about ten minutes "
-        "on two cores, 10 GB of memory)",
+        help="a training step of the paper's WikiText-103 model (about ten minutes on two cores, "
+        "10 GB of memory)",
     )
     parser.add_argument(
         "--corpus",
         action="store_true",
-        help="measure preparing and streaming a synthetic text of WikiText-103's size instead "
-        "(several minutes, 1.5 GB in the folder for temporary files)",
+        help="preparing and streaming a synthetic text of WikiText-103's size (several minutes, "
+        "1.5 GB in the folder for temporary files)",
     )
     parser.add_argument(
         "--batches",
         action="store_true",
-        help="measure making a batch, compared with a training step on it, for the shipped "
-        "configurations of generated tasks instead",
+        help="making a batch, compared with a training step on it, for the shipped configurations "
+        "of generated tasks",
     )
     parser.add_argument(
         "--busy",
         action="store_true",
-        help="measure training on an idle machine and next to busy processes, with the command's "
-        "choice of threads and with others, instead (about ten minutes on two cores)",
+        help="training on an idle machine and next to busy processes, with the command's choice of "
+        "threads and with others (about ten minutes on two cores)",
     )
     parser.add_argument(
         "--output",

@@ -36,7 +36,7 @@ def add(parser: ArgumentParser) -> None:
         "test.txt, which is taken as raw if any option below is given",
     )
     group = parser.add_argument_group("raw text")
-    group.add_argument("--name", help="name of the text, a folder below texts [of the file]")
+    group.add_argument("--name", help="name of the text, a folder below texts [the file's]")
     group.add_argument("--output", help="folder to write, instead of a name")
     group.add_argument(
         "--tokens",
@@ -53,8 +53,8 @@ def add(parser: ArgumentParser) -> None:
     group.add_argument(
         "--min-count",
         type=int | None,
-        help="occurrences in the training text without which a word is read as <unk>, and a "
-        "character or subword is spelled with smaller ones [2]",
+        help="words that occur less often in the training text are read as <unk>, characters and "
+        "subwords are spelled with smaller ones [2]",
     )
     group.add_argument("--lower", action="store_const", const=True, help="convert to lower case")
     group.add_argument(
@@ -62,7 +62,9 @@ def add(parser: ArgumentParser) -> None:
         help="shares of training, validation and test: of whole files if there are 20 or more, "
         "otherwise of blocks of lines [90/5/5]",
     )
-    group.add_argument("--seed", type=int | None, help="decides which files or blocks [0]")
+    group.add_argument(
+        "--seed", type=int | None, help="decides which files or blocks go to which split [0]"
+    )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"
     )

@@ -29,7 +29,7 @@ def add(parser: ArgumentParser) -> None:
         "--temperature",
         type=float,
         default=1.0,
-        help="above 0; values below 1 favor likely words [1.0]",
+        help="above 0; values below 1 favour likely words [1.0]",
     )
     parser.add_argument("--top-k", type=int | None, help="draw from the K most likely words only")
     parser.add_argument(

@@ -1,12 +1,14 @@
 """Show the tasks, configurations, models, sweeps and suites of the package, and your runs."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from ..config import TASKS, describe_shipped, load, shipped
+from ..config import TASKS, description_of, load, shipped
 from ..printable import printable
+from ..report.formatting import millions
 from ..report.overview import overview
 from ..report.terminal import WideTable
 from ..runs import RUNS, SHIPPED, Run, shipped_models
@@ -36,9 +38,9 @@ def run(arguments: Namespace) -> None:
             for name, cls in TASKS.items()
         ],
         "configurations": [_configuration(name) for name in shipped()],
-        "models": [overview(Run(SHIPPED / name)) for name in shipped_models()],
-        "sweeps": [{"name": name} for name in sorted(sweeps())],
-        "suites": [{"name": name} for name in sorted(suites())],
+        "models": [_model(name) for name in shipped_models()],
+        "sweeps": [_described(name, path) for name, path in sorted(sweeps().items())],
+        "suites": [_described(name, path) for name, path in sorted(suites().items())],
         "runs": [overview(Run(folder)) for folder in folders],
     }
     tables = {"tasks: rrnn train TASK": found["tasks"]}
@@ -75,8 +77,18 @@ def _configuration(name: str) -> dict[str, Any]:
         "name": config.name,
         "task": config.task,
         "core": config.model,
-        "description": describe_shipped(name),
+        "description": description_of(shipped()[name]),
     }
+
+
+def _model(name: str) -> dict[str, Any]:
+    run = Run(SHIPPED / name)
+    row, weights = overview(run), millions(run.summary["parameters"])
+    return row | {"description": f"{weights} weights, trained on {row['data'] or row['task']}"}
+
+
+def _described(name: str, path: Path) -> dict[str, Any]:
+    return {"name": name, "description": description_of(path)}
 
 
 def _table(rows: list[dict[str, Any]]) -> WideTable:

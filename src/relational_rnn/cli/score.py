@@ -15,7 +15,9 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("run", help="a run folder, its name below runs/, or a shipped model")
     # Not type=Path: jsonargparse would refuse a name that is not UTF-8.
     parser.add_argument(
-        "file", help="a text file in UTF-8, as the text that the run was trained on"
+        "file",
+        help="a text file in UTF-8: raw if rrnn data prepared the run's text, otherwise with "
+        "spaces between the tokens, as in WikiText",
     )
     parser.add_argument(
         "--device",

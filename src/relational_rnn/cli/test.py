@@ -1,7 +1,8 @@
 """Evaluate the model of a run: perplexity on a text, or accuracy on the run's task.
 
-The perplexity does not depend on --batch-size and --bptt. The methods --temperature, --cache and
---dynamic are tuned on the validation set only, and reported in addition to the plain perplexity.
+The perplexity does not depend on --batch-size and --bptt, which change speed and memory. The
+methods --temperature, --cache and --dynamic are tuned on the validation set only, and reported in
+addition to the plain perplexity.
 """
 
 import sys
@@ -42,7 +43,9 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=int | None, help="pieces of the text to read in parallel [the run's]"
     )
-    parser.add_argument("--bptt", type=int | None, help="tokens per piece and call [the run's]")
+    parser.add_argument(
+        "--bptt", type=int | None, help="tokens read at once from each piece [the run's]"
+    )
     parser.add_argument(
         "--precision",
         choices=("32", "bf16-mixed"),

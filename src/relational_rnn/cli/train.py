@@ -317,9 +317,9 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--logger",
         metavar="LOGGER",
-        help="tensorboard, csv, wandb, none, or the class path of a Lightning logger; metrics.csv "
-        "is written in any case; it is not kept with the run, so give it again with --resume "
-        "[tensorboard if installed]",
+        help="tensorboard, csv, wandb, none, or the class path of a Lightning logger; not stored "
+        "with the run: give it again with --resume. metrics.csv is always written [tensorboard if "
+        "installed]",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the result as one line of JSON at the end"
@@ -348,7 +348,8 @@ def _fields(classes: Iterable[type[TaskConfig]]) -> dict[str, Option]:
 def _text(field: Option, config_class: type[TaskConfig]) -> str:
     text = help_texts(config_class)[field.name].rstrip(".")
     if field.only:
-        return f"{', '.join(field.only[1:])}: {text[0].lower()}{text[1:]}"
+        name = any(letter.isupper() for letter in text.split()[0][1:])  # such as DropConnect
+        return f"{', '.join(field.only[1:])}: {text if name else text[0].lower() + text[1:]}"
     return text
 
 

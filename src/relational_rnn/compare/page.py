@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,7 @@ def write_comparison(
         note=note(suite),
         missing=sum(row.missing for row in rows),
         overview=overview_table(rows),
+        times=times_table(rows),
         picture=Markup(as_svg(picture)),
         tasks=[
             {"name": task, "main": main_table(suite, some), "difficulty": difficulty_table(some)}
@@ -118,6 +119,7 @@ def as_table(suite: Suite, rows: Sequence[Row]) -> WideTable:
 def as_markdown(suite: Suite, rows: Sequence[Row]) -> str:
     """The tables as a Markdown file with links to the runs."""
     parts = [f"# {suite.name}", note(suite), "## Test accuracy", _markdown(overview_table(rows))]
+    parts += ["## CPU time of training", _markdown(times_table(rows))]
     for task, some in _by_task(rows).items():
         parts += [f"## {_escaped(task)}", _markdown(main_table(suite, some))]
         difficulty = difficulty_table(some)
@@ -143,13 +145,27 @@ def note(suite: Suite, *, linked: bool = True) -> str:
 
 def overview_table(rows: Sequence[Row]) -> Table:
     """The test accuracy of each core, a row for each task."""
+    return _by_core(rows, lambda row: _figure(row.accuracy, _percent))
+
+
+def times_table(rows: Sequence[Row]) -> Table:
+    """The median CPU time of training of each core, a row for each task."""
+
+    def median(row: Row) -> Text:
+        time = row.cpu_seconds
+        return Text("–") if time is None else Text(duration(time.value), time.run)
+
+    return _by_core(rows, median)
+
+
+def _by_core(rows: Sequence[Row], cell: Callable[[Row], Text]) -> Table:
+    """A row for each task, a column for each core."""
     tasks = _by_task(rows)
     cores = [row.core for row in next(iter(tasks.values()))]
-    lines = [
-        [Text(task), *(_figure(row.accuracy, _percent) for row in some)]
-        for task, some in tasks.items()
-    ]
-    return Table(["task", *cores], lines)
+    return Table(
+        ["task", *cores],
+        [[Text(task), *(cell(row) for row in some)] for task, some in tasks.items()],
+    )
 
 
 def main_table(suite: Suite, rows: Sequence[Row], *, named: bool = True) -> Table:

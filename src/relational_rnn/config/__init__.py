@@ -1,7 +1,7 @@
 """Configurations: one flat dataclass a task; each field is declared once, see :mod:`.fields`."""
 
 from .core import CoreConfig
-from .files import describe_shipped, load, save, shipped
+from .files import description_of, load, save, shipped
 from .language_modeling import LanguageModelingConfig
 from .reasoning import (
     AssociativeRecallConfig,
@@ -29,7 +29,7 @@ __all__ = [
     "TaskConfig",
     "TrainingConfig",
     "WritingConfig",
-    "describe_shipped",
+    "description_of",
     "load",
     "save",
     "shipped",

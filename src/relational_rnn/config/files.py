@@ -25,10 +25,10 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem)}
 
 
-def describe_shipped(name: str) -> str:
-    """The first clause of the comment at the top of a shipped configuration, in one line."""
+def description_of(path: Path) -> str:
+    """The first clause of the comment at the top of a YAML file, in one line."""
     words: list[str] = []
-    for line in shipped()[name].read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
         words += line.lstrip("# ").split()

@@ -32,7 +32,9 @@ class GeneratedConfig(TaskConfig):
     """Start that MLP with a batch norm, which shortens plateaus (see docs/learn-faster.md). Its
     statistics are per micro-batch and process."""
 
-    auxiliary: float = option(0.0, at_least=0, group="optimisation")
+    auxiliary: float = option(
+        0.0, at_least=0, only=("task", "nth-farthest", "programs"), group="optimisation"
+    )
     """Weight of the loss of training-only heads that find, after each step, what the memory should
     hold: of nth-farthest, the distances from m; of programs, the value so far (see
     docs/learn-faster.md)."""
@@ -98,7 +100,8 @@ class NthFarthestConfig(GeneratedConfig):
 
     curriculum: Literal["maximum", "mix", "grow"] = option("maximum", group="data")
     """Number of objects in the training examples. maximum: as many as in the test; mix: uniform
-    from 2 to that number; grow: 3 at first, and more as the training loss falls."""
+    from 2 to that number; grow: 3 at first, of at most 4 features, and more of both as the training
+    loss falls."""
 
 
 @dataclass(kw_only=True)
@@ -110,7 +113,7 @@ class WritingConfig(GeneratedConfig):
     last character; targets: in training, the right last character (teacher forcing)."""
 
     length: int = option(5, at_least=1, limit=1_000, group="data", decides="task")
-    """Largest number of digits of a number."""
+    """Largest number of digits of a number, or of the string."""
 
 
 @dataclass(kw_only=True)

@@ -342,7 +342,7 @@ def _compare(name: str, *, whole: bool = True) -> Callable[[Path, Path], str]:
 
     Args:
         name: of the comparison.
-        whole: whether to show the tables of every task, not only the one of all tasks.
+        whole: whether to show the tables of every task, not only the two of all tasks.
     """
 
     def make(results: Path, base: Path) -> str:
@@ -352,7 +352,7 @@ def _compare(name: str, *, whole: bool = True) -> Callable[[Path, Path], str]:
         _, _, text = (folder / "table.md").read_text(encoding="utf-8").partition("\n\n")
         if not whole:
             text = (
-                "\n\n## ".join(text.split("\n\n## ")[:2])
+                "\n\n## ".join(text.split("\n\n## ")[:3])
                 + "\n\n[All figures of each task](table.json)\n"
             )
         text = re.sub(r"\]\(([^)]*)\)", lambda match: f"]({_link(folder / match[1], base)})", text)

@@ -130,11 +130,11 @@ class Runner:
         try:
             with self.stopper:
                 self.stopper.defer(_acknowledge)
-                while not self.stopper.caught and self._obstacle is None:
+                while not self.stopper.caught:
                     for training in list(self._training):
                         self._check(training)
                     self._start()
-                    if not self._training and self.trials.over:
+                    if self._obstacle is not None or (not self._training and self.trials.over):
                         break
                     if not self._training and not announced:
                         announced = True

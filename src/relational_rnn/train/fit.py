@@ -38,6 +38,8 @@ from .resume import (
 from .training_task import TrainingTask, open_task
 
 DISTRIBUTED_STRATEGY = "ddp"
+FEW_STEPS = 100
+"""Fewer steps than these, if nobody asked for them, are worth a note."""
 
 
 @dataclass
@@ -101,6 +103,11 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
             task.start_from(start)
             if note := start.note_of_changes():
                 notes.append(f"start: {note}")
+        if last is None and not config.max_steps and task.total_steps < FEW_STEPS:
+            notes.append(
+                f"{task.total_steps} steps are few to learn from; with a smaller batch_size than "
+                f"{config.batch_size} the same text gives more"
+            )
         kind_of_logger = logger_class(logger)
         checkpoint_io = checkpoints.AtomicCheckpointIO()
         loop = Loop(config, run, task.total_steps, checkpoint_io, stopper)

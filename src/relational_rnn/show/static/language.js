@@ -28,7 +28,8 @@ export function setModels(runs) {
 function offerComparisons() {
   const chosen = models.find((run) => run.id === find("reader").value);
   const fitting = models.filter((run) => run !== chosen && run.vocabulary === chosen?.vocabulary);
-  const none = fitting.length ? "nothing" : "no model shares its vocabulary";
+  const paired = models.find((one) => models.some((other) => other !== one && other.vocabulary === one.vocabulary));
+  const none = fitting.length ? "nothing" : paired ? `none fits; ${paired.name} has one` : "no model shares its vocabulary";
   fill(find("compare"), [["", none], ...fitting.map((run) => [run.id, `${run.name} · ${run.core}`])]);
   find("compare").disabled = !fitting.length;
 }
@@ -101,14 +102,16 @@ function offerLayers(word) {
   fill(find("layer"), word.layers.map((_, index) => [String(index), String(index + 1)]));
   const { to_input: heads, input_gate: gate } = word.layers[0];
   const explained = [["surprise", `loss of the word, full at ${MOST_NATS} nats`]];
-  if (told.compare) explained.push(["advantage", "up: the model, down: the other"]);
+  if (told.compare) {
+    explained.push(["advantage", `up: ${told.names[0]}, down: ${told.names[1]}, full at ${MOST_AHEAD} nats`]);
+  }
   if (heads) {
     explained.push(["attention", `of the memory to the incoming word, ${count(heads, "head")}`]);
   }
   if (gate) {
     explained.push(["input gate", `1 writes, ${count(gate, "slot")}`], ["forget gate", "1 keeps"]);
   }
-  explained.push(["memory moved", "distance to the memory before the word, relative to its norm"]);
+  explained.push(["memory moved", `distance to the memory before the word, full at ${100 * MOST_MOVED} % of its norm`]);
   legend(find("staff-legend"), explained);
 }
 

@@ -60,7 +60,8 @@ function drawTask(task, members) {
     showY: (value, brief) => figure(measure, value, brief), mayBeLogarithmic: measure === "perplexity" });
   drawChart(train, { title: "Training loss in nats", lines: lines("train"), showX,
     showY: (value, brief) => (brief ? String(value) : value.toPrecision(3)) });
-  return make("section", {}, make("h2", { textContent: task }), make("div", { className: "charts" }, valid, train),
+  const heading = make("h2", { textContent: task.replace(/: .*[\\/]/, ": "), title: task }); // of a text, its folder's name
+  return make("section", {}, heading, make("div", { className: "charts" }, valid, train),
     make("div", { className: "wide" }, table(measure, looks)));
 }
 
