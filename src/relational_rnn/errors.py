@@ -8,5 +8,5 @@ class UserError(Exception):
     """
 
 
-class StorageError(UserError):
-    """A full disk, or a file that cannot be written: the same command may work later."""
+class FullDiskError(UserError):
+    """A full disk: with more space, the same command works."""

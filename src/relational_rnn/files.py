@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .errors import StorageError
+from .errors import FullDiskError, UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -22,7 +22,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file that replaces ``path`` at the end of the block.
 
     Raises:
-        StorageError: the disk is full, or the folder cannot be written to; the old file stays.
+        FullDiskError: the disk is full; the old file stays.
+        UserError: the folder cannot be written to; the old file stays.
     """
     temporary = _temporary_name(path)
     with reporting_errors(path):
@@ -111,7 +112,7 @@ def _temporary_name(path: Path) -> Path:
 
 @contextlib.contextmanager
 def reporting_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the file system into a :class:`StorageError` about ``path``."""
+    """Turn errors of the file system into a :class:`UserError` about ``path``."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -120,8 +121,8 @@ def reporting_errors(path: Path) -> Iterator[None]:
         if not isinstance(cause, OSError):
             raise
         if cause.errno in FULL:
-            raise StorageError(
+            raise FullDiskError(
                 f"{path}: cannot be saved, the disk is full; free some space (the previous file "
                 "is intact)"
             ) from error
-        raise StorageError(f"{path}: cannot be written: {cause.strerror}") from error
+        raise UserError(f"{path}: cannot be written: {cause.strerror}") from error

@@ -9,6 +9,7 @@ from typing import Self
 from filelock import lock_descriptor
 
 from .errors import UserError
+from .files import reporting_errors
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 """Error codes of a file system that cannot lock files."""
@@ -43,10 +44,8 @@ class Lock:
             LocksUnsupportedError: the file system cannot lock files.
             UserError: the file cannot be opened or locked.
         """
-        try:
+        with reporting_errors(self.path):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from error
         taken = False
         try:
             taken = lock_descriptor(descriptor, blocking=wait)

@@ -45,6 +45,7 @@ def test_the_help_of_a_task_shows_its_fields_in_groups(rrnn, task):
     flat = " ".join(text.split())
     assert "rmc: number of memory slots [an integer, at least 1; default 1]" in flat
     assert "[one of rmc, lstm, lstm-loop, gru, mingru, transformer; default rmc]" in flat
+    assert "rmc, lstm, lstm-loop, gru: DropConnect on the recurrent weights" in flat
 
 
 @pytest.mark.parametrize(

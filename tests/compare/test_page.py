@@ -14,6 +14,7 @@ from relational_rnn.compare.page import as_table, note, write_comparison
 from relational_rnn.compare.picture import draw
 from relational_rnn.compare.queue import Queue
 from relational_rnn.compare.results import collect, origins
+from relational_rnn.errors import UserError
 
 
 @pytest.fixture
@@ -67,13 +68,13 @@ def test_every_figure_links_to_its_run(written):
 
 def test_names_with_characters_that_mean_something_in_markdown(make_suite, run_suite):
     task = {"base": "state-tracking", "fields": {"length": 16, "train_length": 8}}
-    suite = make_suite(tasks={"a |b] c": task}, seeds=[1], learning_rates=[0.01])
+    suite = make_suite(tasks={"_a_ |b] c": task}, seeds=[1], learning_rates=[0.01])
     queue, _ = run_suite(suite)
     rows = collect(queue)
     table = write_comparison(suite, rows, queue.folder, origins(queue))["table"].read_text("utf-8")
-    accuracy = "[66.0%](a%20%7Cb%5D%20c-rmc-0.01-1/summary.json)"
-    assert f"\n| a \\|b\\] c | {accuracy} | " in table
-    assert "## a \\|b\\] c\n" in table
+    accuracy = "[66.0%](_a_%20%7Cb%5D%20c-rmc-0.01-1/summary.json)"
+    assert f"\n| \\_a\\_ \\|b\\] c | {accuracy} | " in table
+    assert "## \\_a\\_ \\|b\\] c\n" in table
 
 
 def test_one_run_has_no_median(make_suite):
@@ -140,3 +141,13 @@ def test_the_picture_has_one_sort_of_question(written):
     (axes,) = draw([replace(rmc, by_difficulty=kinds), lstm]).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["8", "16"]
     assert [len(line.get_xdata()) for line in axes.get_lines()] == [2, 2]
+
+
+def test_runs_with_other_kinds_of_questions(make_suite, run_suite):
+    queue, _ = run_suite(make_suite(seeds=[1, 2]))
+    path = queue.run(queue.chosen("parity", "rmc")[1]).summary_path
+    summary = json.loads(path.read_text("utf-8"))
+    summary["by_difficulty"].pop()
+    path.write_text(json.dumps(summary), encoding="utf-8")
+    with pytest.raises(UserError, match=r"^parity-rmc-0.01-2: broken: its by_difficulty is not"):
+        collect(queue)

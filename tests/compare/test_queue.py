@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from relational_rnn.compare.queue import Queue
-from relational_rnn.errors import StorageError, UserError
+from relational_rnn.errors import FullDiskError, UserError
 from relational_rnn.sweep.runner import Runner
 
 from .conftest import SMALL
@@ -129,6 +129,9 @@ def test_another_interval_of_the_log_is_another_suite(make_suite, run_suite):
         ({"valid": {"accuracy": 0.5}}, "loss of valid"),
         ({"parameters": None}, "parameters"),
         ({"cpu_seconds": "1"}, "cpu_seconds"),
+        ({"cpu_seconds": True}, "cpu_seconds"),
+        ({"machine": 5}, "machine and versions"),
+        ({"versions": None}, "machine and versions"),
         ({"by_difficulty": "length"}, "accuracy by_difficulty"),
         ({"by_difficulty": [{"length": 8}]}, "accuracy by_difficulty"),
     ],
@@ -157,7 +160,7 @@ def test_a_full_disk_stops_the_comparison_and_fails_no_run(make_suite, run_suite
     suite = make_suite(seeds=[1])
     Path("full-parity-lstm-0.001-1").touch()
     queue, said = Queue(suite, Path("runs/tiny")), []
-    with pytest.raises(StorageError, match=r"^last\.ckpt: the disk is full; then give the same"):
+    with pytest.raises(FullDiskError, match=r"^last\.ckpt: the disk is full; then give the same"):
         Runner(queue, workers=1, say=said.append).run()
     assert not queue.over
     assert not any("failed" in line or "waiting" in line for line in said)

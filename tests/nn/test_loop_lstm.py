@@ -66,5 +66,8 @@ def test_states_and_resets_of_another_shape_are_refused() -> None:
         layer(inputs, (state, state[:, :1]))
     with pytest.raises(ValueError, match=r"^hidden state .*, got torch.float32 .* \[2, 5\]"):
         layer(inputs, (state[0], state))
+    for wrong in (torch.zeros(4, 3), torch.zeros(0, 2, 3)):
+        with pytest.raises(ValueError, match=r"^inputs must have shape \[T, B, I\], with at least"):
+            layer(wrong)
     with pytest.raises(ValueError, match=r"^reset must be bool .* \[4, 2\], got .* \[4, 1\]"):
         layer(inputs, reset=torch.zeros(4, 1, dtype=torch.bool))

@@ -468,13 +468,13 @@ def test_layers_equal_cores_on_top_of_each_other(backend: str, batch_first: bool
     assert [x.shape for x in alone] == [(5, 16), (3, 2, 8)]
 
 
-def test_a_backend_set_later_is_the_backend_of_all_layers() -> None:
+def test_what_is_set_later_is_set_for_all_layers() -> None:
+    changed = {"backend": "reference", "checkpoint_every": 2, "forget_bias": 3.0, "input_bias": -1}
     core = RelationalMemory(**SMALL, num_layers=3)
-    core.backend, core.checkpoint_every = "reference", 2
-    assert [(each.backend, each.checkpoint_every) for each in core.layers_above] == [
-        ("reference", 2),
-        ("reference", 2),
-    ]
+    for name, value in changed.items():
+        setattr(core, name, value)
+    for layer in core.layers_above:
+        assert {name: getattr(layer, name) for name in changed} == changed
     assert copy.deepcopy(core).arguments() == core.arguments()
 
 

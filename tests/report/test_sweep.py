@@ -55,7 +55,7 @@ def test_files(tmp_path):
     paths = write_sweep(outcomes(), tmp_path)
     table = paths["table"].read_text(encoding="utf-8").splitlines()
     assert table[6] == "| 1 | 3 | 0.01 | unit | 3.00 M | 1.5 min | 6.00 | 7.00 | 110.00 | 1 |"
-    assert table[-1] == "Trial 0 failed: RuntimeError: a < b"
+    assert table[-1] == r"Trial 0 failed: RuntimeError: a \< b"
     data = json.loads(paths["data"].read_text(encoding="utf-8"))
     assert [row["trial"] for row in data["trials"]] == [3, 1, 4, 2, 0]
     assert data["trials"][0]["valid_perplexity"] == 6

@@ -21,7 +21,8 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--grow",
         choices=GROWTHS,
-        help="how cost grows with one of the sizes",
+        metavar="SIZE",
+        help=f"how cost grows with SIZE: {', '.join(GROWTHS)}",
     )
     parser.add_argument(
         "--sizes",

@@ -1,7 +1,6 @@
 """The results of a comparison as a table: for the terminal, in Markdown, JSON, and on a page."""
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,20 @@ from markupsafe import Markup
 
 from ..files import as_json, write_bytes, write_text
 from ..report.figures import as_png, as_svg
-from ..report.formatting import duration, field_value, markdown_table, origins_in_words, whole
+from ..report.formatting import (
+    duration,
+    escaped,
+    field_value,
+    markdown_table,
+    origins_in_words,
+    percent,
+    whole,
+)
 from ..report.pages import render
 from ..report.terminal import WideTable
 from .picture import draw
 from .results import Figure, Row
 from .suite import Suite
-
-MARKUP = re.compile(r"[\\`*\[\]<>|]")
-"""Characters that mean something in Markdown."""
 
 
 @dataclass(frozen=True)
@@ -118,14 +122,19 @@ def as_table(suite: Suite, rows: Sequence[Row]) -> WideTable:
 
 def as_markdown(suite: Suite, rows: Sequence[Row]) -> str:
     """The tables as a Markdown file with links to the runs."""
-    parts = [f"# {suite.name}", note(suite), "## Test accuracy", _markdown(overview_table(rows))]
+    parts = [
+        f"# {escaped(suite.name)}",
+        note(suite),
+        "## Test accuracy",
+        _markdown(overview_table(rows)),
+    ]
     parts += ["## CPU time of training", _markdown(times_table(rows))]
     for task, some in _by_task(rows).items():
-        parts += [f"## {_escaped(task)}", _markdown(main_table(suite, some))]
+        parts += [f"## {escaped(task)}", _markdown(main_table(suite, some))]
         difficulty = difficulty_table(some)
         if difficulty.rows:
             parts.append(_markdown(difficulty))
-    parts += [f"{name} failed: {error}" for name, error in _errors(rows)]
+    parts += [f"{escaped(name)} failed: {escaped(error)}" for name, error in _errors(rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -145,7 +154,7 @@ def note(suite: Suite, *, linked: bool = True) -> str:
 
 def overview_table(rows: Sequence[Row]) -> Table:
     """The test accuracy of each core, a row for each task."""
-    return _by_core(rows, lambda row: _figure(row.accuracy, _percent))
+    return _by_core(rows, lambda row: _figure(row.accuracy, percent))
 
 
 def times_table(rows: Sequence[Row]) -> Table:
@@ -190,7 +199,7 @@ def main_table(suite: Suite, rows: Sequence[Row], *, named: bool = True) -> Tabl
                 Text(row.core),
                 Text(whole(row.weights)),
                 Text(field_value(row.learning_rate) if row.learning_rate else "–"),
-                _figure(row.accuracy, _percent),
+                _figure(row.accuracy, percent),
                 _figure(row.cpu_seconds, duration),
                 to_threshold,
                 Text(_progress(row)),
@@ -204,7 +213,7 @@ def difficulty_table(rows: Sequence[Row]) -> Table:
     labels = next((row.by_difficulty for row in rows if row.by_difficulty), [])
     names = [" ".join(f"{key} {value}" for key, value in label.items()) for label, _ in labels]
     lines = [
-        [Text(row.core), *(_figure(figure, _percent) for _, figure in row.by_difficulty)]
+        [Text(row.core), *(_figure(figure, percent) for _, figure in row.by_difficulty)]
         for row in rows
         if row.by_difficulty
     ]
@@ -219,10 +228,6 @@ def _figure(figure: Figure | None, shown: Any) -> Text:
         return Text(shown(figure.value), figure.run)
     highest = "–" if math.isinf(figure.highest) else shown(figure.highest)
     return Text(f"{shown(figure.value)} ({shown(figure.lowest)} to {highest})", figure.run)
-
-
-def _percent(value: float) -> str:
-    return f"{value:.1%}"
 
 
 def _progress(row: Row) -> str:
@@ -244,15 +249,10 @@ def _errors(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return [pair for row in rows for pair in row.errors.items()]
 
 
-def _escaped(text: str) -> str:
-    """Text as Markdown that shows it; underscores within words need no escape."""
-    return MARKUP.sub(r"\\\g<0>", text)
-
-
 def _markdown(table: Table) -> str:
     def cell(text: Text) -> str:
-        shown = _escaped(text.text)
+        shown = escaped(text.text)
         return shown if text.run is None else f"[{shown}]({quote(text.run)}/summary.json)"
 
     rows = [[cell(each) for each in row] for row in table.rows]
-    return markdown_table([_escaped(name) for name in table.header], rows).removesuffix("\n")
+    return markdown_table([escaped(name) for name in table.header], rows).removesuffix("\n")

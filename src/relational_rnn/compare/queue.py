@@ -229,7 +229,10 @@ def _missing(summary: dict[str, Any]) -> str | None:
     """What a finished run's summary lacks of what a comparison reads; None if nothing."""
 
     def has_accuracy(part: object) -> bool:
-        return isinstance(part, dict) and isinstance(part.get("accuracy"), int | float)
+        return isinstance(part, dict) and is_number(part.get("accuracy"))
+
+    def is_number(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool)
 
     for split in ("valid", "test"):
         if not has_accuracy(summary.get(split)):
@@ -237,8 +240,12 @@ def _missing(summary: dict[str, Any]) -> str | None:
     if not isinstance(summary["valid"].get("loss", ""), int | float | None):
         return "loss of valid"
     for name in ("parameters", "cpu_seconds"):
-        if not isinstance(summary.get(name), int | float):
+        if not is_number(summary.get(name)):
             return name
+    if not isinstance(summary.get("machine", {}), dict) or not isinstance(
+        summary.get("versions", {}), dict
+    ):
+        return "machine and versions"
     kinds = summary.get("by_difficulty")
     if not isinstance(kinds, list) or not all(map(has_accuracy, kinds)):
         return "accuracy by_difficulty"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import Any, NamedTuple
 
+from ..errors import UserError
 from ..evaluate.accuracy import Score
 from ..report.record import Record, read
 from .queue import Queue
@@ -144,9 +145,17 @@ def _figure(cells: Sequence[Cell], values: Sequence[float]) -> Figure | None:
 def _by_difficulty(
     cells: Sequence[Cell], summaries: Sequence[dict[str, Any]]
 ) -> list[tuple[dict[str, int], Figure]]:
+    def label_of(row: dict[str, Any]) -> dict[str, int]:
+        return {key: value for key, value in row.items() if key not in Score._fields}
+
     found = []
-    for rows in zip(*(summary["by_difficulty"] for summary in summaries), strict=True):
-        label = {key: value for key, value in rows[0].items() if key not in Score._fields}
+    labels = [[label_of(row) for row in summary["by_difficulty"]] for summary in summaries]
+    for cell, each in zip(cells, labels, strict=True):
+        if each != labels[0]:
+            raise UserError(
+                f"{cell.name}: broken: its by_difficulty is not that of {cells[0].name}"
+            )
+    for label, *rows in zip(*labels[:1], *(s["by_difficulty"] for s in summaries), strict=True):
         figure = _figure(cells, [row["accuracy"] for row in rows])
         if figure is not None:
             found.append((label, figure))

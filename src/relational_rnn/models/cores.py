@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from ..config import CoreConfig
+from ..nn.arguments import check_reset
 from ..nn.dropout import VariationalDropout, WeightDrop
 from ..nn.loop_lstm import LoopLSTM
 from ..nn.min_gru import MinGRU
@@ -105,12 +106,15 @@ class Stack(nn.Module):
             The output ``[T, B, O]`` and the final state, neither of them detached.
 
         Raises:
-            ValueError: ``reset`` with a transformer, which has none.
+            TypeError: ``reset`` is not a tensor.
+            ValueError: ``reset`` has another shape or dtype, or the core is a transformer.
         """
         if reset is not None and self.transformer:
             raise ValueError(
                 "reset is not supported by a transformer: give it each piece by itself"
             )
+        if reset is not None:
+            check_reset(reset, (inputs.shape[0], inputs.shape[1]))
         if reset is not None and len(reset) == 1:  # without pieces, so that a step can be exported
             state = self.reset_state(state, reset[0])
             reset = None

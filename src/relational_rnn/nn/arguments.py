@@ -56,6 +56,17 @@ def check_tensor(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a tensor, got a {type(value).__name__}")
 
 
+def check_sequence(inputs: object) -> None:
+    """Raise if it is not a tensor ``[T, B, I]`` of at least one step."""
+    check_tensor("inputs", inputs)
+    inputs = cast("Tensor", inputs)
+    if inputs.dim() != 3 or not len(inputs):
+        raise ValueError(
+            "inputs must have shape [T, B, I], with at least one step (T), got "
+            f"{list(inputs.shape)}"
+        )
+
+
 def check_reset(reset: object, shape: tuple[int, int]) -> None:
     """Raise if it is not a bool tensor of that shape."""
     check_tensor("reset", reset)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .arguments import check_count, check_reset, check_state
+from .arguments import check_count, check_reset, check_sequence, check_state
 
 
 class LoopLSTM(nn.Module):
@@ -62,16 +62,18 @@ class LoopLSTM(nn.Module):
             The hidden state after each step ``[T, B, H]``, and both states after the last.
 
         Raises:
-            TypeError: a state or reset is not a tensor.
-            ValueError: a state or reset has another shape or dtype.
+            TypeError: an argument is not a tensor.
+            ValueError: T is 0, or an argument has another shape or dtype.
         """
+        check_sequence(inputs)
         if state is None:
             zeros = inputs.new_zeros(inputs.shape[1], self.hidden_size)
             hidden, cell = zeros, zeros  # [B, H]
         else:
-            for name, each in zip(("hidden state", "cell state"), state, strict=True):
+            first, second = state
+            for name, each in (("hidden state", first), ("cell state", second)):
                 check_state(name, each, (1, inputs.shape[1], self.hidden_size))
-            hidden, cell = state[0][0], state[1][0]
+            hidden, cell = first[0], second[0]
         if reset is not None:
             check_reset(reset, (inputs.shape[0], inputs.shape[1]))
         outputs = []

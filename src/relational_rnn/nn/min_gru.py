@@ -6,7 +6,7 @@ Letters: T time, B batch, I input size, H hidden size.
 import torch
 from torch import Tensor, nn
 
-from .arguments import check_count, check_reset, check_state
+from .arguments import check_count, check_reset, check_sequence, check_state
 
 
 class MinGRU(nn.Module):
@@ -50,11 +50,10 @@ class MinGRU(nn.Module):
             of the inputs.
 
         Raises:
-            TypeError: state or reset is not a tensor.
-            ValueError: T is 0, or state or reset has another shape or dtype.
+            TypeError: an argument is not a tensor.
+            ValueError: T is 0, or an argument has another shape or dtype.
         """
-        if not len(inputs):
-            raise ValueError(f"inputs must have at least one step (T), got {list(inputs.shape)}")
+        check_sequence(inputs)
         if state is not None:
             check_state("state", state, (1, inputs.shape[1], self.hidden_size))
         if reset is not None:

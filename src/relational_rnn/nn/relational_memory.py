@@ -502,9 +502,9 @@ class RelationalMemory(RelationalMemoryBase):
             self.layers_above = cast("Iterable[RelationalMemory]", nn.ModuleList(above))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; all layers have the same backend and ``checkpoint_every``."""
+        """Set an attribute; all layers share those that may change after construction."""
         super().__setattr__(name, value)
-        if name in ("backend", "checkpoint_every"):
+        if name in ("backend", "checkpoint_every", "forget_bias", "input_bias"):
             for layer in getattr(self, "layers_above", ()):
                 setattr(layer, name, value)
 

@@ -1,7 +1,11 @@
 """Numbers and configuration values as the text of a table cell; "–" stands for None."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+MARKUP = re.compile(r"[\\`*~&\[\]<>|]|(?<!\w)_|_(?!\w)")
+"""Characters that mean something in Markdown; an underscore does not within a word."""
 
 
 def duration(seconds: float | None) -> str:
@@ -31,6 +35,16 @@ def millions(value: float | None) -> str:
 def quality(value: float | None) -> str:
     """A perplexity with two decimals, or an accuracy between 0 and 1 with four."""
     return "–" if value is None else f"{value:,.2f}" if value > 1 else f"{value:.4f}"
+
+
+def percent(value: float) -> str:
+    """A share with one decimal: "97.3%"."""
+    return f"{value:.1%}"
+
+
+def escaped(text: str) -> str:
+    """The text as Markdown that shows it, on one line."""
+    return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def field_value(value: Any) -> str:

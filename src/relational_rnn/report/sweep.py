@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..files import as_json, write_text
-from .formatting import duration, field_value, millions, quality
+from .formatting import duration, escaped, field_value, markdown_table, millions, quality
 from .outcomes import Outcome, Outcomes
 from .pages import render
 from .parallel_coordinates import parallel_coordinates
@@ -51,19 +51,17 @@ def as_table(outcomes: Outcomes) -> WideTable:
 
 def as_markdown(outcomes: Outcomes) -> str:
     """The table as a Markdown file."""
-    names = columns(outcomes)
+    names, rows = columns(outcomes), [[escaped(each) for each in row] for row in cells(outcomes)]
     lines = [
-        f"# {outcomes.name}",
+        f"# {escaped(outcomes.name)}",
         "",
         caption(outcomes),
         "",
-        f"| {' | '.join(names)} |",
-        f"|{' --: |' * len(names)}",
-        *(f"| {' | '.join(row)} |".replace("\n", " ") for row in cells(outcomes)),
+        markdown_table(names, rows, left=0).removesuffix("\n"),
     ]
     for trial in outcomes.trials:
         if trial.error is not None:
-            lines += ["", f"Trial {trial.number} failed: {trial.error}"]
+            lines += ["", f"Trial {trial.number} failed: {escaped(trial.error)}"]
     return "\n".join([*lines, ""])
 
 

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..config import TaskConfig
-from ..errors import StorageError, UserError
+from ..errors import FullDiskError, UserError
+from ..files import reporting_errors
 from ..lock import Lock
 from ..registry import Metric
-from ..report.formatting import field_value, quality
+from ..report.formatting import field_value, percent, quality
 from ..runs import Run
 from ..signals import Stopper
 from ..threads import most_threads
-from .worker import STORAGE, TrialProcess
+from .worker import FULL_DISK, TrialProcess
 
 POLL_SECONDS = 0.5
 STOP_SECONDS = 120.0
@@ -85,7 +86,7 @@ class Trials(Protocol):
 
     @property
     def underway(self) -> list[str]:
-        """Names of the trials that have begun and not ended."""
+        """Names of trials that have not ended."""
 
     @property
     def over(self) -> bool:
@@ -117,24 +118,27 @@ class Runner:
         self.say = say
         self.stopper = Stopper()
         self._training: list[Training] = []
-        self._obstacle: str | None = None
 
     def run(self) -> int:
         """Train until no trial is left; return the number of the signal that stopped it, or 0.
 
         Raises:
             Interrupted: a second signal; the processes of the trials are killed.
-            StorageError: a trial could not write a file; like a signal, it stops all trials.
+            FullDiskError: like a signal, a full disk stops all trials.
         """
-        announced = False
+        announced, full = False, None
         try:
             with self.stopper:
                 self.stopper.defer(_acknowledge)
                 while not self.stopper.caught:
-                    for training in list(self._training):
-                        self._check(training)
-                    self._start()
-                    if self._obstacle is not None or (not self._training and self.trials.over):
+                    try:
+                        for training in list(self._training):
+                            self._check(training)
+                        self._start()
+                    except FullDiskError as error:
+                        full = error
+                        break
+                    if not self._training and self.trials.over:
                         break
                     if not self._training and not announced:
                         announced = True
@@ -147,13 +151,13 @@ class Runner:
                 training.process.wait()
                 training.process.close()
                 training.lease.release()
-        if self._obstacle is not None:
-            raise StorageError(f"{self._obstacle}; then give the same command again")
+        if full is not None:
+            raise FullDiskError(f"{full}; then give the same command again")
         return self.stopper.caught
 
     def _start(self) -> None:
         """Start trials until all workers are busy or no trial is available."""
-        while len(self._training) < self.workers and not (self.stopper.caught or self._obstacle):
+        while len(self._training) < self.workers and not self.stopper.caught:
             lease = self.trials.acquire()
             if lease is None:
                 return
@@ -164,18 +168,18 @@ class Runner:
                 run = Run(lease.folder)
                 config = self._config(lease, run)
                 run.save_config(config)
-            except StorageError as error:
-                self._obstacle = str(error)
+                with reporting_errors(lease.folder):
+                    process = TrialProcess(
+                        run,
+                        descriptor=lease.lock.descriptor,
+                        environment=_environment(config, self.workers),
+                    )
+            except FullDiskError:
                 lease.release()
-                continue
+                raise
             except UserError as error:
                 self._fail(lease, str(error))
                 continue
-            process = TrialProcess(
-                run,
-                descriptor=lease.lock.descriptor,
-                environment=_environment(config, self.workers),
-            )
             seen = len(process.validations(self.trials.plan.measure)) if lease.resumed else 0
             self._training.append(Training(lease, process, seen))
 
@@ -211,9 +215,9 @@ class Runner:
         elif process.stopped or (process.killed and lease.count_kill() < MOST_KILLS):
             self.say(f"{lease.name} was stopped by a signal; it will be resumed")
             lease.release()
-        elif code == STORAGE:
-            self._obstacle = process.error()
+        elif code == FULL_DISK:
             lease.release()
+            raise FullDiskError(process.error())
         else:
             self._fail(lease, process.error())
 
@@ -256,7 +260,7 @@ def _facts(summary: Mapping[str, Any], measure: str) -> dict[str, Any]:
 
 
 def _result(measure: Metric, value: float) -> str:
-    return f"{measure} {value:.1%}" if measure == "accuracy" else f"{measure} {quality(value)}"
+    return f"{measure} {percent(value) if measure == 'accuracy' else quality(value)}"
 
 
 def _environment(config: TaskConfig, workers: int) -> dict[str, str]:

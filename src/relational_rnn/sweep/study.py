@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.yaml_files import as_yaml
 from ..errors import UserError
-from ..files import write_text
+from ..files import reporting_errors, write_text
 from ..lock import Lock
 from ..report.outcomes import Axis, Outcome, Outcomes
 from .lease import Lease
@@ -166,7 +166,8 @@ class Trials:
         import optuna
 
         folder = self.folder / f"trial-{number:04}"
-        folder.mkdir(exist_ok=True)
+        with reporting_errors(folder):
+            folder.mkdir(exist_ok=True)
         lock = Lock(folder / ".lock")
         if not lock.take():
             return None

@@ -2,7 +2,7 @@
 
 The runner starts it and watches it as a :class:`TrialProcess`. It runs
 ``python -m relational_rnn.sweep.worker FOLDER``, which trains the run described by the folder's
-config.yaml, from its last checkpoint if there is one. It exits with ``STORAGE`` or as ``rrnn
+config.yaml, from its last checkpoint if there is one. It exits with ``FULL_DISK`` or as ``rrnn
 train`` does.
 """
 
@@ -14,9 +14,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from ..errors import StorageError, UserError
+from ..errors import FullDiskError, UserError
+from ..files import FULL
 from ..printable import printable
 from ..runs import Run
 from ..signals import Interrupted
@@ -28,8 +30,8 @@ LAUNCHER = re.compile(
 )
 """Variables of a launcher of several processes, which would make a trial one of them."""
 
-STORAGE = 3
-"""Exit code where a file could not be written."""
+FULL_DISK = 3
+"""Exit code where the disk is full."""
 
 STOPPED = (-signal.SIGTERM, 128 + signal.SIGTERM)
 """Exit codes after SIGTERM, before and after the process could catch it."""
@@ -139,11 +141,26 @@ def main(folder: str) -> int:
 
         result = fit(run.config, run=run, resume=True)
     except UserError as error:
-        print(f"error: {printable(error)}", file=sys.stderr)
-        return STORAGE if isinstance(error, StorageError) else 2
+        full = isinstance(error, FullDiskError)
+        with suppress(OSError):  # its log may be on the same disk
+            print(f"error: {printable(error)}", file=sys.stderr)
+        if full:
+            _discard_output()
+        return FULL_DISK if full else 2
+    except OSError as error:  # of its log
+        if error.errno not in FULL:
+            raise
+        _discard_output()
+        return FULL_DISK
     except Interrupted as interrupt:
         return 128 + interrupt.number
     return 128 + result.stopped_by if result.stopped_by else 0
+
+
+def _discard_output() -> None:
+    """Discard what could not be written to the log, which would fail again at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _stop_with_parent() -> None:

@@ -8,7 +8,7 @@ from lightning.fabric.plugins import CheckpointIO
 
 from ..config import TASKS, GeneratedConfig, LanguageModelingConfig
 from ..config.fields import deciding
-from ..errors import StorageError, UserError
+from ..errors import UserError
 from ..files import replacing
 from ..tasks.language_modeling import Corpus
 from ..weights import read_checkpoint
@@ -23,7 +23,7 @@ class AtomicCheckpointIO(CheckpointIO):
     """
 
     def __init__(self) -> None:
-        self.error: StorageError | None = None
+        self.error: UserError | None = None
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
@@ -32,7 +32,7 @@ class AtomicCheckpointIO(CheckpointIO):
         try:
             with replacing(Path(path)) as file:
                 torch.save(checkpoint, file)
-        except StorageError as error:
+        except UserError as error:
             self.error = error
 
     def load_checkpoint(

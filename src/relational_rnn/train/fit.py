@@ -39,7 +39,7 @@ from .training_task import TrainingTask, open_task
 
 DISTRIBUTED_STRATEGY = "ddp"
 FEW_STEPS = 100
-"""Fewer steps than these, if nobody asked for them, are worth a note."""
+"""Fewer steps than these are worth a note, unless ``max_steps`` asks for them."""
 
 
 @dataclass
@@ -103,7 +103,8 @@ def fit(config: TaskConfig, *, run: Run, resume: bool, logger: str | None = None
             task.start_from(start)
             if note := start.note_of_changes():
                 notes.append(f"start: {note}")
-        if last is None and not config.max_steps and task.total_steps < FEW_STEPS:
+        few = not config.max_steps and task.total_steps < FEW_STEPS
+        if few and last is None and config.batch_size > 1:
             notes.append(
                 f"{task.total_steps} steps are few to learn from; with a smaller batch_size than "
                 f"{config.batch_size} the same text gives more"

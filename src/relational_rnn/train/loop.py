@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from ..config import TaskConfig
-from ..errors import StorageError, UserError
+from ..errors import FullDiskError, UserError
 from ..files import link
 from ..runs import Run
 from ..signals import Stopper
@@ -230,7 +230,7 @@ class Loop(Callback):
         trainer.save_checkpoint(self.run.last_path)
         error = trainer.strategy.broadcast(str(self.checkpoint_io.error or ""))
         if error:
-            raise StorageError(error)
+            raise FullDiskError(error)
         if best and trainer.is_global_zero:
             # The last first: if killed in between, the resumed run makes the best from it.
             link(self.run.last_path, self.run.best_path)

@@ -116,7 +116,7 @@ class TrainingModule(LightningModule):
             norm = torch.nn.utils.clip_grad_norm_(
                 self.trained.parameters(), self.training_config.clip
             )
-            self._check(norm)  # clipped by an infinite norm, all gradients are zero
+            self._check(norm)  # by an infinite one, finite gradients are clipped to zero
 
     def is_finite(self) -> bool:
         """Whether all weights are finite."""

@@ -21,7 +21,7 @@ from torch import Tensor
 from relational_rnn import RelationalMemory
 from relational_rnn.ops import precision
 from relational_rnn.ops.relational_memory import dispatch, relational_memory
-from relational_rnn.ops.relational_memory.native import build
+from relational_rnn.ops.relational_memory.native import build, recurrence
 
 SEEDS = 8
 GOLDENS = Path(__file__).parents[2] / "goldens" / "rmc"
@@ -581,7 +581,15 @@ def test_what_it_cannot_do(
 
 @pytest.mark.parametrize(
     "other",
-    [{"num_heads": 1}, {"key_size": 4}, {"gate_inputs": "raw"}],
+    [
+        {"num_heads": 1},
+        {"key_size": 4},
+        {"gate_inputs": "raw"},
+        {"gate_style": "memory"},
+        {"gate_style": None},
+        {"head_size": 5, "key_size": 4},  # with as many rows of queries, keys and values
+        {"head_size": 1, "key_size": 6},
+    ],
     ids=str,
 )
 def test_options_that_do_not_fit_the_weights(
@@ -590,11 +598,22 @@ def test_options_that_do_not_fit_the_weights(
     # Its kernel takes all sizes from the options and would read past the end of a weight.
     given = problem().to(torch.float32)
     options = given.options._replace(**other)
-    with pytest.raises(ValueError, match="'native' cannot run: the weights and the options do not"):
-        relational_memory(*given[:3], options, backend="native")
-    assert dispatch.choose(*given[:3], options) == "fused"
-    with pytest.raises(RuntimeError):
-        relational_memory(*given[:3], options)
+    for backend in ("auto", "native"):
+        with pytest.raises(ValueError, match=r"(weight|bias|memory) must have "):
+            relational_memory(*given[:3], options, backend=backend)
+
+
+@pytest.mark.parametrize("name", [*recurrence.CORE_WEIGHTS, "memory"])
+def test_tensors_that_do_not_fit_each_other(problem: Callable[..., Any], name: str) -> None:
+    given = problem(layers=3).to(torch.float32)
+    memory, parameters = given.memory, given.parameters
+    if name == "memory":
+        memory = memory[:1]
+    else:
+        shorter = getattr(parameters, name)[..., :-1]
+        parameters = parameters._replace(**{name: shorter})
+    with pytest.raises((ValueError, RuntimeError), match=r"must have|size|shape"):
+        relational_memory(given.inputs, memory, parameters, given.options, backend="native")
 
 
 def test_auto_leaves_bfloat16_parameters_to_the_loop(

@@ -71,7 +71,7 @@ def triton(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
 
 def native(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
     """The path compiled for this CPU; arguments and results as in `relational_memory`."""
-    reason = native_recurrence.why_not(inputs, memory, p, o)
+    reason = native_recurrence.why_not(inputs, memory, p)
     if reason is not None:
         raise ValueError(f"backend 'native' cannot run: {reason}")
     return native_recurrence.unroll(inputs, memory, p, o)
@@ -103,7 +103,7 @@ def choose(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str:
 
         return "triton" if passes(inputs, memory, p, o) else "fused"
     runs = (
-        native_recurrence.why_not_problem(inputs, memory, p, o) is None
+        native_recurrence.why_not_problem(inputs, memory, p) is None
         and build.available()
         and native_recurrence.why_not_products(inputs, memory) is None
     )

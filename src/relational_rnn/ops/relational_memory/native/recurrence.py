@@ -60,10 +60,9 @@ class Problem(ctypes.Structure):
     )
 
 
-def why_not(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str | None:
+def why_not(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None:
     """Why the native core cannot run this problem here; None if it can. May compile it."""
-    reason = why_not_problem(inputs, memory, p, o) or build.why_not()
-    return reason or why_not_products(inputs, memory)
+    return why_not_problem(inputs, memory, p) or build.why_not() or why_not_products(inputs, memory)
 
 
 def why_not_products(inputs: Tensor, memory: Tensor) -> str | None:
@@ -73,10 +72,8 @@ def why_not_products(inputs: Tensor, memory: Tensor) -> str | None:
     return "products in bfloat16 need a CPU with AMX; leave out autocast, or use backend='fused'"
 
 
-def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> str | None:
+def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters) -> str | None:
     """Why the native core cannot run this problem on any machine."""
-    if not _fit(inputs, memory, p, o):  # the kernel would read past their ends
-        return "the weights and the options do not fit each other"
     if memory.device.type != "cpu":
         return f"the tensors must be on the CPU, they are on {memory.device.type!r}"
     if p.qkv_weight.shape[0] > 1:
@@ -90,18 +87,6 @@ def why_not_problem(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -
     return None
 
 
-def _fit(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> bool:
-    """Whether the weights have the sizes that the options and the input say."""
-    size = memory.shape[2]
-    if p.qkv_weight.shape[1:] != (o.num_heads * (2 * o.key_size + o.head_size), size):
-        return False
-    if p.gate_input_weight is None or o.gate_style is None:
-        return p.gate_input_weight is None and o.gate_style is None
-    gates = 2 * size if o.gate_style == "unit" else 2
-    read = inputs.shape[3] if o.gate_inputs == "raw" else size
-    return p.gate_input_weight.shape == (gates, inputs.shape[2] * read)
-
-
 def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[Tensor, Tensor]:
     """All steps. Arguments and results as in `reference.unroll`; see `why_not` for the limits.
 
@@ -112,6 +97,7 @@ def unroll(inputs: Tensor, memory: Tensor, p: Parameters, o: Options) -> tuple[T
     with torch.autocast("cpu", enabled=False):
         rows, given = input_weights(inputs.float(), p, raw_gates=o.gate_inputs == "raw", low=low)
         tensors = memory.float(), rows, *given, *(getattr(p, name) for name in CORE_WEIGHTS)
+        _check_sizes(o, tensors)
         # a plain call would lose the tangents of forward-mode AD; the attribute is PyTorch's own
         if needs_tape(tensors) or getattr(forward_ad, "_current_level", 0) >= 0:
             memories, last = Recurrence.apply(o, low, *tensors)  # type: ignore[no-untyped-call]
@@ -174,6 +160,38 @@ def input_weights(
 
 Given = Sequence[Tensor | None]
 """Memory, input rows, then `WEIGHTS`; None where there is no gate."""
+
+
+@cache
+def _elements(o: Options, rows: int, input_size: int, layers: int) -> tuple[int, ...]:
+    """Number of elements of each of `WEIGHTS`."""
+    size, width = o.num_heads * o.head_size, o.num_heads * (2 * o.key_size + o.head_size)
+    gates = {"unit": 2 * size, "memory": 2, None: 0}[o.gate_style]
+    inputs = width * input_size, width, gates * rows * input_size, gates
+    mlp = layers * size * size, layers * size, size, size
+    return *inputs, width * size, width, width, width, size, size, *mlp, gates * size
+
+
+def _check_sizes(o: Options, given: Given) -> None:
+    """Raise a ValueError if tensors and options do not fit: the kernel would miss their ends."""
+    memory, inputs, *weights = given
+    mlp = weights[WEIGHTS.index("mlp_weight")]
+    assert memory is not None
+    assert inputs is not None
+    assert mlp is not None
+    _, batch, rows, input_size = inputs.shape
+    if (memory.shape[0], memory.shape[2]) != (batch, o.num_heads * o.head_size):
+        raise ValueError(
+            f"memory must have shape [{batch}, N, {o.num_heads * o.head_size}], got "
+            f"{list(memory.shape)}"
+        )
+    expected = _elements(o, rows, input_size, mlp.shape[0])
+    found = tuple(0 if x is None else x.numel() for x in weights)
+    if found != expected:
+        name, wrong, right = next(
+            each for each in zip(WEIGHTS, found, expected, strict=True) if each[1] != each[2]
+        )
+        raise ValueError(f"{name} must have {right} elements for {o}, got {wrong}")
 
 
 def _contiguous(given: Given) -> Given:
