@@ -24,8 +24,8 @@ NAMES = {
 ROWS = [
     {"allocator", "configs", "errors", "ops", "printable", "provenance", "signals"},
     {"processes", "progress_bar"},
-    {"device", "files", "lock", "progress"},
-    {"config", "nn", "run_digests", "weights"},
+    {"device", "files", "progress"},
+    {"config", "lock", "nn", "run_digests", "weights"},
     {"models", "tasks", "threads"},
     {"runs"},
     {"causal_lm", "generate", "onnx_export", "registry"},
