@@ -168,3 +168,11 @@ def test_a_full_disk_stops_the_comparison_and_fails_no_run(make_suite, run_suite
     queue, said = run_suite(suite)
     assert said[0].startswith("parity-lstm-0.001-1 resumed: ")
     assert queue.best_rate("parity", "lstm") == 0.01
+
+
+def test_a_disk_too_full_for_the_message(make_suite):
+    for name in ("full-parity-rmc-0.01-1", "full-log"):
+        Path(name).touch()
+    queue = Queue(make_suite(), Path("runs/tiny"))
+    with pytest.raises(FullDiskError, match=r"^runs/tiny/parity-rmc-0.01-1: the disk is full; "):
+        Runner(queue, workers=1, say=lambda text: None).run()

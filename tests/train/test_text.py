@@ -246,7 +246,7 @@ def test_with_reset_every_command_reads_each_line_by_itself(rrnn, start, text, t
     assert "reset: cannot be changed when a run is resumed" in again.stderr
 
 
-def test_few_steps_that_nobody_asked_for_are_noted(rrnn, start):
+def test_a_short_training_is_noted(rrnn, start):
     said = rrnn(*start, "--epochs", 1).stderr
     steps = " steps are few to learn from; with a smaller batch_size than 4 the same text gives"
     assert said.startswith("note: ")

@@ -127,8 +127,9 @@ def as_markdown(suite: Suite, rows: Sequence[Row]) -> str:
         note(suite),
         "## Test accuracy",
         _markdown(overview_table(rows)),
+        "## CPU time of training",
+        _markdown(times_table(rows)),
     ]
-    parts += ["## CPU time of training", _markdown(times_table(rows))]
     for task, some in _by_task(rows).items():
         parts += [f"## {escaped(task)}", _markdown(main_table(suite, some))]
         difficulty = difficulty_table(some)

@@ -242,9 +242,7 @@ def _missing(summary: dict[str, Any]) -> str | None:
     for name in ("parameters", "cpu_seconds"):
         if not is_number(summary.get(name)):
             return name
-    if not isinstance(summary.get("machine", {}), dict) or not isinstance(
-        summary.get("versions", {}), dict
-    ):
+    if not all(isinstance(summary.get(name, {}), dict) for name in ("machine", "versions")):
         return "machine and versions"
     kinds = summary.get("by_difficulty")
     if not isinstance(kinds, list) or not all(map(has_accuracy, kinds)):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import isnan
 from numbers import Integral, Real
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -56,10 +55,9 @@ def check_tensor(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a tensor, got a {type(value).__name__}")
 
 
-def check_sequence(inputs: object) -> None:
+def check_sequence(inputs: Tensor) -> None:
     """Raise if it is not a tensor ``[T, B, I]`` of at least one step."""
     check_tensor("inputs", inputs)
-    inputs = cast("Tensor", inputs)
     if inputs.dim() != 3 or not len(inputs):
         raise ValueError(
             "inputs must have shape [T, B, I], with at least one step (T), got "
@@ -67,10 +65,9 @@ def check_sequence(inputs: object) -> None:
         )
 
 
-def check_reset(reset: object, shape: tuple[int, int]) -> None:
+def check_reset(reset: Tensor, shape: tuple[int, int]) -> None:
     """Raise if it is not a bool tensor of that shape."""
     check_tensor("reset", reset)
-    reset = cast("Tensor", reset)
     if reset.shape != shape or reset.dtype != torch.bool:
         raise ValueError(
             f"reset must be bool with shape {list(shape)}, got {reset.dtype} with shape "
@@ -78,10 +75,9 @@ def check_reset(reset: object, shape: tuple[int, int]) -> None:
         )
 
 
-def check_state(name: str, state: object, shape: tuple[int, int, int]) -> None:
+def check_state(name: str, state: Tensor, shape: tuple[int, int, int]) -> None:
     """Raise if it is not a tensor of floating-point numbers of that shape."""
     check_tensor(name, state)
-    state = cast("Tensor", state)
     if state.shape != shape or not state.is_floating_point():
         raise ValueError(
             f"{name} must be floating-point numbers with shape {list(shape)}, got {state.dtype} "

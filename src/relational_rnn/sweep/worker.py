@@ -116,7 +116,10 @@ class TrialProcess:
         """Why it failed, in one line."""
         if self.killed:
             return f"killed by signal {-(self.code or 0)}, see {self.log}"
-        return _last_line(self.log).removeprefix("error: ") or f"ended with code {self.code}"
+        line = _last_line(self.log)
+        if self.code == FULL_DISK and not line.startswith("error: "):  # nor was there room for it
+            return f"{self.run.folder}: the disk is full; free some space"
+        return line.removeprefix("error: ") or f"ended with code {self.code}"
 
 
 def _environment() -> dict[str, str]:
